@@ -1,0 +1,130 @@
+/* mem.c: the heap, zeroed, aligned and counted. */
+#include "core/base/mem.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/size.h"
+
+/*
+ * The size stands in front of the block, in a header as long as the alignment: we need it to count, to wipe and to
+ * resize, and malloc_usable_size answers another question.
+ */
+struct header {
+    size_t bytes;
+    unsigned char pad[MEM_ALIGN - sizeof(size_t)];
+};
+
+static atomic_size_t live_blocks;
+static atomic_size_t live_bytes;
+static atomic_long fail_countdown = LONG_MAX; /* LONG_MAX: never; else allocations left before the first failure */
+
+static bool told_to_fail(void)
+{
+    long left = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
+
+    if (left == LONG_MAX) {
+        return false;
+    }
+    return atomic_fetch_sub_explicit(&fail_countdown, 1, memory_order_relaxed) <= 0;
+}
+
+static struct header *header_of(void *block)
+{
+    return (struct header *)block - 1;
+}
+
+void *mem_new(size_t count, size_t size)
+{
+    size_t bytes;
+    size_t whole;
+
+    if (!size_mul(count, size, &bytes) || !size_add(bytes, sizeof(struct header), &whole) ||
+        !size_round_up(whole, MEM_ALIGN, &whole) || told_to_fail()) {
+        return NULL;
+    }
+    struct header *header = aligned_alloc(MEM_ALIGN, whole);
+    if (header == NULL) {
+        return NULL;
+    }
+    memset(header, 0, whole);
+    header->bytes = bytes;
+    atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed);
+    return header + 1;
+}
+
+void *mem_resize(void *block, size_t new_count, size_t size)
+{
+    void *bigger = mem_new(new_count, size);
+
+    if (bigger == NULL || block == NULL) {
+        return bigger;
+    }
+    size_t old_bytes = header_of(block)->bytes;
+    size_t new_bytes = header_of(bigger)->bytes;
+    memcpy(bigger, block, old_bytes < new_bytes ? old_bytes : new_bytes);
+    mem_free(block);
+    return bigger;
+}
+
+void *mem_copy(const void *bytes, size_t n_bytes)
+{
+    void *copy = mem_new(n_bytes, 1);
+
+    if (copy != NULL && n_bytes > 0) {
+        memcpy(copy, bytes, n_bytes);
+    }
+    return copy;
+}
+
+char *mem_copy_text(const char *text)
+{
+    return mem_copy(text, strlen(text) + 1);
+}
+
+void mem_free(void *block)
+{
+    if (block == NULL) {
+        return;
+    }
+    struct header *header = header_of(block);
+    atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&live_bytes, header->bytes, memory_order_relaxed);
+    free(header);
+}
+
+void mem_free_wiped(void *block)
+{
+    if (block != NULL) {
+        mem_wipe(block, header_of(block)->bytes);
+        mem_free(block);
+    }
+}
+
+void mem_wipe(void *memory, size_t n_bytes)
+{
+    if (n_bytes > 0) {
+        memset(memory, 0, n_bytes);
+        __asm__ __volatile__("" : : "r"(memory) : "memory"); /* a reader, in the compiler's eyes */
+    }
+}
+
+size_t mem_live_blocks(void)
+{
+    return atomic_load_explicit(&live_blocks, memory_order_relaxed);
+}
+
+size_t mem_live_bytes(void)
+{
+    return atomic_load_explicit(&live_bytes, memory_order_relaxed);
+}
+
+void mem_fail_at(long n)
+{
+    atomic_store_explicit(&fail_countdown, n < 0 ? LONG_MAX : n, memory_order_relaxed);
+}

@@ -1,0 +1,50 @@
+/*
+ * mem.h: the heap; nobody else in this project calls malloc.
+ *
+ * Every block is zeroed, aligned to 64 bytes and counted.  Tests can make the n-th allocation fail.
+ * Any thread.
+ */
+#ifndef CORE_BASE_MEM_H
+#define CORE_BASE_MEM_H
+
+#include <stddef.h>
+
+#define MEM_ALIGN 64
+
+/*
+ * Returns count × size zeroed bytes, or NULL when that overflows or the heap is empty.  A zero product returns a block of
+ * its own all the same, so that NULL always means failure.
+ * Owns:   the caller, until mem_free.
+ */
+void *mem_new(size_t count, size_t size) __attribute__((malloc, alloc_size(1, 2)));
+
+/*
+ * Returns a block of new_count × size bytes that begins with the old block's content and is zero after it; the old block
+ * is gone.  On failure returns NULL and the old block stays valid.  block may be NULL (then it is mem_new).
+ */
+void *mem_resize(void *block, size_t new_count, size_t size) __attribute__((warn_unused_result));
+
+/* Copies bytes, or a string with its terminating zero. */
+void *mem_copy(const void *bytes, size_t n_bytes);
+char *mem_copy_text(const char *text);
+
+/* Gives a block back; NULL does nothing. */
+void mem_free(void *block);
+
+/* Gives a block back after overwriting it with zeros, for secrets and embeddings; NULL does nothing. */
+void mem_free_wiped(void *block);
+
+/* Overwrites memory in a way that the compiler may not remove. */
+void mem_wipe(void *memory, size_t n_bytes);
+
+#define MEM_NEW(type) ((type *)mem_new(1, sizeof(type)))
+#define MEM_ARRAY(type, count) ((type *)mem_new((count), sizeof(type)))
+
+/* What is allocated at the moment: blocks and the bytes asked for. */
+size_t mem_live_blocks(void);
+size_t mem_live_bytes(void);
+
+/* The n-th allocation from now on (0 is the next) fails, and every one after it, until mem_fail_at(-1).  For tests. */
+void mem_fail_at(long n);
+
+#endif
