@@ -66,7 +66,7 @@ void *mem_resize(void *block, size_t new_count, size_t size)
         return bigger;
     }
     size_t old_bytes = header_of(block)->bytes;
-    size_t new_bytes = header_of(bigger)->bytes;
+    size_t new_bytes = new_count * size; /* fits: mem_new has multiplied it with a check */
     memcpy(bigger, block, old_bytes < new_bytes ? old_bytes : new_bytes);
     mem_free(block);
     return bigger;
