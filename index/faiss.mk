@@ -1,7 +1,9 @@
-# faiss.mk: how FAISS's C interface is found (included by the Makefile; the cache is made by `make deps`).
+# faiss.mk: how FAISS's C interface is found (included by the Makefile).
 #
-# Debian 13's package holds libfaiss_c.a; Debian 12's does not, and docker/faiss-c builds it once into a cache outside
-# the tree.
+# Debian 13's package holds libfaiss_c.a.  Debian 12's does not; there docker/faiss-c builds it once, into a folder of this
+# cache that is named after the package's version, so that an upgrade never links an old one.
 FAISS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/arcfaced
+export FAISS_CACHE
 FAISS_CFLAGS :=
-LIBS_index := -L$(FAISS_CACHE)/lib -lfaiss_c -lfaiss -l:libopenblas.a -lstdc++ -lgomp
+FAISS_VERSION := $(shell dpkg-query -W -f='$${Version}-$${Architecture}' libfaiss-dev 2>/dev/null)
+LIBS_index := -L$(FAISS_CACHE)/faiss-$(FAISS_VERSION) -lfaiss_c -lfaiss -l:libopenblas.a -lstdc++ -lgomp
