@@ -1,0 +1,62 @@
+/*
+ * enroll.h: a photo or an embedding becomes faces of a subject.
+ *
+ * Order: the rows are committed, then the index learns the faces, then the caller gets the answer.  If the index cannot
+ * (no memory), it is thrown away and built again from the rows before anybody searches it: an enrolled face is found by the
+ * next request, or that request fails; it is never silently missed.
+ */
+#ifndef SERVER_GALLERY_ENROLL_H
+#define SERVER_GALLERY_ENROLL_H
+
+#include "server/gallery/gallery.h"
+
+enum quality_wanted {
+    QUALITY_WANTED_NONE, /* everything that the detector finds */
+    QUALITY_WANTED_AUTO, /* what would only spoil the gallery is refused; the default of the API */
+    QUALITY_WANTED_HIGH  /* for good reference photos */
+};
+
+struct enroll_query {
+    const char *collection;     /* NULL: "default" */
+    struct subject_ref subject; /* by name: made if new; by id: must exist */
+
+    /* exactly one of two */
+    struct gallery_photo photo;
+    struct gallery_embedding embedding;
+
+    const char *external_id; /* the caller's own id of the photo; NULL: none; at most 256 bytes */
+    const char *metadata;    /* a JSON object as text, at most 16 KiB; NULL: none */
+    enum faces_wanted faces; /* SINGLE (default), LARGEST, ALL */
+    enum quality_wanted quality;
+};
+
+struct enrolled_face {
+    const char *id;
+    bool has_face; /* false for an embedding */
+    struct seen_face face;
+};
+
+struct enroll_answer {
+    const char *subject_id;
+    const char *subject_name;
+    bool subject_is_new;
+    const char *collection;
+    const char *model; /* version */
+    struct photo_size photo;
+    int n_faces; /* at least 1 */
+    struct enrolled_face *faces;
+    int n_rejected; /* found, but not good enough; their reasons say why */
+    struct seen_face *rejected;
+};
+
+/*
+ * Errors: the photo's (see gallery_reason); GALLERY_NO_FACE, GALLERY_SEVERAL_FACES, GALLERY_LOW_QUALITY (all were rejected;
+ *         the note names the reasons); GALLERY_NO_SUCH_COLLECTION, GALLERY_NO_SUCH_SUBJECT, GALLERY_BAD_NAME,
+ *         GALLERY_BAD_METADATA, GALLERY_BAD_OPTION, GALLERY_WRONG_DIMENSION, GALLERY_BAD_EMBEDDING; ERR_LIMIT, ERR_TIMEOUT,
+ *         ERR_CANCELLED, ERR_NOMEM, ERR_BUSY, ERR_IO, ERR_NO_SPACE.  On every error nothing has been stored.
+ * Owns:   *ret is carved from the worker's arena.
+ */
+MUST_CHECK enum err gallery_enroll(struct gallery_worker *worker, const struct enroll_query *query,
+                                   struct enroll_answer *ret, struct gallery_fault *fault);
+
+#endif

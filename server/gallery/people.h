@@ -1,0 +1,131 @@
+/*
+ * people.h: reading and changing what is known about collections, subjects and faces, without looking at a photo.
+ *
+ * Lists page by key: pass the last answer's next token; NULL begins.
+ * Owns: results are carved from the worker's arena.
+ * Errors everywhere: ERR_LIMIT, ERR_NOMEM, ERR_BUSY, ERR_IO, ERR_CORRUPT, besides those named.
+ */
+#ifndef SERVER_GALLERY_PEOPLE_H
+#define SERVER_GALLERY_PEOPLE_H
+
+#include "server/gallery/decision.h"
+#include "server/gallery/gallery.h"
+
+/* ---- Collections ------------------------------------------------------------------------------------------------- */
+
+enum keep_wanted {
+    KEEP_UNSAID, /* leave as it is; for a new collection: crop */
+    KEEP_NOTHING,
+    KEEP_CROP, /* 112 × 112, enough to embed again and to train */
+    KEEP_PHOTO /* the photo as sent, and the crop */
+};
+const char *keep_word(enum keep_wanted keep); /* "none", "crop", "photo" */
+
+struct collection_info {
+    const char *name;
+    const char *model; /* version it is pinned to */
+    int dim;
+    enum keep_wanted keep;
+    int64_t retention_days; /* 0: for ever */
+    struct threshold_wish threshold;
+    bool calibrated;
+    int64_t created_ms;
+    int64_t n_subjects;
+    int64_t n_faces;
+};
+
+/* What PUT and PATCH say; what is unsaid stays as it is, or gets its default. */
+struct collection_change {
+    enum keep_wanted keep;
+    bool has_retention;
+    int64_t retention_days;
+    const char *model;  /* only when the collection is made: a version this daemon knows; NULL: the default one */
+    bool has_threshold; /* replaces all of threshold */
+    struct threshold_wish threshold;
+};
+
+/* Names: 1..64 characters of a-z A-Z 0-9 . _ -, beginning with a letter or digit. */
+MUST_CHECK enum err gallery_collections(struct gallery_worker *worker, const char *page_token, int limit,
+                                        struct collection_info **ret, int *ret_count, const char **ret_next,
+                                        struct gallery_fault *fault);
+/* Errors: GALLERY_NO_SUCH_COLLECTION. */
+MUST_CHECK enum err gallery_collection_get(struct gallery_worker *worker, const char *name, struct collection_info *ret,
+                                           struct gallery_fault *fault);
+/* Makes the collection, or changes the one that is there (*ret_is_new says which).
+ * Errors: GALLERY_BAD_NAME, GALLERY_BAD_OPTION, GALLERY_NO_MODEL, GALLERY_NO_SUCH_MODEL, GALLERY_MODEL_PINNED. */
+MUST_CHECK enum err gallery_collection_put(struct gallery_worker *worker, const char *name,
+                                           const struct collection_change *change, struct collection_info *ret,
+                                           bool *ret_is_new, struct gallery_fault *fault);
+/* Errors: GALLERY_NO_SUCH_COLLECTION, GALLERY_BAD_OPTION, GALLERY_MODEL_PINNED. */
+MUST_CHECK enum err gallery_collection_patch(struct gallery_worker *worker, const char *name,
+                                             const struct collection_change *change, struct collection_info *ret,
+                                             struct gallery_fault *fault);
+
+/* ---- Subjects ---------------------------------------------------------------------------------------------------- */
+
+struct subject_info {
+    const char *id;
+    const char *name;
+    const char *collection;
+    const char *metadata; /* JSON object as text; NULL: none */
+    int64_t created_ms;
+    int64_t n_faces;
+};
+
+/* name not NULL: only the subject of exactly this name, if there is one. */
+MUST_CHECK enum err gallery_subjects(struct gallery_worker *worker, const char *collection, const char *name,
+                                     const char *page_token, int limit, struct subject_info **ret, int *ret_count,
+                                     const char **ret_next, struct gallery_fault *fault);
+/* Errors: GALLERY_NO_SUCH_SUBJECT. */
+MUST_CHECK enum err gallery_subject_get(struct gallery_worker *worker, const char *subject_id, struct subject_info *ret,
+                                        struct gallery_fault *fault);
+
+struct subject_change {
+    const char *name;     /* NULL: unsaid */
+    const char *metadata; /* NULL: unsaid; "{}" empties it */
+};
+/* Errors: GALLERY_NO_SUCH_SUBJECT, GALLERY_NAME_TAKEN, GALLERY_BAD_NAME, GALLERY_BAD_METADATA. */
+MUST_CHECK enum err gallery_subject_patch(struct gallery_worker *worker, const char *subject_id,
+                                          const struct subject_change *change, struct subject_info *ret,
+                                          struct gallery_fault *fault);
+
+/* ---- Faces ------------------------------------------------------------------------------------------------------- */
+
+struct face_info {
+    const char *id;
+    const char *subject_id;
+    const char *subject_name;
+    const char *collection;
+    const char *external_id; /* NULL: none */
+    const char *metadata;    /* JSON object as text; NULL: none */
+    int64_t created_ms;
+    bool has_face; /* false: enrolled by embedding */
+    float box[4];  /* x y width height, pixels of the upright photo */
+    float landmarks[5][2];
+    float score;
+    float quality;
+    bool has_crop;
+    bool has_photo;
+};
+
+MUST_CHECK enum err gallery_faces(struct gallery_worker *worker, const char *subject_id, const char *page_token,
+                                  int limit, struct face_info **ret, int *ret_count, const char **ret_next,
+                                  struct gallery_fault *fault);
+/* Errors: GALLERY_NO_SUCH_FACE. */
+MUST_CHECK enum err gallery_face_get(struct gallery_worker *worker, const char *face_id, struct face_info *ret,
+                                     struct gallery_fault *fault);
+
+enum face_picture {
+    FACE_CROP,
+    FACE_PHOTO
+};
+struct face_image {
+    const unsigned char *bytes; /* as stored */
+    size_t n_bytes;
+    const char *mime; /* "image/webp" for crops; a photo's is read from its bytes */
+};
+/* Errors: GALLERY_NO_SUCH_FACE, GALLERY_NO_IMAGE_KEPT. */
+MUST_CHECK enum err gallery_face_image(struct gallery_worker *worker, const char *face_id, enum face_picture which,
+                                       struct face_image *ret, struct gallery_fault *fault);
+
+#endif
