@@ -1,6 +1,12 @@
 /*
  * decision.h: where a cosine becomes a yes, a no, or "two of them".  No second place decides a threshold.
  *
+ * The defaults, and why.  Threshold .40: the recognisers of the ArcFace family put strangers at .00-.02 with a deviation
+ * of .07-.09 and the same person at .6-.7 with .1, so .40 is more than four deviations from either.  Rate 1e-4 for models that
+ * are calibrated: what access control asks for at least, and what some ten thousand pairs of strangers can support.
+ * Margin .03: what one photo moves by when it is recompressed, rescaled or detected anew stays below that, so that a
+ * runner-up within it might as well be the best tomorrow.
+ *
  * Pure functions; any thread.
  */
 #ifndef SERVER_GALLERY_DECISION_H
@@ -44,6 +50,10 @@ struct threshold_wish {
 MUST_CHECK enum err decision_threshold(const struct threshold_wish *caller, const struct threshold_wish *collection,
                                        const struct calibration *calibration, const struct gallery_policy *policy,
                                        struct threshold_used *ret, float *ret_margin, struct gallery_fault *fault);
+
+/* Whether a wish makes sense for a model with this calibration; errors as above. */
+MUST_CHECK enum err decision_check_wish(const struct threshold_wish *wish, const struct calibration *calibration,
+                                        struct gallery_fault *fault);
 
 /*
  * The cosine for a rate, and back: straight lines in (log rate, cosine), because tails of impostor cosines fall about

@@ -24,13 +24,13 @@ struct enroll_query {
     struct gallery_photo photo;
     struct gallery_embedding embedding;
 
-    const char *external_id; /* the caller's own id of the photo; NULL: none; at most 256 bytes */
-    const char *metadata;    /* a JSON object as text, at most 16 KiB; NULL: none */
+    const char *external_id; /* of the subject: the caller's own key; NULL leaves it */
+    const char *metadata;    /* of the subject: a JSON object as text; NULL leaves it */
     enum faces_wanted faces; /* SINGLE (default), LARGEST, ALL */
     enum quality_wanted quality;
 };
 
-struct enrolled_face {
+struct new_face {
     const char *id;
     bool has_face; /* false for an embedding */
     struct seen_face face;
@@ -44,7 +44,7 @@ struct enroll_answer {
     const char *model; /* version */
     struct photo_size photo;
     int n_faces; /* at least 1 */
-    struct enrolled_face *faces;
+    struct new_face *faces;
     int n_rejected; /* found, but not good enough; their reasons say why */
     struct seen_face *rejected;
 };

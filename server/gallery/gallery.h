@@ -64,19 +64,23 @@ struct gallery_fault {
 
 /* ---- Life cycle -------------------------------------------------------------------------------------------------- */
 
-/* How cosines become decisions where neither request nor collection says otherwise (decision.h argues the numbers). */
+/* What a request is held to where neither it nor its collection says otherwise (decision.h argues the first three). */
 struct gallery_policy {
-    float threshold;    /* for models without calibration; 0: .40 */
-    double max_fmr;     /* for models with one; 0: 1e-4 */
-    float margin;       /* a runner-up this close makes a match ambiguous; 0: .03, negative: never */
-    int top_k_max;      /* 0: 100 */
-    int detect_side;    /* longest side of the detector's input; 0: 640 */
-    float detect_score; /* 0: .5 */
-    int faces_max;      /* in one photo; the weakest beyond are dropped; 0: 256 */
-    size_t photo_bytes; /* 0: image_limits_default, here and below */
+    float threshold;    /* cosine, for models without calibration */
+    double max_fmr;     /* for models with one */
+    float margin;       /* a runner-up this close makes a match ambiguous; negative: never */
+    int top_k_max;      /* candidates one search may ask for */
+    int page_max;       /* rows one list may ask for */
+    int detect_side;    /* longest side of the detector's input */
+    float detect_score; /* from which a detection is a face */
+    int faces_max;      /* in one photo; the weakest beyond are dropped */
+    size_t photo_bytes; /* encoded */
     int64_t photo_pixels;
     int photo_side;
 };
+
+/* .40, 1e-4, .03, 100, 1000, 640, .5, 256, and image_limits_default. */
+struct gallery_policy gallery_policy_default(void);
 
 /* What the operator should read once: an assumption made, a collection without its model, a damaged row left out. */
 enum gallery_severity {

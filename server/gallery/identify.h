@@ -32,7 +32,6 @@ struct candidate {
     const char *subject_id;
     const char *subject_name;
     const char *face_id;
-    const char *external_id; /* of the face; NULL: none */
     float cosine;
 };
 

@@ -10,22 +10,16 @@
 
 #include "server/gallery/decision.h"
 #include "server/gallery/gallery.h"
+#include "server/store/collection_rows.h"
+#include "server/store/subject_rows.h"
 
 /* ---- Collections ------------------------------------------------------------------------------------------------- */
-
-enum keep_wanted {
-    KEEP_UNSAID, /* leave as it is; for a new collection: crop */
-    KEEP_NOTHING,
-    KEEP_CROP, /* 112 × 112, enough to embed again and to train */
-    KEEP_PHOTO /* the photo as sent, and the crop */
-};
-const char *keep_word(enum keep_wanted keep); /* "none", "crop", "photo" */
 
 struct collection_info {
     const char *name;
     const char *model; /* version it is pinned to */
     int dim;
-    enum keep_wanted keep;
+    enum keep keep;
     int64_t retention_days; /* 0: for ever */
     struct threshold_wish threshold;
     bool calibrated;
@@ -36,7 +30,8 @@ struct collection_info {
 
 /* What PUT and PATCH say; what is unsaid stays as it is, or gets its default. */
 struct collection_change {
-    enum keep_wanted keep;
+    bool has_keep; /* else: as it is; for a new collection: the crop */
+    enum keep keep;
     bool has_retention;
     int64_t retention_days;
     const char *model;  /* only when the collection is made: a version this daemon knows; NULL: the default one */
@@ -67,8 +62,10 @@ struct subject_info {
     const char *id;
     const char *name;
     const char *collection;
-    const char *metadata; /* JSON object as text; NULL: none */
+    const char *external_id; /* the caller's own key; NULL: none */
+    const char *metadata;    /* JSON object as text */
     int64_t created_ms;
+    int64_t updated_ms;
     int64_t n_faces;
 };
 
@@ -80,10 +77,7 @@ MUST_CHECK enum err gallery_subjects(struct gallery_worker *worker, const char *
 MUST_CHECK enum err gallery_subject_get(struct gallery_worker *worker, const char *subject_id, struct subject_info *ret,
                                         struct gallery_fault *fault);
 
-struct subject_change {
-    const char *name;     /* NULL: unsaid */
-    const char *metadata; /* NULL: unsaid; "{}" empties it */
-};
+/* struct subject_change is the store's: NULL leaves a member as it is. */
 /* Errors: GALLERY_NO_SUCH_SUBJECT, GALLERY_NAME_TAKEN, GALLERY_BAD_NAME, GALLERY_BAD_METADATA. */
 MUST_CHECK enum err gallery_subject_patch(struct gallery_worker *worker, const char *subject_id,
                                           const struct subject_change *change, struct subject_info *ret,
@@ -96,14 +90,13 @@ struct face_info {
     const char *subject_id;
     const char *subject_name;
     const char *collection;
-    const char *external_id; /* NULL: none */
-    const char *metadata;    /* JSON object as text; NULL: none */
     int64_t created_ms;
-    bool has_face; /* false: enrolled by embedding */
-    float box[4];  /* x y width height, pixels of the upright photo */
+    bool has_face; /* box and landmarks are known: enrolled from a photo */
+    struct photo_size photo;
+    float box[4]; /* x y width height, pixels of the upright photo */
     float landmarks[5][2];
     float score;
-    float quality;
+    const char *quality; /* JSON object as text: {"score": .., "reasons": [..]} and what was measured */
     bool has_crop;
     bool has_photo;
 };
