@@ -1,0 +1,137 @@
+/* faiss_index.c: FAISS's C interface, 1.7.3 to 1.11. */
+#include "index/faiss_index.h"
+
+#include <assert.h>
+#include <faiss/c_api/IndexFlat_c.h>
+#include <faiss/c_api/Index_c.h>
+#include <faiss/c_api/error_c.h>
+#include <faiss/c_api/impl/AuxIndexStructures_c.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/kernel/gemm.h"
+
+/*
+ * Declared here rather than through omp.h, which lies in gcc's private folder where no other compiler and no lint tool
+ * finds it.  The ABI of libgomp fixes this prototype.
+ */
+void omp_set_num_threads(int n_threads);
+
+struct faiss_index {
+    FaissIndexFlatIP *flat;
+    size_t dim;
+};
+
+/*
+ * OpenMP's number of threads belongs to the calling thread.  At one, FAISS starts no team: parallelism has one owner, and
+ * it is the caller.  OMP_WAIT_POLICY, which says how idle members of a team wait, then has nobody to speak to.
+ */
+static void run_on_this_thread_only(void)
+{
+    static _Thread_local int done;
+
+    if (!done) {
+        omp_set_num_threads(1);
+        done = 1;
+    }
+}
+
+/* The text belongs to the thread and is not cleared by a success, so it means something right after a failure only. */
+static enum err refused(int code, const char *doing, struct err_note *note)
+{
+    const char *text = faiss_get_last_error();
+
+    if (text == NULL) {
+        text = "no reason given";
+    }
+    if (code == STD_EXCEPT && strstr(text, "bad_alloc") != NULL) {
+        return ERR_SAY(note, ERR_NOMEM, "the vector index is out of memory while %s", doing);
+    }
+    return ERR_SAY(note, ERR_FOREIGN, "FAISS refused %s (code %d): %s", doing, code, text);
+}
+
+enum err faiss_index_new(int dim, struct faiss_index **ret, struct err_note *note)
+{
+    struct faiss_index *faiss = MEM_NEW(struct faiss_index);
+
+    /* FAISS's products are OpenBLAS's.  This call makes the linker take gemm_blas.c, whose constructor picks the kernels,
+     * into programs that multiply nothing themselves. */
+    assert(gemm_core() != NULL);
+    if (faiss == NULL) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory for a vector index");
+    }
+    run_on_this_thread_only();
+    int code = faiss_IndexFlatIP_new_with(&faiss->flat, dim);
+    if (code != 0) {
+        mem_free(faiss);
+        return refused(code, "making an index", note);
+    }
+    faiss->dim = (size_t)dim;
+    *ret = faiss;
+    return ERR_NONE;
+}
+
+/* All floats, one row behind the other. */
+static float *floats_of(struct faiss_index *faiss)
+{
+    float *floats = NULL;
+    size_t count = 0;
+
+    faiss_IndexFlat_xb(faiss->flat, &floats, &count);
+    return floats;
+}
+
+void faiss_index_free(struct faiss_index *faiss)
+{
+    if (faiss == NULL) {
+        return;
+    }
+    size_t rows = faiss_index_rows(faiss);
+    if (rows > 0) {
+        mem_wipe(floats_of(faiss), rows * faiss->dim * sizeof(float));
+    }
+    faiss_IndexFlatIP_free(faiss->flat);
+    mem_free(faiss);
+}
+
+size_t faiss_index_rows(const struct faiss_index *faiss)
+{
+    return (size_t)faiss_Index_ntotal(faiss->flat);
+}
+
+float *faiss_index_row(struct faiss_index *faiss, size_t row)
+{
+    return floats_of(faiss) + row * faiss->dim;
+}
+
+enum err faiss_index_append(struct faiss_index *faiss, const float *vectors, size_t n, struct err_note *note)
+{
+    run_on_this_thread_only();
+    int code = faiss_Index_add(faiss->flat, (int64_t)n, vectors);
+    return code == 0 ? ERR_NONE : refused(code, "adding vectors", note);
+}
+
+enum err faiss_index_cut(struct faiss_index *faiss, size_t first, struct err_note *note)
+{
+    FaissIDSelectorRange *tail = NULL;
+    size_t removed = 0;
+
+    run_on_this_thread_only();
+    int code = faiss_IDSelectorRange_new(&tail, (int64_t)first, INT64_MAX);
+    if (code == 0) {
+        code = faiss_Index_remove_ids(faiss->flat, (const FaissIDSelector *)tail, &removed);
+    }
+    enum err err = code == 0 ? ERR_NONE : refused(code, "dropping rows", note);
+    faiss_IDSelectorRange_free(tail);
+    return err;
+}
+
+enum err faiss_index_search(struct faiss_index *faiss, const float *query, size_t n, float *ret_scores,
+                            int64_t *ret_rows, struct err_note *note)
+{
+    run_on_this_thread_only();
+    /* One query at a time: FAISS then scores row by row with a fixed order of sums.  Many at once would go through a matrix
+     * product, whose sums depend on where in the block a row lies. */
+    int code = faiss_Index_search(faiss->flat, 1, query, (int64_t)n, ret_scores, ret_rows);
+    return code == 0 ? ERR_NONE : refused(code, "a search", note);
+}

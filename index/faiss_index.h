@@ -1,0 +1,46 @@
+/*
+ * faiss_index.h: rows of floats that FAISS holds and scores.
+ *
+ * The one door to FAISS.  It knows row numbers, not ids, and takes no lock: a search beside any call that changes crashes
+ * inside FAISS, so index.c keeps them apart.  Searches side by side are safe.
+ * FAISS checks neither the dimension nor the values it is given; whoever calls has done so.
+ */
+#ifndef INDEX_FAISS_INDEX_H
+#define INDEX_FAISS_INDEX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+
+struct faiss_index;
+
+/* Makes an empty flat inner-product index.  Errors: ERR_NOMEM, ERR_FOREIGN. */
+MUST_CHECK enum err faiss_index_new(int dim, struct faiss_index **ret, struct err_note *note);
+
+/* Overwrites what it holds with zeros, then frees it; NULL does nothing. */
+void faiss_index_free(struct faiss_index *faiss);
+
+size_t faiss_index_rows(const struct faiss_index *faiss);
+
+/* The floats of a row, writable.  Owns: the index; valid until the next append or cut. */
+float *faiss_index_row(struct faiss_index *faiss, size_t row);
+
+/* Appends n rows at the end, or none.  Shapes: vectors [n, dim] f32.  Errors: ERR_NOMEM, ERR_FOREIGN. */
+MUST_CHECK enum err faiss_index_append(struct faiss_index *faiss, const float *vectors, size_t n,
+                                       struct err_note *note);
+
+/* Drops every row from first on; the memory is kept for later rows.  Errors: ERR_NOMEM, ERR_FOREIGN, nothing dropped. */
+MUST_CHECK enum err faiss_index_cut(struct faiss_index *faiss, size_t first, struct err_note *note);
+
+/*
+ * Scores every row and gives the n best, best first; in which order equal scores come, and which of them are cut off, is
+ * not defined.  Equal rows have equal scores, to the bit.
+ * Shapes: query [dim] f32; ret_scores, ret_rows [n] with 1 ≤ n ≤ rows.
+ * Errors: ERR_NOMEM, ERR_FOREIGN.
+ * Threads: any number beside each other.
+ */
+MUST_CHECK enum err faiss_index_search(struct faiss_index *faiss, const float *query, size_t n, float *ret_scores,
+                                       int64_t *ret_rows, struct err_note *note);
+
+#endif

@@ -1,0 +1,139 @@
+/* test_index_threads.c: searches beside adding and removing; also run under ThreadSanitizer (tests/tsan.mk). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <setjmp.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/random.h"
+#include "index/index.h"
+
+enum {
+    DIM = 32,
+    READERS = 3,
+    STABLE = 200,
+    ROUNDS = 400,
+    PAIRS = 16
+};
+
+/*
+ * Ids below STABLE stay.  The writer adds and removes pairs: two ids with one vector in one call.  A search for that
+ * vector finds both or neither, whenever it runs.
+ */
+struct scene {
+    struct index *index;
+    float stable[STABLE][DIM];
+    float pair[PAIRS][DIM];
+    atomic_bool done;
+    atomic_int wrong;
+    atomic_long searches;
+};
+
+static void axis(float *ret, int i, float sign)
+{
+    memset(ret, 0, DIM * sizeof *ret);
+    ret[i] = sign;
+}
+
+static void *read_on(void *context)
+{
+    struct scene *scene = context;
+    struct index_hit hits[8];
+    float vector[DIM];
+    int count = 0;
+    int i = 0;
+
+    do {
+        i++;
+        int pair = i % PAIRS;
+        bool failed =
+            index_search(scene->index, scene->pair[pair], 8, 0.999F, hits, &count, NULL) != ERR_NONE ||
+            (count != 0 && (count != 2 || hits[0].id != STABLE + 2 * pair || hits[1].id != STABLE + 2 * pair + 1));
+        int id = i % STABLE;
+        failed = failed || index_search(scene->index, scene->stable[id], 8, 0.999F, hits, &count, NULL) != ERR_NONE ||
+                 count < 1 || hits[0].id > id || index_get(scene->index, id, vector, NULL) != ERR_NONE ||
+                 memcmp(vector, scene->stable[id], sizeof vector) != 0 || index_count(scene->index) < STABLE;
+        atomic_fetch_add(&scene->wrong, failed ? 1 : 0);
+        atomic_fetch_add(&scene->searches, 1);
+    } while (!atomic_load(&scene->done));
+    return NULL;
+}
+
+/* What has returned is seen by the next search: this thread's own proves it for every one that comes after. */
+static int hits_for(struct scene *scene, int pair)
+{
+    struct index_hit hits[8];
+    int count = -1;
+
+    if (index_search(scene->index, scene->pair[pair], 8, 0.999F, hits, &count, NULL) != ERR_NONE) {
+        return -1;
+    }
+    return count;
+}
+
+static void write_on(struct scene *scene)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        int pair = round % PAIRS;
+        const int64_t ids[2] = {STABLE + 2 * pair, STABLE + 2 * pair + 1};
+        float both[2][DIM];
+        size_t removed = 0;
+
+        memcpy(both[0], scene->pair[pair], sizeof both[0]);
+        memcpy(both[1], scene->pair[pair], sizeof both[1]);
+        assert_int_equal(index_add(scene->index, ids, both[0], 2, NULL), ERR_NONE);
+        assert_int_equal(hits_for(scene, pair), 2);
+        assert_int_equal(index_remove(scene->index, ids, 2, &removed, NULL), ERR_NONE);
+        assert_int_equal(removed, 2);
+        assert_int_equal(hits_for(scene, pair), 0);
+    }
+}
+
+static void test_searches_beside_changes(void **state)
+{
+    static struct scene scene;
+    struct random random = random_seeded(5, 5);
+    pthread_t readers[READERS];
+    int64_t ids[STABLE];
+
+    /* Pairs are axes; the others lie off them, in two dimensions each, so that no cosine comes near .999. */
+    for (int i = 0; i < PAIRS; i++) {
+        axis(scene.pair[i], i, 1);
+    }
+    for (int i = 0; i < STABLE; i++) {
+        size_t a = (size_t)random_below(&random, DIM);
+        size_t b = (a + 1 + (size_t)random_below(&random, DIM - 1)) % DIM;
+        scene.stable[i][a] = 0.6F;
+        scene.stable[i][b] = 0.8F;
+        ids[i] = i;
+    }
+    assert_int_equal(index_new(DIM, &scene.index, NULL), ERR_NONE);
+    assert_int_equal(index_add(scene.index, ids, scene.stable[0], STABLE, NULL), ERR_NONE);
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_create(&readers[i], NULL, read_on, &scene), 0);
+    }
+    /* That this ends at all while the readers never pause shows that a writer does not starve. */
+    write_on(&scene);
+    atomic_store(&scene.done, true);
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_join(readers[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&scene.wrong), 0);
+    assert_true(atomic_load(&scene.searches) >= READERS);
+    assert_int_equal(index_count(scene.index), STABLE);
+    index_free(scene.index);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_searches_beside_changes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
