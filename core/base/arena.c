@@ -79,6 +79,13 @@ void arena_free(struct arena *arena)
 /* Adds a chunk with room for bytes: twice the last one's size within bounds, but never past the cap. */
 static enum err arena_grow(struct arena *arena, size_t bytes)
 {
+    if (arena->current != NULL && arena->current->used == 0) {
+        /* Only kept from before the reset and too small now: it must not count against the cap. */
+        struct chunk *unused = arena->current;
+        arena->current = unused->next;
+        arena->held_bytes -= unused->capacity;
+        chunk_free(unused);
+    }
     size_t left = arena->cap_bytes - arena->held_bytes;
     size_t wanted = arena->current == NULL ? FIRST_CHUNK : 2 * arena->current->capacity;
 
