@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static enum err open_for_reading(const char *path, size_t limit_bytes, int *ret_
                                  struct err_note *note)
 {
     struct stat about;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
 
     if (fd < 0) {
         return say_errno(note, "open", path);
@@ -146,10 +147,12 @@ static enum err write_all(int fd, const unsigned char *content, size_t bytes)
 
 enum err file_write(const char *path, const void *content, size_t bytes, struct err_note *note)
 {
+    static atomic_uint counter; /* two threads that write the same file must not share a temporary one */
     char temporary[PATH_MAX];
     char folder[PATH_MAX];
 
-    if (snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid()) >= (int)sizeof temporary) {
+    if (snprintf(temporary, sizeof temporary, "%s.%ld.%u.tmp", path, (long)getpid(), atomic_fetch_add(&counter, 1)) >=
+        (int)sizeof temporary) {
         return ERR_SAY(note, ERR_MISUSE, "the path of a file to write is too long");
     }
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
