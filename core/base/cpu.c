@@ -29,8 +29,13 @@ static void detect(void)
     }
     memcpy(brand, words, sizeof words);
     (void)snprintf(found.name, sizeof found.name, "%s", brand[0] != '\0' ? brand : "x86-64");
+    unsigned a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    unsigned d = 0;
+    bool f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0; /* clang's builtin does not know it */
     __builtin_cpu_init(); /* checks XGETBV too, so "supports" means the system saves the registers */
-    found.avx2_fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    found.avx2_fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c;
     found.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                    __builtin_cpu_supports("avx512cd");
