@@ -163,8 +163,10 @@ $(foreach t,$(UNIT_SOURCES),$(eval $(call TEST_RULE,$(t))))
 $(B)/tests/%.tap: $(B)/tests/%
 	@tests/run-unit $< $@
 
-.PHONY: test
-test: $(B)/arcfaced $(UNIT_RESULTS) ## run every unit test and the shell tests against the real binary
+.PHONY: test tests-built
+test: dev-deps ## run every unit test and the shell tests against the real binary
+	@$(again) tests-built
+tests-built: $(B)/arcfaced $(UNIT_RESULTS)
 	@tests/run-shell $(B)/arcfaced $(B)/tests/api $(SHELL_TESTS)
 	@tests/summary $(B)/tests $(UNIT_RESULTS)
 
@@ -214,14 +216,30 @@ $(B)/tidy/%.ok: %.c .clang-tidy
 
 # ---- Packages and running --------------------------------------------------------------------------------------------
 
-.PHONY: deps
+# What `make run` starts, and where.
+MODELS ?= models
+DETECTOR ?= scrfd_500m.onnx
+RECOGNIZER ?= mobilefacenet_128.onnx
+LISTEN ?= 127.0.0.1:8080
+DATA ?= data
+start = MODELS='$(MODELS)' DETECTOR='$(DETECTOR)' RECOGNIZER='$(RECOGNIZER)' LISTEN='$(LISTEN)' DATA='$(DATA)' docker/start
+
+# `make run` and `make test` bring their packages and then call make once more: only then does it see what is installed.
+# The second one uses every processor, unless the first was told how many.
+again = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: deps dev-deps run
 deps: ## install the Debian packages that are missing, and make FAISS's C library where Debian has none
 	@docker/install-packages build
 	@docker/faiss-c
-.PHONY: dev-deps
 dev-deps: ## the same, with what the tests, lint and benches need
 	@docker/install-packages build test
 	@docker/faiss-c
+run: ## install what is missing, build and start the daemon (MODELS= DETECTOR= RECOGNIZER= LISTEN= DATA=)
+	@$(start) --check
+	@$(MAKE) --no-print-directory deps
+	@$(again) $(B)/arcfaced
+	@$(start) $(B)/arcfaced
 
 .PHONY: compile_commands.json
 compile_commands.json: ## for editors
