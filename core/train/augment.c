@@ -111,7 +111,7 @@ static void change_light(const struct augment *how, struct random *random, struc
 /* A Gaussian, first along rows into scratch, then along columns back. */
 static void blur(struct image *out, double deviation, uint8_t *scratch)
 {
-    double tap[BLUR_MOST_TAPS];
+    double tap[BLUR_MOST_TAPS] = {0};
     int reach = (int)ceil(BLUR_REACH * deviation);
     double sum = 0;
 
@@ -161,8 +161,8 @@ static void erase(const struct augment *how, struct random *random, struct image
 {
     int width = 1 + (int)(random_uniform(random) * (double)how->erase_share * (out->width - 1));
     int height = 1 + (int)(random_uniform(random) * (double)how->erase_share * (out->height - 1));
-    int left = (int)random_below(random, (uint64_t)(out->width - width + 1));
-    int top = (int)random_below(random, (uint64_t)(out->height - height + 1));
+    int left = (int)random_below(random, (uint64_t)out->width - (uint64_t)width + 1);
+    int top = (int)random_below(random, (uint64_t)out->height - (uint64_t)height + 1);
 
     for (int y = top; y < top + height; y++) {
         memset(out->rgb + 3 * ((size_t)y * (size_t)out->width + (size_t)left), 127, 3 * (size_t)width);
