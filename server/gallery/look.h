@@ -15,8 +15,8 @@ struct look_query {
 
 struct looked_face {
     struct seen_face face;
-    float *embedding; /* dim floats of unit length; NULL from gallery_detect */
-    float norm;       /* of the raw vector */
+    const float *embedding; /* dim floats of unit length; NULL from gallery_detect */
+    float norm;             /* of the raw vector */
 };
 
 struct look_answer {

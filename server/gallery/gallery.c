@@ -1,0 +1,320 @@
+/* gallery.c: opening: models, then collections, then their indexes. */
+#include "server/gallery/gallery.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "server/gallery/gallery_private.h"
+#include "server/store/audit_rows.h"
+
+#define OPENING_ARENA_BYTES ((size_t)256 << 20)
+
+const char *gallery_reason_word(enum gallery_reason reason)
+{
+    switch (reason) {
+    case GALLERY_REASON_NONE: return NULL;
+    case GALLERY_NOT_AN_IMAGE: return "not_an_image";
+    case GALLERY_DAMAGED_IMAGE: return "damaged_image";
+    case GALLERY_IMAGE_TOO_LARGE: return "image_too_large";
+    case GALLERY_WRONG_CROP_SIZE: return "wrong_crop_size";
+    case GALLERY_NO_FACE: return "no_face";
+    case GALLERY_SEVERAL_FACES: return "several_faces";
+    case GALLERY_LOW_QUALITY: return "low_quality";
+    case GALLERY_NO_SUCH_COLLECTION: return "no_such_collection";
+    case GALLERY_NO_SUCH_SUBJECT: return "no_such_subject";
+    case GALLERY_NO_SUCH_FACE: return "no_such_face";
+    case GALLERY_NO_SUCH_MODEL: return "no_such_model";
+    case GALLERY_NO_IMAGE_KEPT: return "no_image_kept";
+    case GALLERY_BAD_NAME: return "bad_name";
+    case GALLERY_BAD_METADATA: return "bad_metadata";
+    case GALLERY_BAD_OPTION: return "bad_option";
+    case GALLERY_BAD_EMBEDDING: return "bad_embedding";
+    case GALLERY_WRONG_DIMENSION: return "wrong_dimension";
+    case GALLERY_UNSUPPORTED_RATE: return "unsupported_rate";
+    case GALLERY_NAME_TAKEN: return "name_taken";
+    case GALLERY_COLLECTION_EXISTS: return "collection_exists";
+    case GALLERY_OTHER_COLLECTION: return "other_collection";
+    case GALLERY_NO_MODEL: return "no_model";
+    case GALLERY_MODEL_PINNED: return "model_pinned";
+    }
+    return NULL;
+}
+
+struct gallery_policy gallery_policy_default(void)
+{
+    const struct image_limits limits = image_limits_default();
+
+    return (struct gallery_policy){.threshold = .40F,
+                                   .max_fmr = 1e-4,
+                                   .margin = .03F,
+                                   .top_k_max = 100,
+                                   .page_max = STORE_PAGE_LIMIT,
+                                   .detect_side = 640,
+                                   .detect_score = .5F,
+                                   .faces_max = 256,
+                                   .photo_bytes = limits.bytes,
+                                   .photo_pixels = limits.pixels,
+                                   .photo_side = limits.side};
+}
+
+struct store *gallery_store(struct gallery *gallery)
+{
+    return gallery->store;
+}
+
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+
+static void say(const struct gallery *gallery, enum gallery_severity severity, const char *event, const char *format,
+                ...) PRINTF_LIKE(4, 5);
+static void say(const struct gallery *gallery, enum gallery_severity severity, const char *event, const char *format,
+                ...)
+{
+    char sentence[512];
+    va_list args;
+
+    if (gallery->listener.say != NULL) {
+        va_start(args, format);
+        (void)vsnprintf(sentence, sizeof sentence, format, args);
+        va_end(args);
+        gallery->listener.say(gallery->listener.context, severity, event, sentence);
+    }
+}
+
+static void say_assumed(const struct gallery *gallery, const struct model *model)
+{
+    if (model->manifest.assumed != NULL) {
+        say(gallery, GALLERY_SAY_WARN, "model_assumed", "%s: %s", model->name, model->manifest.assumed);
+    }
+}
+
+static enum err load_detector(struct gallery *gallery, const char *path, struct err_note *note)
+{
+    if (path == NULL) {
+        say(gallery, GALLERY_SAY_WARN, "no_detector",
+            "no detector is given: only aligned crops and embeddings are taken");
+        return ERR_NONE;
+    }
+    enum err err = model_load(path, MODEL_DETECTOR, &gallery->detector, note);
+    if (err == ERR_NONE) {
+        say_assumed(gallery, gallery->detector);
+    }
+    return err;
+}
+
+static enum err load_recognizer(struct gallery *gallery, const char *path, struct arena *mem, struct err_note *note)
+{
+    struct model *model = NULL;
+
+    if (path == NULL) {
+        say(gallery, GALLERY_SAY_WARN, "no_recognizer", "no recogniser is given: no collection can be made");
+        return ERR_NONE;
+    }
+    enum err err = model_load(path, MODEL_RECOGNIZER, &model, note);
+    if (err == ERR_NONE) {
+        say_assumed(gallery, model);
+        err = models_take(gallery->models, model, path, mem, &gallery->default_model, note);
+    }
+    return err;
+}
+
+static enum err make_default_collection(struct gallery *gallery, struct arena *mem, struct err_note *note)
+{
+    struct collection_row row = {0};
+    struct err_note none = {0};
+    enum err err = store_collection_find(gallery->store, DEFAULT_COLLECTION, mem, &row, &none);
+
+    if (err == ERR_NOT_FOUND && gallery->default_model != NULL) {
+        const struct collection_new what = {
+            .name = DEFAULT_COLLECTION, .model_id = gallery->default_model->row_id, .keep = KEEP_CROP};
+        return store_collection_add(gallery->store, &what, AUDIT_DAEMON, mem, &row, note);
+    }
+    if (err != ERR_NONE && err != ERR_NOT_FOUND && note != NULL) {
+        *note = none;
+    }
+    return err == ERR_NOT_FOUND ? ERR_NONE : err;
+}
+
+/* Builds the index of one collection now, so that no request waits for it; a broken one does not keep the others from
+ * serving, and says so again to whoever asks for it. */
+static enum err warm(struct gallery *gallery, const struct collection_row *row, struct arena *mem)
+{
+    struct err_note note = {0};
+    struct pair *pair = NULL;
+
+    enum err err = live_get(gallery->live, row->id, mem, &pair, &note);
+    if (err != ERR_NONE) {
+        say(gallery, GALLERY_SAY_ERROR, "collection_unusable", "collection %s cannot be served: %s", row->name,
+            note.text[0] == '\0' ? err_word(err) : note.text);
+        return err == ERR_NOMEM ? err : ERR_NONE;
+    }
+    if (gallery->default_model != NULL && pair->model != gallery->default_model) {
+        say(gallery, GALLERY_SAY_INFO, "collection_pinned",
+            "collection %s keeps its model %.12s (%s); the one given at start is for new collections", row->name,
+            pair->model->version, pair->model->name);
+    }
+    live_unref(gallery->live, pair);
+    return ERR_NONE;
+}
+
+static enum err warm_all(struct gallery *gallery, struct arena *mem, struct err_note *note)
+{
+    struct store_page page = {.limit = STORE_PAGE_LIMIT};
+    enum err err = ERR_NONE;
+
+    do {
+        struct collection_row *rows = NULL;
+        int n = 0;
+        err = store_collection_list(gallery->store, &page, mem, &rows, &n, &page.token, note);
+        for (int i = 0; i < n && err == ERR_NONE; i++) {
+            err = warm(gallery, &rows[i], mem);
+        }
+    } while (err == ERR_NONE && page.token != NULL);
+    return err;
+}
+
+static enum err open_parts(struct gallery *gallery, const struct gallery_options *options, struct arena *mem,
+                           struct err_note *note)
+{
+    char folder[PATH_MAX];
+
+    if (snprintf(folder, sizeof folder, "%s/models", options->data) >= (int)sizeof folder) {
+        return ERR_SAY(note, ERR_MISUSE, "the path of the data folder is too long");
+    }
+    enum err err = models_new(options->store, folder, &gallery->models, note);
+    if (err == ERR_NONE) {
+        err = live_new(options->store, gallery->models, &gallery->live, note);
+    }
+    if (err == ERR_NONE) {
+        err = load_detector(gallery, options->detector, note);
+    }
+    if (err == ERR_NONE) {
+        err = load_recognizer(gallery, options->recognizer, mem, note);
+    }
+    if (err == ERR_NONE) {
+        err = make_default_collection(gallery, mem, note);
+    }
+    return err == ERR_NONE ? warm_all(gallery, mem, note) : err;
+}
+
+enum err gallery_open(const struct gallery_options *options, struct gallery **ret, struct err_note *note)
+{
+    struct gallery *gallery = MEM_NEW(struct gallery);
+    struct arena *mem = arena_new(OPENING_ARENA_BYTES);
+    enum err err = ERR_NOMEM;
+
+    if (gallery != NULL && mem != NULL) {
+        const struct gallery_policy *policy = &options->policy;
+        gallery->store = options->store;
+        gallery->policy = *policy;
+        gallery->limits = (struct image_limits){
+            .bytes = policy->photo_bytes, .pixels = policy->photo_pixels, .side = policy->photo_side};
+        gallery->session_bytes = options->session_bytes;
+        gallery->listener = options->listener;
+        err = open_parts(gallery, options, mem, note);
+    }
+    arena_free(mem);
+    if (err != ERR_NONE) {
+        gallery_close(gallery);
+        return ERR_SAY(note, err, "the gallery cannot be opened: %s", err_word(err));
+    }
+    *ret = gallery;
+    return ERR_NONE;
+}
+
+void gallery_close(struct gallery *gallery)
+{
+    if (gallery == NULL) {
+        return;
+    }
+    live_free(gallery->live);
+    models_free(gallery->models);
+    model_free(gallery->detector);
+    mem_free(gallery);
+}
+
+/* ---- What runs here ---------------------------------------------------------------------------------------------- */
+
+/* Room for what is in memory at one moment; more models than this come only with as many collections, each its own. */
+#define MODELS_SHOWN 256
+
+struct showing {
+    struct gallery_worker *worker;
+    struct model_info *infos;
+    int n;
+    bool spent;
+};
+
+static const char *keep_text(struct showing *showing, const char *text)
+{
+    if (text == NULL) {
+        return NULL;
+    }
+    const char *copy = arena_copy_text(showing->worker->mem, text);
+    showing->spent = showing->spent || copy == NULL;
+    return copy;
+}
+
+static void show(void *context, const struct model *model)
+{
+    struct showing *showing = context;
+    const struct gallery *gallery = showing->worker->gallery;
+
+    if (showing->n == MODELS_SHOWN) {
+        return;
+    }
+    showing->infos[showing->n++] = (struct model_info){.version = keep_text(showing, model->version),
+                                                       .role = model_role_word(model->manifest.role),
+                                                       .file = keep_text(showing, model->name),
+                                                       .source = keep_text(showing, model->manifest.source),
+                                                       .licence = keep_text(showing, model->manifest.licence),
+                                                       .dim = model->dim,
+                                                       .side = model->side,
+                                                       .calibrated = model->manifest.calibration.n_points >= 2,
+                                                       .is_default = model == gallery->default_model};
+}
+
+enum err gallery_models(struct gallery_worker *worker, struct model_info **ret, int *ret_count)
+{
+    struct showing showing = {.worker = worker, .infos = ARENA_ARRAY(worker->mem, struct model_info, MODELS_SHOWN)};
+
+    if (showing.infos == NULL) {
+        return arena_why(worker->mem);
+    }
+    if (worker->gallery->detector != NULL) {
+        show(&showing, worker->gallery->detector);
+    }
+    models_each(worker->gallery->models, show, &showing);
+    if (showing.spent) {
+        return arena_why(worker->mem);
+    }
+    *ret = showing.infos;
+    *ret_count = showing.n;
+    return ERR_NONE;
+}
+
+static void add_model(void *context, const struct model *model)
+{
+    struct gallery_usage *usage = context;
+
+    usage->models++;
+    usage->model_bytes += model->constant_bytes;
+}
+
+void gallery_usage(struct gallery *gallery, struct gallery_usage *ret)
+{
+    struct gallery_usage usage = {0};
+    struct live_usage live = {0};
+
+    live_usage(gallery->live, &live);
+    usage.collections = live.collections;
+    usage.indexed_faces = live.vectors;
+    usage.index_bytes = live.index_bytes;
+    models_each(gallery->models, add_model, &usage);
+    if (gallery->detector != NULL) {
+        add_model(&usage, gallery->detector);
+    }
+    *ret = usage;
+}

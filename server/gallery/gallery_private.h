@@ -1,0 +1,95 @@
+/*
+ * gallery_private.h: what the use cases share inside this folder.
+ */
+#ifndef SERVER_GALLERY_GALLERY_PRIVATE_H
+#define SERVER_GALLERY_GALLERY_PRIVATE_H
+
+#include "core/image/decode.h"
+#include "server/gallery/gallery.h"
+#include "server/gallery/live.h"
+#include "server/store/collection_rows.h"
+
+#define DEFAULT_COLLECTION "default"
+
+struct gallery {
+    /* immutable */
+    struct store *store;
+    struct gallery_policy policy;
+    struct image_limits limits;
+    size_t session_bytes;
+    struct gallery_listener listener;
+    struct model *detector;      /* NULL: none */
+    struct model *default_model; /* NULL: none; a loan */
+
+    /* guard themselves */
+    struct models *models;
+    struct live *live;
+};
+
+/* A recogniser's session of one thread, with the loan that keeps its graph. */
+struct worker_session {
+    struct model *model;
+    struct session *session;
+    uint64_t used; /* counts uses: the smallest is the one to evict */
+};
+
+/* Galleries of one operator rarely use more models at a time; a session costs its activations. */
+#define WORKER_SESSIONS 4
+
+struct gallery_worker {
+    struct gallery *gallery;
+    struct arena *mem;
+    struct gallery_times times;
+    struct gallery_request request;
+    struct session *detector_session; /* NULL until the first photo */
+    struct worker_session sessions[WORKER_SESSIONS];
+    uint64_t uses;
+};
+
+/* Sets the reason and returns the error; the sentence is written by ERR_SAY beside it, or by whoever failed. */
+enum err gallery_fail(struct gallery_fault *fault, enum gallery_reason reason, enum err err);
+
+/* ERR_TIMEOUT or ERR_CANCELLED, with a sentence, when the request in hand shall not go on. */
+MUST_CHECK enum err worker_may_go_on(const struct gallery_worker *worker, struct gallery_fault *fault);
+
+/* Who asks, for an audit row; never NULL. */
+const char *worker_actor(const struct gallery_worker *worker);
+
+/* The worker's session for a network, made at first use.  Owns: the worker. */
+MUST_CHECK enum err worker_detector_session(struct gallery_worker *worker, struct session **ret,
+                                            struct gallery_fault *fault);
+MUST_CHECK enum err worker_session(struct gallery_worker *worker, struct model *model, struct session **ret,
+                                   struct gallery_fault *fault);
+
+/* A list that could not be read: wrong limits and foreign tokens are the caller's. */
+enum err page_fault(enum err err, struct gallery_fault *fault);
+
+/* ---- Finding rows, with the reasons of the API (find.c) ------------------------------------------------------------ */
+
+struct subject_row;
+struct face_row;
+
+/* name NULL: DEFAULT_COLLECTION. */
+MUST_CHECK enum err find_collection(struct gallery_worker *worker, const char *name, struct collection_row *ret,
+                                    struct gallery_fault *fault);
+/* The collection and its pair; give it back with live_unref. */
+MUST_CHECK enum err find_pair(struct gallery_worker *worker, const char *name, struct collection_row *ret,
+                              struct pair **ret_pair, struct gallery_fault *fault);
+/* A subject of the collection, by what the reference says. */
+MUST_CHECK enum err find_subject(struct gallery_worker *worker, const struct collection_row *collection,
+                                 const struct subject_ref *ref, struct subject_row *ret, struct gallery_fault *fault);
+/* A face of the collection. */
+MUST_CHECK enum err find_face(struct gallery_worker *worker, const struct collection_row *collection, const char *uuid,
+                              struct face_row *ret, struct gallery_fault *fault);
+
+/* What a collection's settings say about thresholds; {0} for members that are absent. */
+struct collection_settings {
+    struct threshold_wish threshold;
+    int64_t retention_days;
+};
+MUST_CHECK enum err settings_read(const struct collection_row *collection, struct collection_settings *ret,
+                                  struct gallery_fault *fault);
+MUST_CHECK enum err settings_write(const struct collection_settings *settings, struct arena *mem, const char **ret,
+                                   struct gallery_fault *fault);
+
+#endif

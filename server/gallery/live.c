@@ -1,0 +1,358 @@
+/* live.c: lending, swapping, and following the rows. */
+#include "server/gallery/live.h"
+
+#include <pthread.h>
+
+#include "core/base/mem.h"
+#include "server/store/collection_rows.h"
+#include "server/store/embedding_rows.h"
+
+struct place {
+    int64_t collection_id;
+    struct pair *pair;
+    bool stale; /* the index missed a change */
+};
+
+struct live {
+    /* immutable */
+    struct store *store;
+    struct models *models;
+
+    pthread_mutex_t changing; /* building and following; taken before lending, never after; may wait for the disk */
+    pthread_mutex_t lending;  /* places and refs; nothing is called while it is held */
+    struct place *places;     /* guarded by lending; replaced only with changing held too */
+    int n_places;
+    int room;
+};
+
+enum err live_new(struct store *store, struct models *models, struct live **ret, struct err_note *note)
+{
+    struct live *live = MEM_NEW(struct live);
+
+    if (live == NULL) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory for the table of collections");
+    }
+    if (pthread_mutex_init(&live->changing, NULL) != 0) {
+        mem_free(live);
+        return ERR_SAY(note, ERR_NOMEM, "no memory for a lock");
+    }
+    if (pthread_mutex_init(&live->lending, NULL) != 0) {
+        pthread_mutex_destroy(&live->changing);
+        mem_free(live);
+        return ERR_SAY(note, ERR_NOMEM, "no memory for a lock");
+    }
+    live->store = store;
+    live->models = models;
+    *ret = live;
+    return ERR_NONE;
+}
+
+static void pair_free(struct live *live, struct pair *pair)
+{
+    if (pair != NULL) {
+        index_free(pair->index);
+        models_unref(live->models, pair->model);
+        mem_free(pair);
+    }
+}
+
+void live_free(struct live *live)
+{
+    if (live == NULL) {
+        return;
+    }
+    for (int i = 0; i < live->n_places; i++) {
+        pair_free(live, live->places[i].pair);
+    }
+    mem_free(live->places);
+    pthread_mutex_destroy(&live->lending);
+    pthread_mutex_destroy(&live->changing);
+    mem_free(live);
+}
+
+enum err pair_new(struct live *live, struct model *take_model, struct index *take_index, struct pair **ret)
+{
+    struct pair *pair = MEM_NEW(struct pair);
+
+    if (pair == NULL) {
+        index_free(take_index);
+        models_unref(live->models, take_model);
+        return ERR_NOMEM;
+    }
+    *pair = (struct pair){.model = take_model, .index = take_index, .refs = 1};
+    *ret = pair;
+    return ERR_NONE;
+}
+
+/* ---- Lending ----------------------------------------------------------------------------------------------------- */
+
+/* With lending held.  Ids rise, but the table is short: collections, not faces. */
+static struct place *find_place(const struct live *live, int64_t collection_id)
+{
+    for (int i = 0; i < live->n_places; i++) {
+        if (live->places[i].collection_id == collection_id) {
+            return &live->places[i];
+        }
+    }
+    return NULL;
+}
+
+/* The pair of a place with one more reference; NULL if there is none, or a stale one unless that will do. */
+static struct pair *borrow(struct live *live, int64_t collection_id, bool stale_will_do)
+{
+    struct pair *pair = NULL;
+
+    (void)pthread_mutex_lock(&live->lending);
+    struct place *place = find_place(live, collection_id);
+    if (place != NULL && (stale_will_do || !place->stale)) {
+        pair = place->pair;
+        pair->refs++;
+    }
+    (void)pthread_mutex_unlock(&live->lending);
+    return pair;
+}
+
+void live_unref(struct live *live, struct pair *pair)
+{
+    if (pair == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&live->lending);
+    bool last = --pair->refs == 0;
+    (void)pthread_mutex_unlock(&live->lending);
+    if (last) {
+        pair_free(live, pair);
+    }
+}
+
+/* Makes room for one more place, outside of lending: only a thread that holds changing replaces the table. */
+static bool make_room(struct live *live)
+{
+    if (live->n_places < live->room) {
+        return true;
+    }
+    int room = live->room == 0 ? 16 : 2 * live->room;
+    struct place *bigger = MEM_ARRAY(struct place, (size_t)room);
+    if (bigger == NULL) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&live->lending);
+    for (int i = 0; i < live->n_places; i++) {
+        bigger[i] = live->places[i];
+    }
+    struct place *old = live->places;
+    live->places = bigger;
+    live->room = room;
+    (void)pthread_mutex_unlock(&live->lending);
+    mem_free(old);
+    return true;
+}
+
+/* Puts a pair in its place, with changing held and room made. */
+static void put(struct live *live, int64_t collection_id, struct pair *take)
+{
+    struct pair *old = NULL;
+
+    (void)pthread_mutex_lock(&live->lending);
+    struct place *place = find_place(live, collection_id);
+    if (place == NULL) {
+        place = &live->places[live->n_places++];
+        place->collection_id = collection_id;
+    } else {
+        old = place->pair;
+    }
+    place->pair = take;
+    place->stale = false;
+    (void)pthread_mutex_unlock(&live->lending);
+    live_unref(live, old);
+}
+
+enum err live_swap(struct live *live, int64_t collection_id, struct pair *take)
+{
+    (void)pthread_mutex_lock(&live->changing);
+    bool room = make_room(live);
+    if (room) {
+        put(live, collection_id, take);
+    }
+    (void)pthread_mutex_unlock(&live->changing);
+    if (!room) {
+        live_unref(live, take);
+        return ERR_NOMEM;
+    }
+    return ERR_NONE;
+}
+
+/* ---- Building from the rows -------------------------------------------------------------------------------------- */
+
+/* Vectors are handed to the index by blocks: one call each would take its lock as often. */
+#define BLOCK 256
+struct filling {
+    struct index *index;
+    struct err_note *note;
+    int64_t ids[BLOCK];
+    float *vectors;
+    size_t n;
+};
+
+static enum err flush(struct filling *filling)
+{
+    enum err err = filling->n == 0
+                       ? ERR_NONE
+                       : index_add(filling->index, filling->ids, filling->vectors, filling->n, filling->note);
+    filling->n = 0;
+    return err;
+}
+
+static enum err visit(void *context, int64_t face_id, const float *vector, int dim)
+{
+    struct filling *filling = context;
+
+    for (int i = 0; i < dim; i++) {
+        filling->vectors[filling->n * (size_t)dim + (size_t)i] = vector[i];
+    }
+    filling->ids[filling->n++] = face_id;
+    return filling->n == BLOCK ? flush(filling) : ERR_NONE;
+}
+
+static enum err fill_index(struct live *live, int64_t collection_id, const struct model *model, struct index *index,
+                           struct err_note *note)
+{
+    struct filling *filling = MEM_NEW(struct filling);
+    enum err err = ERR_NOMEM;
+
+    if (filling != NULL) {
+        filling->index = index;
+        filling->note = note;
+        filling->vectors = mem_new((size_t)BLOCK * (size_t)model->dim, sizeof(float));
+    }
+    if (filling == NULL || filling->vectors == NULL) {
+        (void)ERR_SAY(note, ERR_NOMEM, "no memory to build an index");
+    } else {
+        err = store_embedding_each(live->store, collection_id, model->row_id, 0, visit, filling, note);
+        if (err == ERR_NONE) {
+            err = flush(filling);
+        }
+        mem_free_wiped(filling->vectors);
+    }
+    mem_free(filling);
+    return err;
+}
+
+static enum err build(struct live *live, int64_t collection_id, struct arena *mem, struct pair **ret,
+                      struct err_note *note)
+{
+    struct collection_row row = {0};
+    struct model *model = NULL;
+    struct index *index = NULL;
+
+    enum err err = store_collection_get(live->store, collection_id, mem, &row, note);
+    if (err == ERR_NONE) {
+        err = models_get(live->models, row.model_id, mem, &model, note);
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    err = index_new(model->dim, &index, note);
+    if (err == ERR_NONE) {
+        err = fill_index(live, collection_id, model, index, note);
+    }
+    if (err != ERR_NONE) {
+        index_free(index);
+        models_unref(live->models, model);
+        return err;
+    }
+    return pair_new(live, model, index, ret);
+}
+
+enum err live_get(struct live *live, int64_t collection_id, struct arena *mem, struct pair **ret, struct err_note *note)
+{
+    enum err err = ERR_NONE;
+    struct pair *pair = borrow(live, collection_id, false);
+
+    if (pair == NULL) {
+        (void)pthread_mutex_lock(&live->changing);
+        pair = borrow(live, collection_id, false); /* somebody else may have built it meanwhile */
+        if (pair == NULL) {
+            err = make_room(live) ? build(live, collection_id, mem, &pair, note) : ERR_NOMEM;
+            if (err == ERR_NONE) {
+                pair->refs = 2; /* the table's and the borrower's; nobody else knows it yet */
+                put(live, collection_id, pair);
+            }
+        }
+        (void)pthread_mutex_unlock(&live->changing);
+    }
+    if (err == ERR_NONE) {
+        *ret = pair;
+    }
+    return err;
+}
+
+/* ---- Following the rows ------------------------------------------------------------------------------------------ */
+
+static void mark_stale(struct live *live, int64_t collection_id)
+{
+    (void)pthread_mutex_lock(&live->lending);
+    struct place *place = find_place(live, collection_id);
+    if (place != NULL) {
+        place->stale = true;
+    }
+    (void)pthread_mutex_unlock(&live->lending);
+}
+
+void live_added(struct live *live, int64_t collection_id, const int64_t *face_ids, const float *vectors, size_t n)
+{
+    (void)pthread_mutex_lock(&live->changing);
+    struct pair *pair = borrow(live, collection_id, true);
+    if (pair != NULL) {
+        /* ERR_EXISTS: the pair was built between the commit and now, from rows that held these already. */
+        enum err err = index_add(pair->index, face_ids, vectors, n, NULL);
+        if (err != ERR_NONE && err != ERR_EXISTS) {
+            mark_stale(live, collection_id);
+        }
+        live_unref(live, pair);
+    }
+    (void)pthread_mutex_unlock(&live->changing);
+}
+
+void live_removed(struct live *live, int64_t collection_id, const int64_t *face_ids, size_t n)
+{
+    (void)pthread_mutex_lock(&live->changing);
+    struct pair *pair = borrow(live, collection_id, true);
+    if (pair != NULL) {
+        if (index_remove(pair->index, face_ids, n, NULL, NULL) != ERR_NONE) {
+            mark_stale(live, collection_id);
+        }
+        live_unref(live, pair);
+    }
+    (void)pthread_mutex_unlock(&live->changing);
+}
+
+void live_dropped(struct live *live, int64_t collection_id)
+{
+    struct pair *pair = NULL;
+
+    (void)pthread_mutex_lock(&live->changing);
+    (void)pthread_mutex_lock(&live->lending);
+    struct place *place = find_place(live, collection_id);
+    if (place != NULL) {
+        pair = place->pair;
+        *place = live->places[--live->n_places];
+    }
+    (void)pthread_mutex_unlock(&live->lending);
+    (void)pthread_mutex_unlock(&live->changing);
+    live_unref(live, pair);
+}
+
+void live_usage(struct live *live, struct live_usage *ret)
+{
+    struct live_usage usage = {0};
+
+    (void)pthread_mutex_lock(&live->changing); /* so that the pairs stay while their indexes are asked */
+    usage.collections = live->n_places;
+    for (int i = 0; i < live->n_places; i++) {
+        usage.vectors += index_count(live->places[i].pair->index);
+        usage.index_bytes += index_bytes(live->places[i].pair->index);
+    }
+    (void)pthread_mutex_unlock(&live->changing);
+    *ret = usage;
+}

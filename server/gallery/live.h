@@ -1,0 +1,69 @@
+/*
+ * live.h: the pair of model and index that answers for a collection at this moment.
+ *
+ * A request borrows the pair (live_get), works with it however long it takes, and gives it back (live_unref); meanwhile
+ * another pair may be put in its place (live_swap) without either waiting.  A pair's model and dimension never change, its
+ * index follows the rows: changes come from the store's after_commit, in the order of the rows.
+ *
+ * Building and changing are serialised by one lock, lending by another that is held for ten lines.  A collection's pair is
+ * built from the rows when it is first asked for, and again when a change could not be applied to its index (no memory): until
+ * then nobody gets the old one, so that no answer misses an enrolled face.
+ * Any thread.
+ */
+#ifndef SERVER_GALLERY_LIVE_H
+#define SERVER_GALLERY_LIVE_H
+
+#include <stdint.h>
+
+#include "index/index.h"
+#include "server/gallery/model.h"
+
+struct live;
+
+struct pair {
+    struct model *model; /* immutable */
+    struct index *index; /* guards itself */
+    int refs;            /* guarded by the lock of the live it belongs to */
+};
+
+/* models and store are lent. */
+MUST_CHECK enum err live_new(struct store *store, struct models *models, struct live **ret, struct err_note *note);
+void live_free(struct live *live); /* every pair has been given back */
+
+/*
+ * Lends the pair of a collection; built from the rows if need be, with scratch from mem.
+ * Errors: ERR_NOT_FOUND no such collection, or its model's file is gone; ERR_CORRUPT a damaged model or embedding: the note
+ *         says which; ERR_UNSUPPORTED, ERR_FORMAT its model no longer loads; ERR_NOMEM, ERR_LIMIT, ERR_BUSY, ERR_IO.
+ */
+MUST_CHECK enum err live_get(struct live *live, int64_t collection_id, struct arena *mem, struct pair **ret,
+                             struct err_note *note);
+void live_unref(struct live *live, struct pair *pair);
+
+/* Makes a pair (one reference) of a loan of a model, which it takes also when it fails, and an index, which it takes too. */
+MUST_CHECK enum err pair_new(struct live *live, struct model *take_model, struct index *take_index, struct pair **ret);
+
+/*
+ * Puts a pair, complete with every row, in the place of the present one, which lives until its last borrower has given it
+ * back.  take's reference moves to live.
+ * Errors: ERR_NOMEM; take is then given back.
+ */
+MUST_CHECK enum err live_swap(struct live *live, int64_t collection_id, struct pair *take);
+
+/* ---- From after_commit ------------------------------------------------------------------------------------------- */
+
+/* Brings the index of a collection up to date with rows that are on the disk.  They cannot fail: an index that cannot
+ * follow is built again before anybody gets it. */
+void live_added(struct live *live, int64_t collection_id, const int64_t *face_ids, const float *vectors, size_t n);
+void live_removed(struct live *live, int64_t collection_id, const int64_t *face_ids, size_t n);
+
+/* The collection is gone: its pair goes when the last borrower has given it back. */
+void live_dropped(struct live *live, int64_t collection_id);
+
+struct live_usage {
+    int collections;
+    int64_t vectors;
+    size_t index_bytes;
+};
+void live_usage(struct live *live, struct live_usage *ret);
+
+#endif

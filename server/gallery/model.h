@@ -1,0 +1,77 @@
+/*
+ * model.h: a network with everything that makes its numbers, in memory once for all collections that use it.
+ *
+ * A model is immutable and counted.  Sessions run it: one per thread, made by workers.
+ */
+#ifndef SERVER_GALLERY_MODEL_H
+#define SERVER_GALLERY_MODEL_H
+
+#include "core/face/align.h"
+#include "core/face/detect.h"
+#include "core/face/embed.h"
+#include "server/gallery/manifest.h"
+
+#define MODEL_LIMIT_BYTES ((size_t)4 << 30)
+
+struct model {
+    char version[STORE_VERSION_TEXT];
+    char onnx_sha256[STORE_VERSION_TEXT];
+    int64_t row_id; /* in the store; 0: it has no row (detectors) */
+    struct manifest manifest;
+    const char *name;          /* of the file, for people */
+    struct detector *detector; /* exactly one of the two */
+    struct recognizer *recognizer;
+    int dim;  /* 0 for a detector */
+    int side; /* 0 for a detector */
+    size_t constant_bytes;
+    struct arena *mem; /* texts of the manifest */
+
+    /* guarded by the lock of the models it belongs to */
+    int refs;
+    struct model *next;
+};
+
+const struct graph *model_graph(const struct model *model);
+
+/*
+ * Loads a file and the manifest beside it (FILE.json), or what is assumed without one.
+ * Owns:   *ret has one reference and belongs to no struct models yet; model_free, or models_take.
+ * Errors: those of onnx.h, detect.h, embed.h, manifest.h; the note begins with the file's name.
+ */
+MUST_CHECK enum err model_load(const char *path, enum model_role role, struct model **ret, struct err_note *note);
+void model_free(struct model *model);
+
+/* ---- All that are in memory -------------------------------------------------------------------------------------- */
+
+struct models;
+struct store;
+
+/* folder: where models are copied to; made if it is not there. */
+MUST_CHECK enum err models_new(struct store *store, const char *folder, struct models **ret, struct err_note *note);
+void models_free(struct models *models); /* every model has been given back */
+
+/*
+ * Makes a recogniser known: its file and manifest are copied into the folder at first use, its row is added, its calibration
+ * brought up to date.
+ * Owns:   take, also when this fails.  *ret is a loan: the same version that was there already, or take itself.
+ */
+MUST_CHECK enum err models_take(struct models *models, struct model *take, const char *path, struct arena *mem,
+                                struct model **ret, struct err_note *note);
+
+/*
+ * Lends the model of a row, loaded from the folder if it is not in memory.
+ * Errors: ERR_NOT_FOUND the row or the file; ERR_CORRUPT the file is not the one the version names; else as model_load.
+ */
+MUST_CHECK enum err models_get(struct models *models, int64_t row_id, struct arena *mem, struct model **ret,
+                               struct err_note *note);
+
+/* Another loan of a model that the caller holds. */
+struct model *models_ref(struct models *models, struct model *model);
+
+/* Ends a loan; the last one frees the model.  NULL does nothing. */
+void models_unref(struct models *models, struct model *model);
+
+/* Calls for every recogniser in memory, under the lock: the call must be short and must not come back here. */
+void models_each(struct models *models, void (*call)(void *context, const struct model *model), void *context);
+
+#endif
