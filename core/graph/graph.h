@@ -46,7 +46,8 @@ MUST_CHECK enum err graph_set_opset(struct graph *graph, const char *domain, int
 
 /*
  * Adds an input, a constant (the tensor's data must live as long as the graph: carve it from graph_arena), or finds the
- * value of this name, made if it is new (what a later node will produce).  Names are copied.
+ * value of this name, made if it is new (what a later node will produce).  Names are copied.  A constant's data belongs to
+ * the graph from here on: graph_prepare may rewrite it in place.
  * Errors: ERR_FORMAT the name is taken, or empty; ERR_LIMIT, ERR_NOMEM.
  */
 MUST_CHECK enum err graph_add_input(struct graph *graph, const char *name, enum dtype type,

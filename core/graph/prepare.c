@@ -1,0 +1,27 @@
+/* prepare.c: the passes for inference, in their order. */
+#include <assert.h>
+
+#include "core/graph/graph_private.h"
+
+enum err graph_prepare(struct graph *graph, struct err_note *note)
+{
+    /*
+     * Identities first, so that folding does not copy constants through them; BatchNorm before the epilogues, since it
+     * stands between a convolution and its activation.
+     */
+    enum err (*const passes[])(struct graph *, struct err_note *) = {
+        pass_drop_identity,
+        pass_fold_constants,
+        pass_fold_batch_norm,
+        pass_fuse_epilogue,
+    };
+
+    assert(graph->state == GRAPH_FINISHED);
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
+        enum err err = passes[i](graph, note);
+        if (err != ERR_NONE) {
+            return err;
+        }
+    }
+    return ERR_NONE;
+}
