@@ -13,6 +13,8 @@ enum face_source {
     FACE_FROM_EMBEDDING /* the caller sent the vector itself: nothing else is known */
 };
 
+const char *face_source_word(enum face_source source); /* "photo", "crop", "embedding" */
+
 struct face_row {
     int64_t id;
     char uuid[STORE_UUID_TEXT];

@@ -105,8 +105,9 @@ struct receipt {
  */
 MUST_CHECK enum err store_scrub(struct store *store, struct err_note *note);
 
-/* Gives at most n_pages free pages back to the file system; *ret_left is how many remain. */
-MUST_CHECK enum err store_shrink(struct store *store, int n_pages, int64_t *ret_left, struct err_note *note);
+/* Gives at most n_pages free pages back to the file system; says how many it gave and how many remain. */
+MUST_CHECK enum err store_shrink(struct store *store, int n_pages, int64_t *ret_given, int64_t *ret_left,
+                                 struct err_note *note);
 
 /* Reads the whole database file for structural damage.  Errors: ERR_CORRUPT, the note holds the first finding. */
 MUST_CHECK enum err store_check(struct store *store, struct err_note *note);

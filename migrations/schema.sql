@@ -1,0 +1,170 @@
+CREATE TABLE api_keys (
+    row_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,            -- stands in the key's text, in logs and in audit rows
+    hash_front INTEGER NOT NULL,        -- the first 8 bytes of the hash: finds the row, proves nothing
+    hash BLOB NOT NULL,                 -- SHA-256 of the key's text
+    name TEXT NOT NULL,
+    scopes INTEGER NOT NULL,            -- bits: 1 identify, 2 enroll, 4 delete, 8 images, 16 admin
+    collection_id INTEGER REFERENCES collections (id) ON DELETE CASCADE,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,        -- 0: never
+    last_used_ms INTEGER NOT NULL DEFAULT 0,
+    revoked_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    actor TEXT NOT NULL,                -- key id, or "daemon"
+    action TEXT NOT NULL,
+    objects TEXT NOT NULL,              -- JSON
+    hash BLOB NOT NULL                  -- SHA-256 over the previous hash and this row
+) STRICT;
+
+CREATE TABLE collection_models (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+    model_id INTEGER NOT NULL REFERENCES models (id),
+    since_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE collections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    model_id INTEGER NOT NULL REFERENCES models (id),
+    keep TEXT NOT NULL CHECK (keep IN ('none', 'crop', 'photo')),
+    settings TEXT NOT NULL,             -- JSON: thresholds, retention
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE crops (
+    face_id INTEGER PRIMARY KEY REFERENCES faces (id) ON DELETE CASCADE,
+    side_px INTEGER NOT NULL,
+    crc32c INTEGER NOT NULL,
+    webp BLOB NOT NULL                  -- lossless
+) STRICT;
+
+CREATE TABLE embeddings (
+    id INTEGER PRIMARY KEY,
+    face_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
+    model_id INTEGER NOT NULL REFERENCES models (id),
+    norm REAL NOT NULL,                 -- before normalising, 0: unknown
+    crc32c INTEGER NOT NULL,
+    vector BLOB NOT NULL,               -- little-endian fp32, unit length
+    UNIQUE (face_id, model_id)
+) STRICT;
+
+CREATE TABLE faces (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- the index holds the embedding under this id
+    uuid TEXT NOT NULL UNIQUE,
+    collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+    subject_id INTEGER NOT NULL REFERENCES subjects (id) ON DELETE CASCADE,
+    source TEXT NOT NULL,               -- photo, crop, embedding
+    box_x0 REAL NOT NULL,               -- pixels of the upright photo
+    box_y0 REAL NOT NULL,
+    box_x1 REAL NOT NULL,
+    box_y1 REAL NOT NULL,
+    points BLOB NOT NULL,               -- five (x, y), little-endian fp32
+    score REAL NOT NULL,
+    quality TEXT NOT NULL,              -- JSON
+    photo_width_px INTEGER NOT NULL,
+    photo_height_px INTEGER NOT NULL,
+    photo_sha256 BLOB,                  -- of the photo as sent, for finding the same one again; null: there was none
+    -- Deferred: an erasure removes the photo first, while it still knows whose it is.
+    photo_id INTEGER REFERENCES photos (id) DEFERRABLE INITIALLY DEFERRED,
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,                -- queued, running, succeeded, failed, cancelled
+    collection_id INTEGER REFERENCES collections (id) ON DELETE SET NULL,
+    arguments TEXT NOT NULL,            -- JSON
+    done INTEGER NOT NULL DEFAULT 0,
+    total INTEGER NOT NULL DEFAULT 0,
+    unit TEXT NOT NULL DEFAULT '',
+    result TEXT,                        -- JSON
+    error TEXT,
+    sentence TEXT,
+    checkpoint TEXT,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    created_ms INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL DEFAULT 0,
+    finished_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE models (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    version TEXT NOT NULL UNIQUE,       -- SHA-256 over ONNX bytes, preprocessing, flip and alignment version
+    onnx_sha256 TEXT NOT NULL,
+    role TEXT NOT NULL,                 -- recognizer, detector
+    state TEXT NOT NULL,                -- ready, candidate, rejected
+    name TEXT NOT NULL,
+    file TEXT NOT NULL,                 -- in the data directory's folder of models
+    dim INTEGER NOT NULL,               -- floats of an embedding, 0 for a detector
+    side_px INTEGER NOT NULL,           -- of the input crop, 0 for a detector
+    flip INTEGER NOT NULL,
+    align_version INTEGER NOT NULL,
+    preprocess TEXT NOT NULL,           -- JSON
+    calibration TEXT,                   -- JSON; not part of the version
+    source TEXT,
+    licence TEXT,
+    parent_id INTEGER REFERENCES models (id),
+    report TEXT,                        -- JSON, of the training that made it
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE photos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    crc32c INTEGER NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE subjects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid TEXT NOT NULL UNIQUE,
+    collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    external_id TEXT,
+    metadata TEXT NOT NULL,             -- JSON
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    UNIQUE (collection_id, name)
+) STRICT;
+
+CREATE INDEX api_keys_by_collection ON api_keys (collection_id) WHERE collection_id IS NOT NULL;
+
+CREATE INDEX api_keys_by_hash_front ON api_keys (hash_front);
+
+CREATE INDEX collection_models_by_collection ON collection_models (collection_id);
+
+CREATE INDEX collection_models_by_model ON collection_models (model_id);
+
+CREATE INDEX collections_by_model ON collections (model_id);
+
+CREATE INDEX embeddings_by_model ON embeddings (model_id);
+
+CREATE INDEX faces_by_collection ON faces (collection_id);
+
+CREATE INDEX faces_by_photo ON faces (photo_id) WHERE photo_id IS NOT NULL;
+
+CREATE INDEX faces_by_photo_sha256 ON faces (photo_sha256) WHERE photo_sha256 IS NOT NULL;
+
+CREATE INDEX faces_by_subject ON faces (subject_id);
+
+CREATE INDEX jobs_by_collection ON jobs (collection_id) WHERE collection_id IS NOT NULL;
+
+CREATE INDEX jobs_by_state ON jobs (state);
+
+CREATE INDEX subjects_by_collection ON subjects (collection_id);
+
+CREATE INDEX subjects_by_external_id ON subjects (collection_id, external_id) WHERE external_id IS NOT NULL;
+

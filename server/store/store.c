@@ -1,0 +1,406 @@
+/*
+ * store.c: the database as a whole: opening and migrating it, lending connections, making transactions, scrubbing.
+ *
+ * One connection writes, under write_lock; readers lend connections from a list that grows to as many as read at once, and
+ * in WAL mode neither waits for the other.
+ */
+#include "server/store/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "server/store/connection_private.h"
+#include "server/store/migrations_private.h"
+
+#define APPLICATION_ID 0x41524346 /* "ARCF", in the file's header */
+#define PAGE_BYTES 16384          /* 2 KB vectors waste half of a 4 KB page (4,119 bytes a row against 2,355) */
+#define BUSY_MS 5000
+#define SCRUB_WAIT_MS \
+    100 /* an erasure waits this long for readers of the log, then leaves the rest to the last of them */
+
+struct store {
+    /* immutable */
+    char *path;
+    int busy_ms;
+
+    /* guarded by write_lock */
+    pthread_mutex_t write_lock;
+    struct db *writer;
+
+    /* guarded by idle_lock; taken after write_lock where both are */
+    pthread_mutex_t idle_lock;
+    struct db *idle;
+    int n_lent;
+
+    /* any thread (atomic) */
+    atomic_bool scrub_due; /* erased bytes may still lie in the write-ahead log */
+};
+
+int store_schema(void)
+{
+    return migrations_count;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------------------------ */
+
+/* The database library would make the file readable for everybody; its log and its index of the log copy the file's mode. */
+static enum err file_make(const char *path, struct err_note *note)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        return ERR_SAY(note, err_from_errno(errno), "the database %s cannot be opened: errno %d", path, errno);
+    }
+    (void)close(fd);
+    return ERR_NONE;
+}
+
+/* Refuses what is not ours and what is newer; *ret_schema 0 is an empty file. */
+static enum err file_judge(struct db *db, int64_t *ret_schema, struct err_note *note)
+{
+    int64_t application = 0;
+    int64_t schema = 0;
+    int64_t objects = 0;
+    enum err err = db_integer(db, "PRAGMA application_id", NULL, &application, note);
+
+    if (err == ERR_NONE) {
+        err = db_integer(db, "PRAGMA user_version", NULL, &schema, note);
+    }
+    if (err == ERR_NONE) {
+        err = db_integer(db, "SELECT count(*) FROM sqlite_schema", NULL, &objects, note);
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    bool empty = application == 0 && schema == 0 && objects == 0;
+    if (!empty && application != APPLICATION_ID) {
+        return ERR_SAY(note, ERR_FORMAT, "the file is a database of another program (application id %#llx)",
+                       (unsigned long long)application);
+    }
+    if (schema > migrations_count || schema < 0 || (!empty && schema == 0)) {
+        return ERR_SAY(
+            note, ERR_UNSUPPORTED,
+            "the database has schema %lld and this program knows schemas up to %d: a newer arcfaced wrote it",
+            (long long)schema, migrations_count);
+    }
+    *ret_schema = schema;
+    return ERR_NONE;
+}
+
+/* Facts of the file, which must stand before its first table; on an older file they say what is so already. */
+static enum err file_shape(struct db *db, struct err_note *note)
+{
+    char sql[128];
+    sqlite3_stmt *statement = NULL;
+
+    (void)snprintf(sql, sizeof sql, "PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL;", PAGE_BYTES);
+    enum err err = db_script(db, sql, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    bool row = false;
+    err = db_start(db, "PRAGMA journal_mode = WAL", NULL, &statement, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    err = db_step(db, statement, &row, note);
+    if (err == ERR_NONE && (!row || sqlite3_stricmp((const char *)sqlite3_column_text(statement, 0), "wal") != 0)) {
+        err = ERR_SAY(note, ERR_UNSUPPORTED,
+                      "the database cannot use a write-ahead log here: the file system does not share memory");
+    }
+    db_done(statement);
+    return err;
+}
+
+static enum err migrate_one(struct db *db, const struct migration *migration, struct err_note *note)
+{
+    char facts[96];
+    int64_t schema = 0;
+    enum err err = db_script(db, "BEGIN IMMEDIATE", note);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    /* Asked again inside: another process may have migrated while this one waited for the lock. */
+    err = db_integer(db, "PRAGMA user_version", NULL, &schema, note);
+    if (err == ERR_NONE && schema < migration->number) {
+        (void)snprintf(facts, sizeof facts, "PRAGMA application_id = %d; PRAGMA user_version = %d;", APPLICATION_ID,
+                       migration->number);
+        err = db_script(db, migration->sql, note);
+        if (err == ERR_NONE) {
+            err = db_script(db, facts, note);
+        }
+        if (err != ERR_NONE) {
+            err_prefix(note, "migration %s: ", migration->file);
+        }
+    }
+    if (err == ERR_NONE) {
+        err = db_script(db, "COMMIT", note);
+    }
+    if (err != ERR_NONE) {
+        db_rollback(db);
+    }
+    return err;
+}
+
+static enum err migrate(struct db *db, struct err_note *note)
+{
+    int64_t schema = 0;
+    enum err err = file_judge(db, &schema, note);
+
+    if (err == ERR_NONE) {
+        err = file_shape(db, note);
+    }
+    for (int i = 0; err == ERR_NONE && i < migrations_count; i++) {
+        if (migrations[i].number > schema) {
+            err = migrate_one(db, &migrations[i], note);
+        }
+    }
+    return err;
+}
+
+static enum err size_bound(struct db *db, int64_t max_bytes, struct err_note *note)
+{
+    char sql[64];
+
+    if (max_bytes <= 0) {
+        return ERR_NONE;
+    }
+    (void)snprintf(sql, sizeof sql, "PRAGMA max_page_count = %lld", (long long)(max_bytes / PAGE_BYTES));
+    return db_script(db, sql, note);
+}
+
+enum err store_open(const char *path, const struct store_options *options, struct store **ret, struct err_note *note)
+{
+    enum err err = file_make(path, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    struct store *store = MEM_NEW(struct store);
+    if (store == NULL) {
+        return ERR_NOMEM;
+    }
+    (void)pthread_mutex_init(&store->write_lock, NULL);
+    (void)pthread_mutex_init(&store->idle_lock, NULL);
+    store->busy_ms = options != NULL && options->busy_ms > 0 ? options->busy_ms : BUSY_MS;
+    store->path = mem_copy_text(path);
+    err = store->path == NULL ? ERR_NOMEM : db_open(path, store->busy_ms, DB_WRITER, &store->writer, note);
+    if (err == ERR_NONE) {
+        err = migrate(store->writer, note);
+    }
+    if (err == ERR_NONE) {
+        err = size_bound(store->writer, options == NULL ? 0 : options->max_bytes, note);
+    }
+    if (err != ERR_NONE) {
+        err_prefix(note, "%s: ", path);
+        (void)store_close(store, NULL);
+        return err;
+    }
+    *ret = store;
+    return ERR_NONE;
+}
+
+enum err store_close(struct store *store, struct err_note *note)
+{
+    enum err err = ERR_NONE;
+
+    if (store == NULL) {
+        return ERR_NONE;
+    }
+    assert(store->n_lent == 0);
+    while (store->idle != NULL) {
+        struct db *gone = store->idle;
+        store->idle = gone->next;
+        db_close(gone);
+    }
+    if (store->writer != NULL) {
+        int rc = sqlite3_wal_checkpoint_v2(store->writer->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        if (rc != SQLITE_OK) {
+            err = db_failed(store->writer, rc, note);
+        }
+        db_close(store->writer);
+    }
+    (void)pthread_mutex_destroy(&store->write_lock);
+    (void)pthread_mutex_destroy(&store->idle_lock);
+    mem_free(store->path);
+    mem_free(store);
+    return err;
+}
+
+/* ---- Scrubbing ---------------------------------------------------------------------------------------------------- */
+
+/* Folds the log into the database and cuts it; write_lock is held. */
+static enum err scrub_locked(struct store *store, int wait_ms, struct err_note *note)
+{
+    struct db *db = store->writer;
+
+    (void)sqlite3_busy_timeout(db->handle, wait_ms);
+    int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    (void)sqlite3_busy_timeout(db->handle, store->busy_ms);
+    atomic_store(&store->scrub_due, rc != SQLITE_OK);
+    if ((rc & 0xFF) == SQLITE_BUSY) {
+        return ERR_SAY(note, ERR_BUSY, "a reader still uses the write-ahead log");
+    }
+    return rc == SQLITE_OK ? ERR_NONE : db_failed(db, rc, note);
+}
+
+enum err store_scrub(struct store *store, struct err_note *note)
+{
+    (void)pthread_mutex_lock(&store->write_lock);
+    enum err err = scrub_locked(store, SCRUB_WAIT_MS, note);
+    (void)pthread_mutex_unlock(&store->write_lock);
+    return err;
+}
+
+void db_erased(struct store *store)
+{
+    atomic_store(&store->scrub_due, true);
+    /* A failure is no failure of the erasure: scrub_due stays, and whoever ends a read next tries again. */
+    (void)pthread_mutex_lock(&store->write_lock);
+    (void)scrub_locked(store, SCRUB_WAIT_MS, NULL);
+    (void)pthread_mutex_unlock(&store->write_lock);
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------------------------ */
+
+enum err db_lend(struct store *store, struct db **ret, struct err_note *note)
+{
+    (void)pthread_mutex_lock(&store->idle_lock);
+    struct db *db = store->idle;
+    if (db != NULL) {
+        store->idle = db->next;
+    }
+    store->n_lent++;
+    (void)pthread_mutex_unlock(&store->idle_lock);
+
+    if (db == NULL) {
+        enum err err = db_open(store->path, store->busy_ms, DB_READER, &db, note);
+        if (err != ERR_NONE) {
+            (void)pthread_mutex_lock(&store->idle_lock);
+            store->n_lent--;
+            (void)pthread_mutex_unlock(&store->idle_lock);
+            return err;
+        }
+    }
+    db->next = NULL;
+    *ret = db;
+    return ERR_NONE;
+}
+
+void db_return(struct store *store, struct db *db)
+{
+    (void)pthread_mutex_lock(&store->idle_lock);
+    db->next = store->idle;
+    store->idle = db;
+    store->n_lent--;
+    (void)pthread_mutex_unlock(&store->idle_lock);
+
+    /* The last reader that kept erased bytes in the log cuts it; while others read or someone writes this costs nothing. */
+    if (atomic_load(&store->scrub_due) && pthread_mutex_trylock(&store->write_lock) == 0) {
+        (void)scrub_locked(store, 0, NULL);
+        (void)pthread_mutex_unlock(&store->write_lock);
+    }
+}
+
+enum err db_snapshot_begin(struct db *db, struct err_note *note)
+{
+    return db_script(db, "BEGIN", note);
+}
+
+void db_snapshot_end(struct db *db)
+{
+    db_rollback(db); /* it only read */
+}
+
+/* ---- Changing ----------------------------------------------------------------------------------------------------- */
+
+static enum err change_locked(struct store *store, db_apply *apply, void *context, struct err_note *note)
+{
+    struct db *db = store->writer;
+    enum err err = db_script(db, "BEGIN IMMEDIATE", note);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    err = apply(db, context, note);
+    if (err == ERR_NONE) {
+        err = db_script(db, "COMMIT", note);
+    }
+    if (err != ERR_NONE) {
+        db_rollback(db);
+    }
+    return err;
+}
+
+enum err db_change(struct store *store, db_apply *apply, void *context, const struct after_commit *after,
+                   struct err_note *note)
+{
+    (void)pthread_mutex_lock(&store->write_lock);
+    enum err err = change_locked(store, apply, context, note);
+    if (err == ERR_NONE && after != NULL) {
+        after->call(after->context);
+    }
+    (void)pthread_mutex_unlock(&store->write_lock);
+    if (err == ERR_EXISTS || err == ERR_CONFLICT) {
+        (void)ERR_SAY(note, err, "the change contradicts a row that is there");
+    }
+    return err;
+}
+
+/* ---- Upkeep ------------------------------------------------------------------------------------------------------- */
+
+enum err store_shrink(struct store *store, int n_pages, int64_t *ret_given, int64_t *ret_left, struct err_note *note)
+{
+    static const char free_pages[] = "PRAGMA freelist_count";
+    char sql[64];
+    int64_t before = 0;
+    int64_t left = 0;
+
+    if (n_pages < 1) {
+        return ERR_SAY(note, ERR_MISUSE, "%d pages cannot be given back", n_pages);
+    }
+    (void)snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", n_pages);
+    (void)pthread_mutex_lock(&store->write_lock);
+    enum err err = db_integer(store->writer, free_pages, NULL, &before, note);
+    if (err == ERR_NONE) {
+        err = db_script(store->writer, sql, note);
+    }
+    if (err == ERR_NONE) {
+        err = db_integer(store->writer, free_pages, NULL, &left, note);
+    }
+    (void)pthread_mutex_unlock(&store->write_lock);
+    if (err == ERR_NONE) {
+        *ret_given = before - left;
+        *ret_left = left;
+    }
+    return err;
+}
+
+enum err store_check(struct store *store, struct err_note *note)
+{
+    struct db *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    enum err err = db_lend(store, &db, note);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    err = db_start(db, "PRAGMA integrity_check(1)", NULL, &statement, note);
+    if (err == ERR_NONE) {
+        bool row = false;
+        err = db_step(db, statement, &row, note);
+        const char *finding = err == ERR_NONE && row ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+        if (err == ERR_NONE && (finding == NULL || sqlite3_stricmp(finding, "ok") != 0)) {
+            err = ERR_SAY(note, ERR_CORRUPT, "the database file is damaged: %s", finding == NULL ? "?" : finding);
+        }
+        db_done(statement);
+    }
+    db_return(store, db);
+    return err;
+}
