@@ -77,7 +77,7 @@ below_http := jobs gallery $(below_gallery)
 
 # Foreign libraries by the layer that includes them.
 LIBS_base := -lsodium
-LIBS_image := -ljpeg -lspng -lwebp -lexif
+LIBS_image := -lturbojpeg -lspng -lwebp -lexif
 LIBS_kernel := -l:libopenblas.a
 LIBS_daemon := -ljansson
 LIBS_store := -lsqlite3 -ljansson

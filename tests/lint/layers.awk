@@ -22,7 +22,7 @@ BEGIN {
     own["sqlite3.h"] = "^server/store/"
     own["jansson.h"] = "^server/"
     own["sodium.h"] = "^core/base/|^server/"
-    own["jpeglib.h"] = "^core/image/"
+    own["turbojpeg.h"] = "^core/image/"
     own["spng.h"] = "^core/image/"
     own["webp/"] = "^core/image/"
     own["libexif/"] = "^core/image/"
