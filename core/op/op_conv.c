@@ -1,0 +1,134 @@
+/* op_conv.c: Conv, 1 to 3 spatial dimensions. */
+#include <string.h>
+
+#include "core/op/op_conv_private.h"
+
+enum err conv_parse(const struct attrs *attrs, int opset, int n_in, int n_out, struct arena *mem, void **ret,
+                    struct err_note *note)
+{
+    struct conv_attrs *conv = ARENA_NEW(mem, struct conv_attrs);
+
+    if (conv == NULL) {
+        return arena_why(mem);
+    }
+    enum err err = window_parse(attrs, &conv->window, note);
+    if (err == ERR_NONE) {
+        err = attr_int(attrs, "group", 1, &conv->group, note);
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    conv->window.ceil_mode = false;
+    if (conv->group < 1 || conv->group > INT32_MAX) {
+        return ERR_SAY(note, ERR_FORMAT, "group is %lld", (long long)conv->group);
+    }
+    *ret = conv;
+    return ERR_NONE;
+}
+
+enum err conv_measure(const struct op_call *call, struct conv_shape *ret, struct shape *ret_out, struct err_note *note)
+{
+    const struct conv_attrs *conv = call->parsed;
+    const struct shape *x = &call->in[0].shape;
+    const struct shape *w = &call->in[1].shape;
+    struct window_sizes sizes;
+    char text_x[SHAPE_TEXT_BYTES];
+    char text_w[SHAPE_TEXT_BYTES];
+
+    if (w->rank != x->rank || w->dim[1] > INT32_MAX || x->dim[1] != w->dim[1] * conv->group ||
+        w->dim[0] % conv->group != 0) {
+        return ERR_SAY(note, ERR_FORMAT, "weights %s do not fit data %s in %lld groups", shape_text(w, text_w),
+                       shape_text(x, text_x), (long long)conv->group);
+    }
+    enum err err = window_measure(&conv->window, x, w->dim + 2, &sizes, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    struct conv_shape s = {.n = x->dim[0], .groups = conv->group, .ic = w->dim[1], .oc = w->dim[0] / conv->group};
+    memcpy(s.in, sizes.in, sizeof s.in);
+    memcpy(s.kernel, sizes.kernel, sizeof s.kernel);
+    memcpy(s.stride, sizes.stride, sizeof s.stride);
+    memcpy(s.dilation, sizes.dilation, sizeof s.dilation);
+    memcpy(s.pad, sizes.pad, sizeof s.pad);
+    memcpy(s.out, sizes.out, sizeof s.out);
+    struct shape out = window_out_shape(&sizes, x, w->dim[0]);
+    struct shape plane = {.rank = 3, .dim = {s.out[0], s.out[1], s.out[2]}};
+    struct shape patch = {.rank = 4, .dim = {s.ic, s.kernel[0], s.kernel[1], s.kernel[2]}};
+    struct shape image = {.rank = 3, .dim = {s.in[0], s.in[1], s.in[2]}};
+    int64_t pixels = 0;
+    int64_t depth = 0;
+    int64_t from = 0;
+    if (!shape_count(&plane, &pixels) || !shape_count(&patch, &depth) || !shape_count(&image, &from) ||
+        pixels > INT32_MAX || depth > INT32_MAX || from > INT32_MAX || w->dim[0] > INT32_MAX) {
+        return ERR_SAY(note, ERR_LIMIT, "weights %s over data %s are too large", shape_text(w, text_w),
+                       shape_text(x, text_x));
+    }
+    *ret = s;
+    *ret_out = out;
+    return ERR_NONE;
+}
+
+struct conv_shape conv_sizes(const struct op_call *call)
+{
+    struct conv_shape s = {0};
+    struct shape out;
+
+    (void)!conv_measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
+    return s;
+}
+
+static enum err conv_shape_rule(struct op_call *call, struct err_note *note)
+{
+    struct conv_shape s;
+    struct shape out;
+    enum err err = op_type(call, 1, OP_F32, note);
+
+    if (err == ERR_NONE) {
+        err = conv_measure(call, &s, &out, note);
+    }
+    if (err == ERR_NONE && op_has(call, 2)) {
+        const struct shape *bias = &call->in[2].shape;
+        err = op_type(call, 2, OP_F32, note);
+        if (err == ERR_NONE && (bias->rank != 1 || bias->dim[0] != out.dim[1])) {
+            err = ERR_SAY(note, ERR_FORMAT, "the bias has not one value for each of %lld channels",
+                          (long long)out.dim[1]);
+        }
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    if (!conv_f32_work_bytes(&s, pool_threads(call->pool), &call->work_bytes)) {
+        return ERR_SAY(note, ERR_LIMIT, "the scratch of this convolution is too large");
+    }
+    return op_set(call, 0, DTYPE_F32, &out, note);
+}
+
+static enum err conv_forward(const struct op_call *call)
+{
+    struct conv_shape s = conv_sizes(call);
+    struct finish finish = op_finish(call, 2);
+
+    conv_f32(&s, call->in[0].data, call->in[1].data, &finish, call->out[0].data, call->work, call->work_bytes,
+             call->pool);
+    return ERR_NONE;
+}
+
+static const struct op_def rows[] = {
+    {.domain = "",
+     .name = "Conv",
+     .opset_min = 1,
+     .opset_max = OP_LAST,
+     .kind = OP_CONV,
+     .min_in = 2,
+     .max_in = 3,
+     .min_out = 1,
+     .max_out = 1,
+     .types = OP_F32,
+     .min_rank = 3,
+     .max_rank = 5,
+     .takes_epilogue = true,
+     .parse = conv_parse,
+     .shape = conv_shape_rule,
+     .forward = conv_forward},
+};
+const struct op_rows op_rows_conv = OP_ROWS(rows);
