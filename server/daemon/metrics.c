@@ -1,0 +1,252 @@
+/* metrics.c: atomic counters and their text. */
+#include "server/daemon/metrics.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+
+/* Every status the API can answer; anything else is counted in the last place. */
+static const int statuses[] = {200, 201, 202, 204, 400, 401, 403, 404, 405, 409,
+                               413, 415, 422, 429, 431, 500, 501, 503, 507, 0};
+#define N_STATUSES ((int)(sizeof(statuses) / sizeof(statuses[0])))
+
+/* Upper bounds in seconds: a search takes fractions of a millisecond, a large photo a second. */
+static const double bounds[] = {.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+#define N_BOUNDS ((int)(sizeof(bounds) / sizeof(bounds[0])))
+
+struct histogram {
+    atomic_int_fast64_t bucket[N_BOUNDS + 1]; /* not cumulative; the text sums them */
+    atomic_int_fast64_t sum_ns;
+};
+
+/* any thread (atomic) */
+static atomic_int_fast64_t requests[METRICS_MAX_ROUTES + 1][N_STATUSES];
+static struct histogram request_time;
+static struct histogram stage_time[METRICS_STAGES];
+static atomic_int_fast64_t counters[METRICS_COUNTERS];
+static atomic_int_fast64_t gauges[METRICS_GAUGES];
+
+/* written before threads start */
+static const char *route_names[METRICS_MAX_ROUTES + 1] = {[METRICS_MAX_ROUTES] = "none"};
+
+static const char *const stage_names[METRICS_STAGES] = {"queue", "decode", "detect", "align",
+                                                        "embed", "search", "store"};
+
+static const struct {
+    const char *name, *help;
+} counter_texts[METRICS_COUNTERS] = {
+    [METRICS_ENROLLED] = {"arcfaced_faces_enrolled_total", "Faces enrolled since the start."},
+    [METRICS_FORGOTTEN] = {"arcfaced_faces_forgotten_total", "Faces deleted since the start."},
+    [METRICS_REFUSED_BUSY] = {"arcfaced_refused_busy_total", "Requests refused because a queue was full."},
+    [METRICS_TIMED_OUT] = {"arcfaced_timed_out_total", "Requests that reached their deadline."},
+    [METRICS_CLIENTS_GONE] = {"arcfaced_clients_gone_total", "Requests dropped because their client had left."},
+    [METRICS_SLOW_CLIENTS] = {"arcfaced_slow_clients_total", "Connections cut because they were too slow."},
+    [METRICS_AUTH_REFUSED] = {"arcfaced_auth_refused_total", "Requests without a valid key."},
+};
+
+static const struct {
+    const char *name, *help;
+} gauge_texts[METRICS_GAUGES] = {
+    [METRICS_QUEUED] = {"arcfaced_queue_length", "Requests waiting for a worker."},
+    [METRICS_RUNNING] = {"arcfaced_running", "Requests in a worker."},
+    [METRICS_CONNECTIONS] = {"arcfaced_connections", "Open connections."},
+    [METRICS_BODY_BYTES] = {"arcfaced_body_bytes", "Bytes of request bodies held."},
+    [METRICS_FACES] = {"arcfaced_faces", "Faces in the gallery."},
+    [METRICS_COLLECTIONS] = {"arcfaced_collections", "Collections in the gallery."},
+    [METRICS_MODELS] = {"arcfaced_models", "Models in memory."},
+    [METRICS_MODEL_BYTES] = {"arcfaced_model_bytes", "Memory of the models' weights."},
+    [METRICS_INDEX_BYTES] = {"arcfaced_index_bytes", "Memory of the indexes, estimated."},
+};
+
+static void add(atomic_int_fast64_t *counter, int64_t n)
+{
+    (void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static int64_t get(atomic_int_fast64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void observe(struct histogram *histogram, int64_t ns)
+{
+    int i = 0;
+    while (i < N_BOUNDS && (double)ns > bounds[i] * 1e9) {
+        i++;
+    }
+    add(&histogram->bucket[i], 1);
+    add(&histogram->sum_ns, ns);
+}
+
+void metrics_name_route(int route, const char *name)
+{
+    if (route >= 0 && route < METRICS_MAX_ROUTES) {
+        route_names[route] = name;
+    }
+}
+
+void metrics_request(int route, int status, int64_t ns)
+{
+    int place = 0;
+    while (place < N_STATUSES - 1 && statuses[place] != status) {
+        place++;
+    }
+    add(&requests[route < 0 || route >= METRICS_MAX_ROUTES ? METRICS_MAX_ROUTES : route][place], 1);
+    observe(&request_time, ns);
+}
+
+void metrics_time(enum metrics_stage stage, int64_t ns)
+{
+    observe(&stage_time[stage], ns);
+}
+
+void metrics_count(enum metrics_counter counter, int64_t n)
+{
+    add(&counters[counter], n);
+}
+
+void metrics_add(enum metrics_gauge gauge, int64_t n)
+{
+    add(&gauges[gauge], n);
+}
+
+void metrics_set(enum metrics_gauge gauge, int64_t value)
+{
+    atomic_store_explicit(&gauges[gauge], value, memory_order_relaxed);
+}
+
+int64_t metrics_gauge_value(enum metrics_gauge gauge)
+{
+    return get(&gauges[gauge]);
+}
+
+int64_t metrics_counter_value(enum metrics_counter counter)
+{
+    return get(&counters[counter]);
+}
+
+/* ---- The text ---------------------------------------------------------------------------------------------------- */
+
+struct text {
+    char *bytes;
+    size_t used, room;
+    bool full;
+};
+
+static void put(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
+static void put(struct text *text, const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    int length = vsnprintf(text->bytes + text->used, text->room - text->used, format, values);
+    va_end(values);
+    if (length < 0 || (size_t)length >= text->room - text->used) {
+        text->full = true;
+        return;
+    }
+    text->used += (size_t)length;
+}
+
+static void put_head(struct text *text, const char *name, const char *type, const char *help)
+{
+    put(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_histogram(struct text *text, const char *name, const char *label, const char *value,
+                          struct histogram *histogram)
+{
+    int64_t count = 0;
+    const char *comma = *label == '\0' ? "" : ",";
+    char labels[64] = "";
+
+    if (*label != '\0') {
+        (void)snprintf(labels, sizeof(labels), "%s=\"%s\"", label, value);
+    }
+    for (int i = 0; i <= N_BOUNDS; i++) {
+        count += get(&histogram->bucket[i]);
+        if (i < N_BOUNDS) {
+            put(text, "%s_bucket{%s%sle=\"%g\"} %" PRId64 "\n", name, labels, comma, bounds[i], count);
+        } else {
+            put(text, "%s_bucket{%s%sle=\"+Inf\"} %" PRId64 "\n", name, labels, comma, count);
+        }
+    }
+    put(text, "%s_sum{%s} %.9f\n", name, labels, (double)get(&histogram->sum_ns) / 1e9);
+    put(text, "%s_count{%s} %" PRId64 "\n", name, labels, count);
+}
+
+/* Resident memory as the system counts it; 0 where there is no /proc. */
+static int64_t resident_bytes(void)
+{
+    long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+
+    if (statm == NULL) {
+        return 0;
+    }
+    if (fscanf(statm, "%*s %ld", &pages) != 1) { // NOLINT(cert-err34-c): the kernel's own number
+        pages = 0;
+    }
+    (void)fclose(statm);
+    return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+static void put_all(struct text *text)
+{
+    put_head(text, "arcfaced_requests_total", "counter", "Answered requests.");
+    for (int i = 0; i <= METRICS_MAX_ROUTES; i++) {
+        for (int j = 0; j < N_STATUSES; j++) {
+            int64_t count = get(&requests[i][j]);
+            if (count > 0 && route_names[i] != NULL) {
+                put(text, "arcfaced_requests_total{route=\"%s\",status=\"%d\"} %" PRId64 "\n", route_names[i],
+                    statuses[j], count);
+            }
+        }
+    }
+    put_head(text, "arcfaced_request_seconds", "histogram", "From the head of a request to its answer.");
+    put_histogram(text, "arcfaced_request_seconds", "", "", &request_time);
+    put_head(text, "arcfaced_stage_seconds", "histogram", "Time per stage of a request.");
+    for (int i = 0; i < METRICS_STAGES; i++) {
+        put_histogram(text, "arcfaced_stage_seconds", "stage", stage_names[i], &stage_time[i]);
+    }
+    for (int i = 0; i < METRICS_COUNTERS; i++) {
+        put_head(text, counter_texts[i].name, "counter", counter_texts[i].help);
+        put(text, "%s %" PRId64 "\n", counter_texts[i].name, get(&counters[i]));
+    }
+    for (int i = 0; i < METRICS_GAUGES; i++) {
+        put_head(text, gauge_texts[i].name, "gauge", gauge_texts[i].help);
+        put(text, "%s %" PRId64 "\n", gauge_texts[i].name, get(&gauges[i]));
+    }
+    put_head(text, "arcfaced_memory_live_bytes", "gauge", "Bytes that the program itself holds on the heap.");
+    put(text, "arcfaced_memory_live_bytes %zu\n", mem_live_bytes());
+    put_head(text, "arcfaced_memory_live_blocks", "gauge", "Blocks that the program itself holds on the heap.");
+    put(text, "arcfaced_memory_live_blocks %zu\n", mem_live_blocks());
+    put_head(text, "process_resident_memory_bytes", "gauge", "Resident memory.");
+    put(text, "process_resident_memory_bytes %" PRId64 "\n", resident_bytes());
+}
+
+enum err metrics_text(struct arena *mem, const char **ret, size_t *ret_bytes)
+{
+    /* Routes × statuses are few in practice; the second size holds the worst case. */
+    static const size_t rooms[] = {64 << 10, 512 << 10};
+
+    for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+        struct text text = {.bytes = ARENA_ARRAY(mem, char, rooms[i]), .room = rooms[i]};
+        if (text.bytes == NULL) {
+            return arena_why(mem);
+        }
+        put_all(&text);
+        if (!text.full) {
+            *ret = text.bytes;
+            *ret_bytes = text.used;
+            return ERR_NONE;
+        }
+    }
+    return ERR_LIMIT;
+}
