@@ -1,0 +1,118 @@
+/* admin.c: /v1/admin/jobs and /v1/admin/audit. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "server/http/answers.h"
+#include "server/http/handlers.h"
+#include "server/http/service_private.h"
+#include "server/jobs/jobs.h"
+#include "server/store/audit_rows.h"
+
+static json_t *job_json(const struct job_row *row)
+{
+    json_t *progress = json_pack("{s:I, s:I, s:s?}", "done", (json_int_t)row->done, "total", (json_int_t)row->total,
+                                 "unit", row->unit);
+    json_t *error =
+        row->error == NULL ? json_null() : json_pack("{s:s, s:s?}", "code", row->error, "sentence", row->sentence);
+
+    return json_pack(
+        "{s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:i, s:o, s:o, s:o}", "id", (json_int_t)row->id, "kind", row->kind,
+        "state", job_state_word(row->state), "progress", progress, "arguments", json_object_text(row->arguments),
+        "result", row->result == NULL ? json_null() : json_object_text(row->result), "error", error, "cancel_requested",
+        (int)row->cancel_requested, "attempts", row->attempts, "created_at", json_time(row->created_ms), "started_at",
+        json_time(row->started_ms), "finished_at", json_time(row->finished_ms));
+}
+
+/* The number in the address; 0, which no job has, if it is none. */
+static int64_t job_number(const char *text)
+{
+    char *end = NULL;
+
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    return errno != 0 || end == text || *end != '\0' ? 0 : number;
+}
+
+void handle_jobs_list(struct call *call)
+{
+    const struct store_page page = {.limit = call_limit(call), .token = call_text(call, "page_token", NULL)};
+    struct job_row *list = NULL;
+    const char *next = NULL;
+    int count = 0;
+    struct gallery_fault fault = {0};
+
+    enum err err = store_job_list(call->store, &page, call->mem, &list, &count, &next, &fault.note);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    json_t *items = json_array();
+    for (int i = 0; i < count; i++) {
+        if (json_array_append_new(items, job_json(&list[i])) != 0) {
+            json_decref(items);
+            items = NULL;
+            break;
+        }
+    }
+    call_answer(call, 200, json_page("jobs", items, next));
+}
+
+void handle_job_get(struct call *call)
+{
+    struct job_row row;
+    struct gallery_fault fault = {0};
+
+    enum err err = store_job_get(call->store, job_number(call->argument), call->mem, &row, &fault.note);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    call_answer(call, 200, job_json(&row));
+}
+
+void handle_job_cancel(struct call *call)
+{
+    struct jobs *jobs = call->service->parts.jobs;
+    const char *actor = auth_actor(call->caller);
+    int64_t id = job_number(call->argument);
+    enum job_state state = JOB_QUEUED;
+    struct gallery_fault fault = {0};
+
+    enum err err = jobs == NULL ? store_job_cancel(call->store, id, actor, &state, &fault.note)
+                                : jobs_cancel(jobs, id, actor, &state, &fault.note);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    call_answer(call, 200, json_pack("{s:I, s:s}", "id", (json_int_t)id, "state", job_state_word(state)));
+}
+
+static json_t *audit_json(const struct audit_row *row)
+{
+    return json_pack("{s:I, s:o, s:s, s:s, s:o, s:s}", "id", (json_int_t)row->id, "at", json_time(row->at_ms), "actor",
+                     row->actor, "action", row->action, "objects", json_object_text(row->objects), "hash", row->hash);
+}
+
+void handle_audit_list(struct call *call)
+{
+    const struct store_page page = {.limit = call_limit(call), .token = call_text(call, "page_token", NULL)};
+    struct audit_row *list = NULL;
+    const char *next = NULL;
+    int count = 0;
+    struct gallery_fault fault = {0};
+
+    enum err err = store_audit_list(call->store, &page, call->mem, &list, &count, &next, &fault.note);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    json_t *items = json_array();
+    for (int i = 0; i < count; i++) {
+        if (json_array_append_new(items, audit_json(&list[i])) != 0) {
+            json_decref(items);
+            items = NULL;
+            break;
+        }
+    }
+    call_answer(call, 200, json_page("entries", items, next));
+}
