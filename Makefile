@@ -85,6 +85,7 @@ LIBS_gallery := -ljansson
 LIBS_jobs := -ljansson
 LIBS_http := -lmicrohttpd -ljansson
 include index/faiss.mk
+include server/http/openapi.mk
 
 sources = $(sort $(wildcard $(DIR_$(1))/*.c))
 objects = $(patsubst %.c,$(B)/obj/%.o,$(call sources,$(1)) $(GEN_$(1)))
@@ -136,8 +137,9 @@ $(B)/lib/libstore.a: $(B)/obj/gen/migrations.o
 
 $(foreach l,$(LAYERS),$(eval $(call LAYER_RULE,$(l))))
 
-$(B)/arcfaced: $(B)/obj/server/main.o $(call link_of,http)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(call link_of,http) -Wl,--end-group $(call libs_of,http)
+MAIN_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard server/*.c)))
+$(B)/arcfaced: $(MAIN_OBJECTS) $(call link_of,http)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(MAIN_OBJECTS) -Wl,--start-group $(call link_of,http) -Wl,--end-group $(call libs_of,http)
 
 # ---- Tests -----------------------------------------------------------------------------------------------------------
 
@@ -190,7 +192,7 @@ check-tsan: ## the concurrent tests under ThreadSanitizer
 C_FILES := $(sort $(wildcard $(addsuffix /*.c,$(foreach l,$(LAYERS),$(DIR_$(l))) server) \
            tests/*/*.c tests/*/*/*.c tests/*/*/*/*.c))
 H_FILES := $(sort $(wildcard $(addsuffix /*.h,$(foreach l,$(LAYERS),$(DIR_$(l))) server) tests/*/*.h tests/*/*/*.h))
-TIDY_FILES := $(foreach l,$(LAYERS),$(call sources,$(l))) server/main.c
+TIDY_FILES := $(foreach l,$(LAYERS),$(call sources,$(l))) $(sort $(wildcard server/*.c))
 
 .PHONY: lint check-fmt check-layers check-headers check-banned check-tidy fmt
 lint: check-fmt check-layers check-banned check-headers check-tidy ## everything below that reads the source
