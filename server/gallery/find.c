@@ -35,6 +35,10 @@ static enum err explain(enum err err, enum gallery_reason reason, const char *se
 enum err find_collection(struct gallery_worker *worker, const char *name, struct collection_row *ret,
                          struct gallery_fault *fault)
 {
+    if (worker->gallery->store == NULL) {
+        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_NO_SUCH_COLLECTION, ERR_NOT_FOUND),
+                       "this gallery has no collections");
+    }
     int64_t begin = clock_monotonic_ns();
     enum err err = store_collection_find(worker->gallery->store, name == NULL ? DEFAULT_COLLECTION : name, worker->mem,
                                          ret, &fault->note);

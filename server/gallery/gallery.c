@@ -51,7 +51,6 @@ struct gallery_policy gallery_policy_default(void)
                                    .max_fmr = 1e-4,
                                    .margin = .03F,
                                    .top_k_max = 100,
-                                   .page_max = STORE_PAGE_LIMIT,
                                    .detect_side = 640,
                                    .detect_score = .5F,
                                    .faces_max = 256,
@@ -175,24 +174,25 @@ static enum err warm_all(struct gallery *gallery, struct arena *mem, struct err_
     return err;
 }
 
-static enum err open_parts(struct gallery *gallery, const struct gallery_options *options, struct arena *mem,
-                           struct err_note *note)
+static enum err load_models(struct gallery *gallery, const struct gallery_options *options, struct arena *mem,
+                            struct err_note *note)
 {
-    char folder[PATH_MAX];
+    char folder[PATH_MAX] = "";
 
-    if (snprintf(folder, sizeof folder, "%s/models", options->data) >= (int)sizeof folder) {
+    if (options->store != NULL && snprintf(folder, sizeof folder, "%s/models", options->data) >= (int)sizeof folder) {
         return ERR_SAY(note, ERR_MISUSE, "the path of the data folder is too long");
     }
     enum err err = models_new(options->store, folder, &gallery->models, note);
     if (err == ERR_NONE) {
-        err = live_new(options->store, gallery->models, &gallery->live, note);
-    }
-    if (err == ERR_NONE) {
         err = load_detector(gallery, options->detector, note);
     }
-    if (err == ERR_NONE) {
-        err = load_recognizer(gallery, options->recognizer, mem, note);
-    }
+    return err == ERR_NONE ? load_recognizer(gallery, options->recognizer, mem, note) : err;
+}
+
+static enum err load_collections(struct gallery *gallery, struct arena *mem, struct err_note *note)
+{
+    enum err err = live_new(gallery->store, gallery->models, &gallery->live, note);
+
     if (err == ERR_NONE) {
         err = make_default_collection(gallery, mem, note);
     }
@@ -213,7 +213,10 @@ enum err gallery_open(const struct gallery_options *options, struct gallery **re
             .bytes = policy->photo_bytes, .pixels = policy->photo_pixels, .side = policy->photo_side};
         gallery->session_bytes = options->session_bytes;
         gallery->listener = options->listener;
-        err = open_parts(gallery, options, mem, note);
+        err = load_models(gallery, options, mem, note);
+        if (err == ERR_NONE && gallery->store != NULL) {
+            err = load_collections(gallery, mem, note);
+        }
     }
     arena_free(mem);
     if (err != ERR_NONE) {
@@ -308,7 +311,9 @@ void gallery_usage(struct gallery *gallery, struct gallery_usage *ret)
     struct gallery_usage usage = {0};
     struct live_usage live = {0};
 
-    live_usage(gallery->live, &live);
+    if (gallery->live != NULL) {
+        live_usage(gallery->live, &live);
+    }
     usage.collections = live.collections;
     usage.indexed_faces = live.vectors;
     usage.index_bytes = live.index_bytes;

@@ -70,7 +70,6 @@ struct gallery_policy {
     double max_fmr;     /* for models with one */
     float margin;       /* a runner-up this close makes a match ambiguous; negative: never */
     int top_k_max;      /* candidates one search may ask for */
-    int page_max;       /* rows one list may ask for */
     int detect_side;    /* longest side of the detector's input */
     float detect_score; /* from which a detection is a face */
     int faces_max;      /* in one photo; the weakest beyond are dropped */
@@ -79,7 +78,7 @@ struct gallery_policy {
     int photo_side;
 };
 
-/* .40, 1e-4, .03, 100, 1000, 640, .5, 256, and image_limits_default. */
+/* .40, 1e-4, .03, 100, 640, .5, 256, and image_limits_default. */
 struct gallery_policy gallery_policy_default(void);
 
 /* What the operator should read once: an assumption made, a collection without its model, a damaged row left out. */
@@ -94,7 +93,7 @@ struct gallery_listener {
 };
 
 struct gallery_options {
-    struct store *store;  /* lent; closed by its owner after gallery_close */
+    struct store *store;  /* lent; closed by its owner after gallery_close; NULL: no rows, look.h alone works */
     const char *data;     /* the data folder; models are copied into data/models */
     const char *detector; /* file; NULL: photos are refused (GALLERY_NO_MODEL), embeddings and aligned crops are not */
     const char *recognizer; /* file of the model for new collections; NULL: new collections are refused */

@@ -46,7 +46,7 @@ void model_free(struct model *model);
 struct models;
 struct store;
 
-/* folder: where models are copied to; made if it is not there. */
+/* folder: where models are copied to; made if it is not there.  store NULL: models have neither copies nor rows. */
 MUST_CHECK enum err models_new(struct store *store, const char *folder, struct models **ret, struct err_note *note);
 void models_free(struct models *models); /* every model has been given back */
 

@@ -33,7 +33,7 @@ enum err models_new(struct store *store, const char *folder, struct models **ret
     enum err err = ERR_NONE;
     if (snprintf(models->folder, sizeof models->folder, "%s", folder) >= (int)sizeof models->folder) {
         err = ERR_SAY(note, ERR_MISUSE, "the path of the folder of models is too long");
-    } else {
+    } else if (store != NULL) {
         err = folder_make(folder, note);
     }
     if (err == ERR_NONE && pthread_mutex_init(&models->lock, NULL) != 0) {
@@ -187,7 +187,7 @@ enum err models_take(struct models *models, struct model *take, const char *path
                      struct err_note *note)
 {
     /* Outside of the lock, because it writes rows: a writer may be waiting for an index, and who builds one for a model. */
-    enum err err = take_new(models, take, path, mem, note);
+    enum err err = models->store == NULL ? ERR_NONE : take_new(models, take, path, mem, note);
 
     if (err != ERR_NONE) {
         model_free(take);

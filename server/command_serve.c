@@ -1,0 +1,223 @@
+/*
+ * command_serve.c: the daemon's life, in the order of its parts.
+ *
+ * Settings are read completely before anything is opened; then folder, rows, models with their collections and indexes, jobs,
+ * and last the sockets: who can connect is answered.  Stopping goes the same way back.
+ */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/cpu.h"
+#include "core/base/mem.h"
+#include "core/kernel/gemm.h"
+#include "server/command.h"
+#include "server/daemon/life.h"
+#include "server/daemon/log.h"
+#include "server/data_folder.h"
+#include "server/http/auth.h"
+#include "server/http/listen.h"
+#include "server/http/service.h"
+#include "server/jobs/jobs.h"
+#include "server/store/store.h"
+
+static const char *kernels_word(void)
+{
+    const struct cpu *cpu = cpu_info();
+    return cpu->avx512_vnni ? "avx512+vnni" : cpu->avx512 ? "avx512" : cpu->avx2_fma ? "avx2" : "portable";
+}
+
+/* ---- What is said at the start ------------------------------------------------------------------------------------ */
+
+static void say(void *context, enum gallery_severity severity, const char *event, const char *sentence)
+{
+    static const enum log_level levels[] = {[GALLERY_SAY_INFO] = LOG_LEVEL_INFO,
+                                            [GALLERY_SAY_WARN] = LOG_LEVEL_WARN,
+                                            [GALLERY_SAY_ERROR] = LOG_LEVEL_ERROR};
+
+    (void)context;
+    log_event(levels[severity], event, "text=%s", sentence);
+}
+
+static void log_start(const struct config *config)
+{
+    int64_t workers = config->workers > 0 ? config->workers : cpu_count();
+
+    log_event(LOG_LEVEL_INFO, "starting",
+              "version=%s cpu=%s processors=%d kernels=%s openblas=%s workers=%ld arena_bytes=%ld session_bytes=%ld "
+              "requests_bytes_max=%ld",
+              ARCFACED_VERSION, cpu_info()->name, cpu_count(), kernels_word(), gemm_core(), (long)workers,
+              (long)config->arena_bytes, (long)config->session_bytes, (long)(workers * config->arena_bytes));
+}
+
+static enum err log_models(struct gallery *gallery)
+{
+    struct gallery_worker *worker = NULL;
+    struct model_info *models = NULL;
+    struct gallery_usage usage = {0};
+    int n = 0;
+
+    enum err err = gallery_worker_new(gallery, (size_t)4 << 20, &worker);
+    if (err == ERR_NONE) {
+        err = gallery_models(worker, &models, &n);
+        for (int i = 0; i < n && err == ERR_NONE; i++) {
+            log_event(LOG_LEVEL_INFO, "model", "role=%s version=%s file=%s dim=%d side=%d source=%s licence=%s",
+                      models[i].role, models[i].version, models[i].file, models[i].dim, models[i].side,
+                      models[i].source, models[i].licence);
+        }
+    }
+    gallery_worker_free(worker);
+    gallery_usage(gallery, &usage);
+    log_event(LOG_LEVEL_INFO, "gallery", "collections=%d faces=%ld model_bytes=%zu index_bytes=%zu", usage.collections,
+              (long)usage.indexed_faces, usage.model_bytes, usage.index_bytes);
+    return err;
+}
+
+/* ---- The parts, from the rows up to the sockets -------------------------------------------------------------------- */
+
+struct daemon {
+    const struct config *config;
+    struct life *life;
+    struct store *store;
+    struct gallery *gallery;
+    struct jobs *jobs;
+    struct service *service;
+    struct listener *listener;
+};
+
+static enum err give_first_key(const struct daemon *daemon, struct err_note *note)
+{
+    char secret[KEY_SECRET_TEXT] = "";
+
+    enum err err = auth_first_key(daemon->store, daemon->config->bootstrap_key, secret, note);
+    if (err == ERR_NONE && secret[0] != '\0') {
+        /* To standard output, not to the log: logs are collected and kept. */
+        (void)printf("arcfaced: the first admin key, shown this once: %s\n", secret);
+        (void)fflush(stdout);
+        mem_wipe(secret, sizeof secret);
+    }
+    return err;
+}
+
+static enum err open_all(struct daemon *daemon, struct err_note *note)
+{
+    const struct config *config = daemon->config;
+    struct gallery_options options = command_gallery_options(config);
+    char path[PATH_MAX];
+
+    if (snprintf(path, sizeof path, "%s/arcfaced.db", config->data) >= (int)sizeof path) {
+        return ERR_SAY(note, ERR_MISUSE, "the path of the data folder is too long");
+    }
+    enum err err = store_open(path, NULL, &daemon->store, note);
+    if (err == ERR_NONE) {
+        options.store = daemon->store;
+        options.listener.say = say;
+        err = gallery_open(&options, &daemon->gallery, note);
+    }
+    if (err == ERR_NONE) {
+        err = log_models(daemon->gallery);
+    }
+    if (err == ERR_NONE) {
+        err = jobs_start(daemon->store, NULL, 0, NULL, &daemon->jobs, note);
+    }
+    if (err == ERR_NONE && !config->no_auth) {
+        err = give_first_key(daemon, note);
+    }
+    const struct service_parts parts = {.config = config,
+                                        .gallery = daemon->gallery,
+                                        .store = daemon->store,
+                                        .jobs = daemon->jobs,
+                                        .facts = {.version = ARCFACED_VERSION,
+                                                  .compiler = "gcc " __VERSION__,
+                                                  .kernels = kernels_word(),
+                                                  .openblas = gemm_core()}};
+    if (err == ERR_NONE) {
+        err = service_new(&parts, &daemon->service);
+    }
+    return err == ERR_NONE ? listener_open(daemon->service, &parts, &daemon->listener, note) : err;
+}
+
+static void close_all(struct daemon *daemon)
+{
+    struct err_note note = {0};
+
+    listener_close(daemon->listener);
+    jobs_stop(daemon->jobs);
+    service_free(daemon->service);
+    gallery_close(daemon->gallery);
+    enum err err = daemon->store == NULL ? ERR_NONE : store_close(daemon->store, &note);
+    if (err != ERR_NONE) {
+        log_event(LOG_LEVEL_WARN, "store_close", "error=%s text=%s", err_word(err), note.text);
+    }
+}
+
+static enum err run_daemon(const struct config *config, struct err_note *note)
+{
+    struct daemon daemon = {.config = config};
+
+    enum err err = life_begin(main_end_at_once, &daemon.life);
+    if (err != ERR_NONE) {
+        return ERR_SAY(note, err, "the thread that waits for signals cannot be started");
+    }
+    log_start(config);
+    err = open_all(&daemon, note);
+    if (err == ERR_NONE) {
+        log_event(LOG_LEVEL_INFO, "listening", "host=%s port=%d", config->listen_host, listener_port(daemon.listener));
+        int signal_number = life_wait(daemon.life);
+        log_event(LOG_LEVEL_INFO, "stopping", "signal=%d drain_ms=%ld", signal_number, (long)config->drain_ms);
+        service_stop_admitting(daemon.service);
+    }
+    close_all(&daemon);
+    life_end(daemon.life);
+    if (err == ERR_NONE) {
+        log_event(LOG_LEVEL_INFO, "stopped", "version=%s", ARCFACED_VERSION);
+    }
+    return err;
+}
+
+static int missing_models(const struct config *config)
+{
+    (void)fprintf(stderr,
+                  "arcfaced: two networks are needed, and %s missing:\n"
+                  "  --detector FILE.onnx     finds faces (SCRFD with five points, such as scrfd_2.5g.onnx)\n"
+                  "  --recognizer FILE.onnx   embeds them (ArcFace family, 112 x 112, such as mobilefacenet_128.onnx)\n"
+                  "Put a manifest beside each (FILE.onnx.json: color, mean, std), or the family's custom is assumed.\n"
+                  "The variables ARCFACED_DETECTOR and ARCFACED_RECOGNIZER do the same.\n",
+                  config->detector[0] == '\0' && config->recognizer[0] == '\0' ? "both are"
+                  : config->detector[0] == '\0'                                ? "the detector is"
+                                                                               : "the recogniser is");
+    return EXIT_USAGE;
+}
+
+int command_serve(int argc, char **argv)
+{
+    struct config config;
+    struct data_folder folder;
+    struct err_note note = {0};
+
+    enum err err = config_parse(argc, argv, &config, &note);
+    if (err != ERR_NONE) {
+        return command_fail(EXIT_USAGE, err, &note);
+    }
+    log_set_level(config.log_level);
+    int status = EXIT_DONE;
+    if (config.n_words > 0) {
+        (void)fprintf(stderr, "arcfaced: serve takes flags only, not \"%s\"\n", config.words[0]);
+        status = EXIT_USAGE;
+    } else if (config.detector[0] == '\0' || config.recognizer[0] == '\0') {
+        status = missing_models(&config);
+    } else {
+        err = data_folder_take(config.data, &folder, &note);
+        if (err == ERR_NONE) {
+            err = run_daemon(&config, &note);
+            data_folder_give_back(&folder);
+        }
+        if (err != ERR_NONE) {
+            log_event(LOG_LEVEL_ERROR, "cannot_serve", "error=%s text=%s", err_word(err), note.text);
+            status = EXIT_FAILED;
+        }
+    }
+    config_release(&config);
+    return status;
+}
