@@ -297,7 +297,7 @@ static enum err make_fused(struct graph *graph, struct fusion *fusion, struct no
 static enum err fuse_from(struct graph *graph, const int *reader, int product_at, struct err_note *note)
 {
     struct fusion fusion = {.product = graph->nodes[product_at], .last = product_at, .residual = -1, .slope = -1};
-    struct node *fused;
+    struct node *fused = NULL;
 
     take_add(graph, reader, product_at, &fusion);
     take_act(graph, reader, &fusion);

@@ -83,12 +83,13 @@ static void mark_needed(const struct node *node, const struct node **needed_by)
     }
 }
 
-static enum err find_needed(const struct graph *graph, struct arena *mem, const struct node ***ret)
+/* Per value, a node for whose sake it must be known before running, or NULL; NULL for all when mem is full. */
+static const struct node **find_needed(const struct graph *graph, struct arena *mem)
 {
     const struct node **needed_by = ARENA_ARRAY(mem, const struct node *, graph->n_values);
 
     if (needed_by == NULL) {
-        return arena_why(mem);
+        return NULL;
     }
     /* Every reader of a value stands behind its producer, so one walk from the end sees all reasons in time. */
     for (int i = graph->n_nodes - 1; i >= 0; i--) {
@@ -98,8 +99,7 @@ static enum err find_needed(const struct graph *graph, struct arena *mem, const 
             mark_needed(node->plain[k], needed_by);
         }
     }
-    *ret = needed_by;
-    return ERR_NONE;
+    return needed_by;
 }
 
 /* Copies the inputs' types and shapes, and the data of those that decide shapes. */
@@ -107,11 +107,12 @@ static enum err make_key(struct plan *plan, const struct graph *graph, const str
                          struct err_note *note)
 {
     char text[NODE_TEXT_BYTES];
-    const struct node **needed_by;
+    const struct node **needed_by = find_needed(graph, plan->mem);
 
-    enum err err = find_needed(graph, plan->mem, &needed_by);
-    plan->key = ARENA_ARRAY(plan->mem, struct tensor, graph->n_inputs);
-    if (err != ERR_NONE || plan->key == NULL) {
+    if (needed_by != NULL) {
+        plan->key = ARENA_ARRAY(plan->mem, struct tensor, graph->n_inputs);
+    }
+    if (plan->key == NULL) {
         return arena_why(plan->mem);
     }
     for (int i = 0; i < graph->n_inputs; i++) {
