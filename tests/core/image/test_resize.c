@@ -58,7 +58,7 @@ static void equals_the_definition(void **state)
         assert_int_equal(out.height, h);
         for (int i = 0; i < 3 * w * h; i++) {
             double wanted = exact(&in, w, h, i / 3 % w, i / 3 / w, i % 3);
-            if (fabs(out.rgb[i] - wanted) > 0.65) { /* half a level for rounding, the rest for weights in 1/2048 */
+            if (fabs(out.rgb[i] - wanted) > 0.501) {
                 fail_msg("row %zu: value %d is %d, not %.3f", row, i, out.rgb[i], wanted);
             }
         }
