@@ -25,7 +25,8 @@ struct image_limits image_limits_default(void);
  * Owns:   *ret is carved from mem.
  * Errors: ERR_UNSUPPORTED not a JPEG, PNG or WebP, or a kind of them that we do not read (arithmetic JPEG, animated WebP);
  *         ERR_FORMAT truncated or damaged (a JPEG that ends early is refused: half a face is not a photo);
- *         ERR_LIMIT bytes, pixels or side over the limits, or mem is spent; ERR_NOMEM.
+ *         ERR_LIMIT bytes, pixels or side over the limits, a JPEG of more than 32 scans, a PNG of more than 1000 chunks,
+ *         or mem is spent; ERR_NOMEM.
  */
 MUST_CHECK enum err image_decode(const void *bytes, size_t n_bytes, const struct image_limits *limits,
                                  struct arena *mem, struct image *ret, struct err_note *note);
