@@ -299,17 +299,15 @@ enum err store_enroll(struct store *store, const struct enroll *what, const stru
         return err;
     }
     size_t room = 192 + (size_t)what->n_faces * (STORE_UUID_TEXT + 2);
-    struct enrolment enrolment = {
-        .what = what,
-        .out = &out,
-        .faces = ARENA_ARRAY(mem, struct enrolled_face, what->n_faces),
-        .vector = arena_alloc(mem, DIM_MOST, 4),
-        .objects = arena_alloc(mem, room, 1),
-        .objects_room = room,
-        .after = after,
-        .ret = ret,
-    };
-    if (enrolment.faces == NULL || enrolment.vector == NULL || enrolment.objects == NULL) {
+    struct enrolment enrolment = {.what = what, .out = &out, .objects_room = room, .after = after, .ret = ret};
+    enrolment.faces = ARENA_ARRAY(mem, struct enrolled_face, what->n_faces);
+    if (enrolment.faces != NULL) {
+        enrolment.vector = arena_alloc(mem, DIM_MOST, 4);
+    }
+    if (enrolment.vector != NULL) {
+        enrolment.objects = arena_alloc(mem, room, 1);
+    }
+    if (enrolment.objects == NULL) {
         return arena_why(mem);
     }
     err = db_change(store, enrolment_apply, &enrolment, &(struct after_commit){enrolment_committed, &enrolment}, note);
