@@ -9,7 +9,8 @@
 
 #define MAINTENANCE_KIND "maintenance"
 
-/* The line of the table for jobs_start.  Result: {"embeddings": n, "audit_rows": n, "audit_hash": "…", "pages_freed": n}. */
+/* The line of the table for jobs_start.  Result:
+ * {"audit_rows": n, "audit_hash": "...", "pages_given_back": n}. */
 struct job_handler maintenance_handler(void);
 
 #endif
