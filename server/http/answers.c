@@ -1,6 +1,9 @@
 /* answers.c: shared pieces of JSON and of requests. */
 #include "server/http/answers.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "core/base/clock.h"
 #include "server/daemon/metrics.h"
 
@@ -17,12 +20,27 @@ json_t *json_join(json_t *take, json_t *take_more)
     return take;
 }
 
+double decimal_of(float value)
+{
+    char text[32];
+    double decimal = (double)value;
+
+    for (int digits = 6; digits < 9; digits++) {
+        (void)snprintf(text, sizeof(text), "%.*g", digits, (double)value);
+        decimal = strtod(text, NULL);
+        if ((float)decimal == value) {
+            return decimal;
+        }
+    }
+    return (double)value;
+}
+
 json_t *json_floats(const float *values, int count)
 {
     json_t *array = json_array();
 
     for (int i = 0; i < count; i++) {
-        if (json_array_append_new(array, json_real((double)values[i])) != 0) {
+        if (json_array_append_new(array, json_real(decimal_of(values[i]))) != 0) {
             json_decref(array);
             return NULL;
         }
@@ -66,7 +84,7 @@ json_t *json_seen_face(const struct seen_face *face)
         }
     }
     return json_pack("{s:o, s:o, s:f, s:f, s:o}", "box", json_floats(face->box, 4), "landmarks", landmarks, "score",
-                     (double)face->score, "quality", (double)face->quality, "reasons", reasons);
+                     decimal_of(face->score), "quality", decimal_of(face->quality), "reasons", reasons);
 }
 
 json_t *json_photo_size(const struct photo_size *size)
@@ -81,7 +99,7 @@ json_t *json_subject(const char *id, const char *name)
 
 json_t *json_threshold(const struct threshold_used *used)
 {
-    return json_pack("{s:f, s:o, s:b}", "threshold", (double)used->cosine, "fmr",
+    return json_pack("{s:f, s:o, s:b}", "threshold", decimal_of(used->cosine), "fmr",
                      used->has_fmr ? json_real(used->fmr) : json_null(), "calibrated", (int)used->calibrated);
 }
 

@@ -13,6 +13,9 @@
 #include "server/gallery/gallery.h"
 #include "server/http/call.h"
 
+/* The shortest decimal that is this float again, as a double: .4 and not .400000006. */
+double decimal_of(float value);
+
 json_t *json_floats(const float *values, int count);
 json_t *json_time(int64_t unix_ms);         /* RFC 3339; null for 0 */
 json_t *json_object_text(const char *text); /* a stored JSON object; {} for NULL */

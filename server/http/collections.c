@@ -13,9 +13,9 @@ static json_t *collection_json(const struct collection_info *info)
     return json_pack("{s:s, s:s?, s:i, s:b, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:I}", "name", info->name, "model",
                      info->model, "dim", info->dim, "calibrated", (int)info->calibrated, "keep", keep_word(info->keep),
                      "retention_days", (json_int_t)info->retention_days, "threshold",
-                     wish->has_threshold ? json_real((double)wish->threshold) : json_null(), "max_fmr",
+                     wish->has_threshold ? json_real(decimal_of(wish->threshold)) : json_null(), "max_fmr",
                      wish->has_max_fmr ? json_real(wish->max_fmr) : json_null(), "margin",
-                     wish->has_margin ? json_real((double)wish->margin) : json_null(), "created_at",
+                     wish->has_margin ? json_real(decimal_of(wish->margin)) : json_null(), "created_at",
                      json_time(info->created_ms), "subjects", (json_int_t)info->n_subjects, "faces",
                      (json_int_t)info->n_faces);
 }

@@ -35,7 +35,7 @@ static json_t *face_json(const struct face_info *info)
         }
     }
     face = json_join(face, json_pack("{s:o, s:o, s:f, s:o}", "box", json_floats(info->box, 4), "landmarks", landmarks,
-                                     "score", (double)info->score, "photo", json_photo_size(&info->photo)));
+                                     "score", decimal_of(info->score), "photo", json_photo_size(&info->photo)));
     return json_join(face, quality_json(info->quality));
 }
 

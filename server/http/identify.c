@@ -7,7 +7,7 @@
 static json_t *candidate_json(const struct candidate *candidate)
 {
     return json_pack("{s:o, s:s, s:f}", "subject", json_subject(candidate->subject_id, candidate->subject_name),
-                     "face_id", candidate->face_id, "cosine", (double)candidate->cosine);
+                     "face_id", candidate->face_id, "cosine", decimal_of(candidate->cosine));
 }
 
 static json_t *face_json(const struct identified_face *face)

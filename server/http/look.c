@@ -13,7 +13,7 @@ static json_t *answer_of(const struct look_answer *answer)
         json_t *face = json_seen_face(&looked->face);
         if (looked->embedding != NULL) {
             face = json_join(face, json_pack("{s:o, s:f}", "embedding", json_floats(looked->embedding, answer->dim),
-                                             "norm", (double)looked->norm));
+                                             "norm", decimal_of(looked->norm)));
         }
         if (json_array_append_new(faces, face) != 0) {
             json_decref(faces);

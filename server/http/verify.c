@@ -6,9 +6,10 @@
 
 static json_t *answer_of(const struct verify_answer *answer)
 {
-    json_t *document = json_join(json_pack("{s:b, s:f, s:s, s:s?}", "match", (int)answer->match, "cosine",
-                                           (double)answer->cosine, "model", answer->model, "face_id", answer->face_id),
-                                 json_threshold(&answer->threshold));
+    json_t *document =
+        json_join(json_pack("{s:b, s:f, s:s, s:s?}", "match", (int)answer->match, "cosine", decimal_of(answer->cosine),
+                            "model", answer->model, "face_id", answer->face_id),
+                  json_threshold(&answer->threshold));
     if (answer->subject_id != NULL) {
         document =
             json_join(document, json_pack("{s:o}", "subject", json_subject(answer->subject_id, answer->subject_name)));

@@ -1,0 +1,114 @@
+# lib.bash: what the numbered shell tests share.  They print TAP and talk to the real binary with curl.
+#
+# ARCFACED is the binary, TEST_TMP an empty folder, ARCFACED_SHARED the folder of models and faces.
+set -u
+SHARED=${ARCFACED_SHARED:-../shared}
+MODELS=$SHARED/models
+FACES=$SHARED/faces
+KEY=0123456789abcdef-first-admin-key
+AUTH="Authorization: Bearer $KEY"
+JSON="Content-Type: application/json"
+JPEG="Content-Type: image/jpeg"
+GROUP=$FACES/group_six_faces.jpg
+ONE=$FACES/lfw/images/George_W_Bush/George_W_Bush_0001.jpg
+ONE2=$FACES/lfw/images/George_W_Bush/George_W_Bush_0002.jpg
+OTHER=$FACES/lfw/images/Colin_Powell/Colin_Powell_0001.jpg
+count=0
+PID=
+
+# skip_without FILE...: ends the script with one skipped test if a file is missing.
+skip_without() {
+    for file in "$@"; do
+        if [ ! -e "$file" ]; then
+            echo "ok 1 # SKIP $(basename "$file") is not in ARCFACED_SHARED"
+            echo "1..1"
+            exit 0
+        fi
+    done
+}
+
+# check NAME CONDITION-STATUS [EXPLANATION]: one line of TAP.
+check() {
+    count=$((count + 1))
+    if [ "$2" -eq 0 ]; then
+        echo "ok $count - $1"
+    else
+        echo "not ok $count - $1"
+        [ -n "${3:-}" ] && printf '%s\n' "$3" | head -c 2000 | sed 's/^/# /'
+    fi
+}
+
+# start FLAG...: starts the daemon on a free port; sets PID and URL.
+start() {
+    # Each start has its own log, so that the port found is this one's.
+    starts=$((${starts:-0} + 1))
+    LOG=$TEST_TMP/log.$starts
+    ARCFACED_BOOTSTRAP_KEY=$KEY "$ARCFACED" serve --data "$TEST_TMP/data" --listen 127.0.0.1:0 \
+        --detector "$MODELS/scrfd_500m.onnx" --recognizer "$MODELS/mobilefacenet_128.onnx" "$@" \
+        >"$TEST_TMP/out.$starts" 2>"$LOG" &
+    PID=$!
+    until_true 60 grep -q '"event":"listening"' "$LOG" || { echo "Bail out! the daemon does not start"; cat "$LOG"; exit 1; }
+    URL=http://127.0.0.1:$(sed -n 's/.*"event":"listening".*"port":\([0-9]*\).*/\1/p' "$LOG")
+    PORT=${URL##*:}
+}
+
+# stop: asks to stop and waits; the status is the daemon's.
+stop() {
+    kill -TERM "$PID"
+    wait "$PID"
+    status=$?
+    PID=
+    return $status
+}
+
+# until_true SECONDS COMMAND...: repeats the command until it succeeds; fails at the deadline, or when the daemon is gone.
+until_true() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -ge $end ] && return 1
+        [ -n "$PID" ] && ! kill -0 "$PID" 2>/dev/null && return 1
+        read -r -t 0.05 <> <(:) || true
+    done
+}
+
+# call METHOD PATH [CURL-ARGUMENT...]: sets BODY and STATUS; the admin key is sent.
+call() {
+    local method=$1 path=$2
+    shift 2
+    BODY=$(curl -s -m 60 -X "$method" -H "$AUTH" -w '\n%{http_code}' "$@" "$URL$path")
+    STATUS=${BODY##*$'\n'}
+    BODY=${BODY%$'\n'*}
+}
+
+# answers NAME STATUS JQ-FILTER: checks the last call.
+answers() {
+    if [ "$STATUS" = "$2" ] && printf '%s' "$BODY" | jq -e "$3" >/dev/null 2>&1; then
+        check "$1" 0
+    else
+        check "$1" 1 "status $STATUS: $BODY"
+    fi
+}
+
+# metric NAME: its present value.
+metric() {
+    curl -s -m 10 -H "$AUTH" "$URL/metrics" | awk -v name="$1" '$1 == name {print $2}'
+}
+
+metric_is() {
+    [ "$(metric "$1")" = "$2" ]
+}
+
+metric_reaches() {
+    [ "$(metric "$1")" -ge "$2" ]
+}
+
+finish() {
+    if [ -n "$PID" ]; then
+        kill -KILL "$PID" 2>/dev/null
+        wait "$PID" 2>/dev/null
+    fi
+    echo "1..$count"
+}
+trap finish EXIT
+skip_without "$MODELS/scrfd_500m.onnx" "$MODELS/mobilefacenet_128.onnx"
