@@ -1,6 +1,5 @@
 /* order.c: the order in which a graph's nodes run, and which of them are needed. */
 #include <assert.h>
-#include <string.h>
 
 #include "core/base/mem.h"
 #include "core/graph/graph_private.h"
@@ -173,8 +172,8 @@ static enum err order_nodes(struct graph *graph, struct err_note *note)
             err = walk_from(&walk, i, note);
         }
     }
-    if (err == ERR_NONE && count > 0) {
-        memcpy(graph->nodes, walk.order, count * sizeof *walk.order);
+    for (int i = 0; err == ERR_NONE && i < graph->n_nodes; i++) {
+        graph->nodes[i] = walk.order[i];
     }
     mem_free(walk.stack);
     mem_free(walk.mark);

@@ -308,6 +308,7 @@ static enum err fuse_from(struct graph *graph, const int *reader, int product_at
     if (err != ERR_NONE) {
         return err;
     }
+    assert(fused != NULL);
     if (fusion.add != NULL) {
         graph->nodes[graph->values[fusion.add->out[0]].producer] = NULL;
     }

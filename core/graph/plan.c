@@ -109,9 +109,10 @@ static enum err make_key(struct plan *plan, const struct graph *graph, const str
     char text[NODE_TEXT_BYTES];
     const struct node **needed_by = find_needed(graph, plan->mem);
 
-    if (needed_by != NULL) {
-        plan->key = ARENA_ARRAY(plan->mem, struct tensor, graph->n_inputs);
+    if (needed_by == NULL) {
+        return arena_why(plan->mem);
     }
+    plan->key = ARENA_ARRAY(plan->mem, struct tensor, graph->n_inputs);
     if (plan->key == NULL) {
         return arena_why(plan->mem);
     }

@@ -283,7 +283,7 @@ static enum err read_node_names(struct loading *loading, struct wire wire, struc
         err = damaged(&wire, "the record", note);
     }
     if (err == ERR_NONE && node->op[0] == '\0') {
-        err = ERR_SAY(note, ERR_FORMAT, "names no operator");
+        err = ERR_SAY(note, ERR_FORMAT, "its operator has no name");
     }
     return err;
 }
@@ -309,7 +309,7 @@ static enum err read_node(struct loading *loading, struct wire wire, struct err_
         named = true; /* the graph's notes name the node themselves */
     }
     if (err != ERR_NONE && !named) {
-        (void)in_record(err, node.op, node.name, note);
+        (void)in_record(err, node.op[0] == '\0' ? "no operator" : node.op, node.name, note);
         err_prefix(note, "node %d, ", loading->record);
     }
     loading->record++;

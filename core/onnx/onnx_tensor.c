@@ -219,7 +219,6 @@ static enum err check_scan(const struct scan *scan, struct tensor *ret, struct e
 /* The file is little-endian. */
 static void take_raw(const struct bytes *raw, struct tensor *tensor)
 {
-    size_t size = dtype_bytes(tensor->type);
     unsigned char *to = tensor->data;
 
     if (raw->left == 0) {
@@ -227,6 +226,7 @@ static void take_raw(const struct bytes *raw, struct tensor *tensor)
     }
     memcpy(to, raw->at, raw->left);
     if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) {
+        size_t size = dtype_bytes(tensor->type);
         for (size_t i = 0; i + size <= raw->left; i += size) {
             for (size_t k = 0; k < size; k++) {
                 to[i + k] = raw->at[i + size - 1 - k];
