@@ -29,13 +29,16 @@ static unsigned char *put_integer(unsigned char *at, uint64_t value)
     return at;
 }
 
+static unsigned char *put_bytes(unsigned char *at, const void *bytes, size_t n_bytes)
+{
+    at = put_integer(at, n_bytes);
+    memcpy(at, bytes, n_bytes);
+    return at + n_bytes;
+}
+
 static unsigned char *put_text(unsigned char *at, const char *text)
 {
-    size_t len = strlen(text);
-
-    at = put_integer(at, len);
-    memcpy(at, text, len);
-    return at + len;
+    return put_bytes(at, text, strlen(text));
 }
 
 /* The hash covers lengths too, so that no two entries are written alike. */
