@@ -21,12 +21,11 @@ struct tap {
     float weight; /* of the second, 0..1 */
 };
 
-static void make_taps(int in_size, int out_size, struct tap *taps)
+/* step: pixels of the input from one of the output to the next. */
+static void make_taps(int in_size, int out_size, double step, struct tap *taps)
 {
-    double scale = (double)in_size / out_size;
-
     for (int i = 0; i < out_size; i++) {
-        double at = (i + 0.5) * scale - 0.5;
+        double at = fmin((i + 0.5) * step - 0.5, in_size);
         int first = (int)floor(at);
         float weight = (float)(at - first);
         if (first < 0) {
@@ -66,7 +65,8 @@ static void interpolate_row(const float *restrict row, const struct tap *restric
     }
 }
 
-enum err image_resize(const struct image *image, int width, int height, struct arena *mem, struct image *ret)
+static enum err resample(const struct image *image, double step_x, double step_y, int width, int height,
+                         struct arena *mem, struct image *ret)
 {
     struct image out;
 
@@ -82,8 +82,8 @@ enum err image_resize(const struct image *image, int width, int height, struct a
     if (mixed == NULL) {
         return arena_why(mem);
     }
-    make_taps(image->width, width, columns);
-    make_taps(image->height, height, rows);
+    make_taps(image->width, width, step_x, columns);
+    make_taps(image->height, height, step_y, rows);
     for (int y = 0; y < height; y++) {
         const uint8_t *first = image->rgb + in_row * (size_t)rows[y].first;
         const uint8_t *second = image->rgb + in_row * (size_t)rows[y].second;
@@ -92,4 +92,18 @@ enum err image_resize(const struct image *image, int width, int height, struct a
     }
     *ret = out;
     return ERR_NONE;
+}
+
+enum err image_resize(const struct image *image, int width, int height, struct arena *mem, struct image *ret)
+{
+    return resample(image, (double)image->width / width, (double)image->height / height, width, height, mem, ret);
+}
+
+enum err image_scale(const struct image *image, double factor, int width, int height, struct arena *mem,
+                     struct image *ret)
+{
+    if (!(factor > 0) || !isfinite(1 / factor)) {
+        return ERR_MISUSE;
+    }
+    return resample(image, 1 / factor, 1 / factor, width, height, mem, ret);
 }

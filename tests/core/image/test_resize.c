@@ -112,10 +112,58 @@ static void refuses_and_leaves_the_output(void **state)
     assert_int_equal(mem_live_blocks(), blocks);
 }
 
+/* Both axes keep the factor where the sides are rounded or cut, and beyond the input its edge is repeated. */
+static void scale_keeps_its_factor(void **state)
+{
+    static const struct {
+        int in_width, in_height;
+        double factor;
+        int width, height;
+    } rows[] = {{64, 48, .5, 32, 24}, {64, 49, .25, 16, 12}, {64, 50, .25, 16, 13}, {50, 50, 1.3, 65, 65},
+                {10, 10, 1, 10, 10},  {10, 10, .5, 20, 9},   {1280, 3, .05, 64, 1}};
+    size_t blocks = mem_live_blocks();
+    struct random random = random_seeded(6, 0);
+
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        struct arena *arena = arena_new((size_t)16 << 20);
+        struct image in;
+        struct image out;
+        assert_int_equal(image_new(rows[row].in_width, rows[row].in_height, arena, &in), ERR_NONE);
+        for (int i = 0; i < 3 * in.width * in.height; i++) {
+            in.rgb[i] = (uint8_t)(random_below(&random, 3) * 255 / 2);
+        }
+        assert_int_equal(image_scale(&in, rows[row].factor, rows[row].width, rows[row].height, arena, &out), ERR_NONE);
+        for (int i = 0; i < 3 * out.width * out.height; i++) {
+            double at_x = fmin((i / 3 % out.width + 0.5) / rows[row].factor - 0.5, in.width - 1);
+            double at_y =
+                fmin((double)(i / 3 / out.width) / rows[row].factor + 0.5 / rows[row].factor - 0.5, in.height - 1);
+            int left = (int)floor(at_x);
+            int top = (int)floor(at_y);
+            double wanted = 0;
+            for (int corner = 0; corner < 4; corner++) {
+                int x = clamp(left + corner % 2, in.width);
+                int y = clamp(top + corner / 2, in.height);
+                wanted += (corner % 2 ? at_x - left : 1 - at_x + left) * (corner / 2 ? at_y - top : 1 - at_y + top) *
+                          in.rgb[3 * (y * in.width + x) + i % 3];
+            }
+            if (fabs(out.rgb[i] - wanted) > 0.51) {
+                fail_msg("row %zu, number %d: %d, not %g", row, i, out.rgb[i], wanted);
+            }
+        }
+        assert_int_equal(image_scale(&in, 0, 1, 1, arena, &out), ERR_MISUSE);
+        assert_int_equal(image_scale(&in, -1, 1, 1, arena, &out), ERR_MISUSE);
+        assert_int_equal(image_scale(&in, NAN, 1, 1, arena, &out), ERR_MISUSE);
+        arena_free(arena);
+    }
+    assert_int_equal(mem_live_blocks(), blocks);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_definition),
+        cmocka_unit_test(scale_keeps_its_factor),
         cmocka_unit_test(keeps_an_image_of_the_same_size),
         cmocka_unit_test(refuses_and_leaves_the_output),
     };
