@@ -37,7 +37,7 @@ static void mean_of(double point[5][2], double ret[2])
  * a = Σ p·q / Σ |p|² and b = Σ (p × q) / Σ |p|².  It has no reflection by its form, where the general solution (Umeyama)
  * needs a singular value decomposition to exclude one.
  */
-enum err align_similarity(const float point[5][2], int side, struct affine *ret_photo_to_crop)
+enum err align_similarity(const float point[][2], int side, struct affine *ret_photo_to_crop)
 {
     double from[5][2];
     double to[5][2];

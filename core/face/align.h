@@ -12,11 +12,11 @@
 #define ALIGN_VERSION 1
 
 /*
- * The similarity (rotation, scale, shift; no reflection) that maps the five points to the template of a side × side crop
+ * The similarity (rotation, scale, shift; no reflection) that maps five points to the template of a side × side crop
  * with the least squared error; the template is ArcFace's for 112, scaled for others.
  * Errors: ERR_FORMAT the points coincide, or are not finite.
  */
-MUST_CHECK enum err align_similarity(const float point[5][2], int side, struct affine *ret_photo_to_crop);
+MUST_CHECK enum err align_similarity(const float point[][2], int side, struct affine *ret_photo_to_crop);
 
 /* Cuts out the crop, black outside the photo.  Owns: *ret is carved from mem.  Errors: as above, ERR_LIMIT, ERR_NOMEM. */
 MUST_CHECK enum err align_face(const struct image *photo, const struct face *face, int side, struct arena *mem,

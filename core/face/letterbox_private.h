@@ -1,7 +1,7 @@
 /*
  * letterbox_private.h: a photo of any size in the frame that a detector looks at.
  *
- * The photo keeps its aspect and lies in the upper left corner of a black canvas.
+ * The photo keeps its aspect exactly and lies in the upper left corner of a black canvas.
  */
 #ifndef CORE_FACE_LETTERBOX_PRIVATE_H
 #define CORE_FACE_LETTERBOX_PRIVATE_H
@@ -11,7 +11,8 @@
 struct letterbox {
     int photo_width;
     int photo_height;
-    int width; /* of the scaled photo */
+    double scale; /* pixels of the canvas to one of the photo, on both axes */
+    int width;    /* of the scaled photo */
     int height;
     int canvas_width;
     int canvas_height;

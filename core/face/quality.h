@@ -18,13 +18,14 @@ enum quality_reason {
 };
 
 struct quality {
-    float score;      /* 0..1, the smallest of the single marks */
-    unsigned reasons; /* quality_reason bits, for the level asked for */
-    float eye_distance_px;
-    float sharpness;
-    float yaw;        /* 0 frontal .. 1 profile, by the nose's place */
-    float brightness; /* mean grey level of the crop, 0..255 */
-    float inside;     /* share of the face's square that lies inside the photo */
+    float score;           /* 0..1, the smallest of the single marks */
+    unsigned reasons;      /* quality_reason bits, for the level asked for */
+    float eye_distance_px; /* as if the face were frontal */
+    float sharpness;       /* finest detail over all detail; blurred below about .02 */
+    float yaw;             /* 0 frontal .. 1 profile, by the nose's place */
+    float brightness;      /* mean grey level of the face, 0..255 */
+    float contrast;        /* deviation of the grey levels, 0..127 */
+    float inside;          /* share of the face's square that lies inside the photo */
 };
 
 enum quality_level {
