@@ -91,6 +91,9 @@ static void say_assumed(const struct gallery *gallery, const struct model *model
 
 static enum err load_detector(struct gallery *gallery, const char *path, struct err_note *note)
 {
+    if (path == NULL && gallery->store == NULL) {
+        return ERR_NONE;
+    }
     if (path == NULL) {
         say(gallery, GALLERY_SAY_WARN, "no_detector",
             "no detector is given: only aligned crops and embeddings are taken");
@@ -108,7 +111,9 @@ static enum err load_recognizer(struct gallery *gallery, const char *path, struc
     struct model *model = NULL;
 
     if (path == NULL) {
-        say(gallery, GALLERY_SAY_WARN, "no_recognizer", "no recogniser is given: no collection can be made");
+        if (gallery->store != NULL) {
+            say(gallery, GALLERY_SAY_WARN, "no_recognizer", "no recogniser is given: no collection can be made");
+        }
         return ERR_NONE;
     }
     enum err err = model_load(path, MODEL_RECOGNIZER, &model, note);
