@@ -7,11 +7,11 @@ FUZZ_SECONDS ?= 60
 FUZZ_ONNX_LAYERS := onnx op graph kernel base
 FUZZ_ONNX_SOURCES := tests/fuzz/fuzz_onnx.c $(foreach l,$(FUZZ_ONNX_LAYERS),$(call sources,$(l)))
 FUZZ_ONNX_OBJECTS := $(patsubst %.c,$(B)/fuzz/obj/%.o,$(FUZZ_ONNX_SOURCES))
-FUZZ_FLAGS := -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ_ONNX_FLAGS := -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 $(B)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(Q)clang -std=c11 -D_GNU_SOURCE -I. $(FUZZ_FLAGS) $(call flags_of,$<) -pthread -MMD -MP -c -o $@ $<
+	$(Q)clang -std=c11 -D_GNU_SOURCE -I. $(FUZZ_ONNX_FLAGS) $(call flags_of,$<) -pthread -MMD -MP -c -o $@ $<
 
 $(B)/fuzz/fuzz_onnx: $(FUZZ_ONNX_OBJECTS)
 	$(Q)clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(LIBS_kernel) $(LIBS_base) -lm
