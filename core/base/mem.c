@@ -2,6 +2,7 @@
 #include "core/base/mem.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -112,6 +113,14 @@ void mem_wipe(void *memory, size_t n_bytes)
         memset(memory, 0, n_bytes);
         __asm__ __volatile__("" : : "r"(memory) : "memory"); /* a reader, in the compiler's eyes */
     }
+}
+
+void mem_return_large(void)
+{
+#if defined(__GLIBC__)
+    (void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
+#endif
 }
 
 size_t mem_live_blocks(void)

@@ -40,6 +40,13 @@ void mem_wipe(void *memory, size_t n_bytes);
 #define MEM_NEW(type) ((type *)mem_new(1, sizeof(type)))
 #define MEM_ARRAY(type, count) ((type *)mem_new((count), sizeof(type)))
 
+/*
+ * For a process that lives long: freed blocks of 256 KiB and more go back to the system at once.  Left alone, glibc raises
+ * that bound with every large block that is freed, to 32 MiB, and photos of changing size leave holes that stay resident
+ * (measured: 80 MB after three bodies of 16 MB).  Costs one page fault for each page of a large block.
+ */
+void mem_return_large(void);
+
 /* What is allocated at the moment: blocks and the bytes asked for. */
 size_t mem_live_blocks(void);
 size_t mem_live_bytes(void);

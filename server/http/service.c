@@ -22,6 +22,7 @@ enum err service_new(const struct service_parts *parts, struct service **ret)
     if (service == NULL) {
         return ERR_NOMEM;
     }
+    mem_return_large();
     service->parts = *parts;
     service->started_ms = clock_unix_ms();
     atomic_init(&service->stopping, false);
