@@ -73,7 +73,7 @@ static enum err measure(struct op_call *call, bool needs_one, struct err_note *n
     }
     for (int d = 0; d < x->rank; d++) {
         if (gone[d] && x->dim[d] == 0 && needs_one) {
-            return ERR_SAY(note, ERR_FORMAT, "axis %d is empty: there is nothing to reduce", d);
+            return ERR_SAY(note, ERR_UNSUPPORTED, "axis %d is empty: there is nothing to reduce", d);
         }
         if (!gone[d] || reduce->keep) {
             out.dim[out.rank++] = gone[d] ? 1 : x->dim[d];
