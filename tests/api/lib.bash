@@ -20,8 +20,8 @@ PID=
 skip_without() {
     for file in "$@"; do
         if [ ! -e "$file" ]; then
+            count=1
             echo "ok 1 # SKIP $(basename "$file") is not in ARCFACED_SHARED"
-            echo "1..1"
             exit 0
         fi
     done

@@ -1,0 +1,71 @@
+#!/bin/bash
+# smoke.sh BINARY README: runs the calls of the README verbatim against the real binary, with real models and photos.
+#
+# The README's part: every ```sh block right behind a line "<!-- smoke -->", in order, in one shell.  A line that begins with
+# "# => " holds a jq filter that must be true of what the lines since the last such line have printed.  The only word that is
+# changed is the address 127.0.0.1:8080, which becomes that of the daemon started here; $KEY is its bootstrap key; the photos
+# alice-1.jpg, alice-2.jpg, bob-1.jpg and stranger.jpg lie in the folder where the lines run.  Halfway the daemon is stopped
+# and started again, so the second half also shows that nothing is lost.
+#
+# Prints TAP.  Needs curl and jq; without ARCFACED_SHARED's models and faces it skips in words.
+set -u
+ARCFACED=$(realpath "$1")
+README=$(realpath "$2")
+export ARCFACED
+ARCFACED_SHARED=$(realpath "${ARCFACED_SHARED:-../shared}")
+export ARCFACED_SHARED
+TEST_TMP=$(mktemp -d)
+export TEST_TMP
+. "$(dirname "$0")/api/lib.bash"
+trap 'finish; rm -rf "$TEST_TMP"' EXIT
+STRANGER=$FACES/lfw/images/Aaron_Eckhart/Aaron_Eckhart_0001.jpg
+skip_without "$ONE" "$ONE2" "$OTHER" "$STRANGER"
+
+lines=$TEST_TMP/lines
+awk '/^<!-- smoke -->$/ {marked = 1; next}
+     marked && /^```sh$/ {inside = 1; marked = 0; next}
+     /^```$/ {inside = 0}
+     inside {print}
+     !inside && NF {marked = 0}' "$README" >"$lines"
+checks=$(grep -c '^# => ' "$lines")
+if [ "$checks" -lt 10 ]; then
+    echo "not ok 1 - the README shows ten calls"
+    echo "# found $checks lines that begin with # =>"
+    exit 1
+fi
+
+folder=$TEST_TMP/photos
+mkdir "$folder"
+cp "$ONE" "$folder/alice-1.jpg"
+cp "$ONE2" "$folder/alice-2.jpg"
+cp "$OTHER" "$folder/bob-1.jpg"
+cp "$STRANGER" "$folder/stranger.jpg"
+start
+ADDRESS=127.0.0.1:$PORT
+again() {
+    stop && start --listen "$ADDRESS"
+}
+
+# The lines run in this shell, so that what one sets the next can use; its own names are spelled so that none collides.
+cd "$folder" || exit 1
+smoke_lines=
+smoke_done=0
+while IFS= read -r smoke_line; do
+    case $smoke_line in
+    '# => '*)
+        eval "${smoke_lines//127.0.0.1:8080/$ADDRESS}" >"$TEST_TMP/printed" 2>&1 </dev/null
+        jq -e "${smoke_line#\# => }" "$TEST_TMP/printed" >/dev/null 2>&1
+        check "${smoke_line#\# => }" $? "$smoke_lines
+$(head -c 1500 "$TEST_TMP/printed")"
+        smoke_lines=
+        smoke_done=$((smoke_done + 1))
+        if [ "$smoke_done" -eq $((checks / 2)) ]; then
+            again
+            check "stopped and started again" $?
+        fi
+        ;;
+    *) smoke_lines+=$smoke_line$'\n' ;;
+    esac
+done <"$lines"
+stop
+check "ends" $?
