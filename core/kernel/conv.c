@@ -144,7 +144,7 @@ static void product_tile(const struct job *job, int64_t image_group, int64_t p0,
     int64_t ldb = pixels;
     float *y = job->y + image_group * s->oc * pixels + p0;
 
-    if (!is_pointwise(s)) {
+    if (columns != NULL) { /* not pointwise */
         fill_columns(s, x, p0, p1, columns);
         b = columns;
         ldb = p1 - p0;
@@ -180,6 +180,7 @@ static void direct_task(void *context, int i)
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter) y is written through the job */
 void conv_f32(const struct conv_shape *s, const float *x, const float *w, const struct finish *finish, float *y,
               void *work, size_t work_bytes, struct pool *pool)
 {

@@ -161,6 +161,7 @@ static void direct_task(void *context, int i)
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter) y is written through the job */
 void conv_int(const struct conv_shape *s, const struct quantised *x, const struct quantised *w, int32_t *y, void *work,
               size_t work_bytes, struct pool *pool)
 {

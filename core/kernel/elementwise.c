@@ -16,6 +16,7 @@ static float between(float v, float low, float high)
     return v > high ? high : v;
 }
 
+/* NOLINTNEXTLINE(readability-function-size) one loop a case; splitting it would hide the list */
 void unary_f32(enum unary what, float alpha, float beta, const float *x, float *y, int64_t count)
 {
     switch (what) {
@@ -40,6 +41,7 @@ void unary_f32(enum unary what, float alpha, float beta, const float *x, float *
     }
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses) a type cannot stand in parentheses */
 /* The common distances of a row get loops of their own, which the compiler can vectorise. */
 #define ROWS(T, OUT, expression)                  \
     for (int64_t r = 0; r < rows; r++) {          \
@@ -68,12 +70,15 @@ void unary_f32(enum unary what, float alpha, float beta, const float *x, float *
     }                                             \
     break
 
+/* NOLINTEND(bugprone-macro-parentheses) */
+
 #define WALK                                      \
     int64_t row = strided_row(s);                 \
     int64_t rows = row > 0 ? strided_rows(s) : 0; \
     int64_t step_a = s->step[0][s->rank - 1];     \
     int64_t step_b = s->step[1][s->rank - 1]
 
+/* NOLINTNEXTLINE(readability-function-size) one loop a case; splitting it would hide the list */
 void binary_f32(enum binary what, const struct strided *s, const float *a, const float *b, void *y)
 {
     WALK;
@@ -111,5 +116,7 @@ void binary_f32(enum binary what, const struct strided *s, const float *a, const
         }                                                                                 \
     }
 
+/* NOLINTBEGIN(readability-function-size) as above */
 INTEGERS(binary_i64, int64_t, uint64_t)
 INTEGERS(binary_i32, int32_t, uint32_t)
+/* NOLINTEND(readability-function-size) */

@@ -74,6 +74,7 @@ int64_t strided_start(const struct strided *s, int k, int64_t row)
     return start;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses) a type cannot stand in parentheses */
 #define COPY_ROW(type)                               \
     do {                                             \
         const type *from = (const type *)in + start; \
@@ -82,6 +83,7 @@ int64_t strided_start(const struct strided *s, int k, int64_t row)
             to[j] = from[j * step];                  \
         }                                            \
     } while (0)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 void strided_copy(const struct strided *s, const void *in, void *out, size_t elem_bytes)
 {

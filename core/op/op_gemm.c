@@ -182,7 +182,7 @@ static enum err matmul_shape(struct op_call *call, struct err_note *note)
 
 static enum err matmul_forward(const struct op_call *call)
 {
-    struct stacks s;
+    struct stacks s = {.m = 0};
     struct strided walk;
 
     (void)!stacks_of(call, &s, NULL); /* has succeeded in the shape rule */

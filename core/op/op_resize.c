@@ -4,6 +4,7 @@
  * Each dimension has a table: for every output coordinate one or two input coordinates and the weight of the second.  The
  * tables are made in scratch at every run: they cost out-sizes added up, the image costs them multiplied.
  */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -349,10 +350,10 @@ static enum err forward(const struct op_call *call)
     const struct shape *out = &call->out[0].shape;
     const float *in = call->in[0].data;
     float *y = call->out[0].data;
-    struct sizes sizes;
-    struct tap *taps[TENSOR_MAX_RANK];
-    const struct tap *at[TENSOR_MAX_RANK];
-    int64_t step[TENSOR_MAX_RANK];
+    struct sizes sizes = {.by_scale = false};
+    struct tap *taps[TENSOR_MAX_RANK] = {NULL};
+    const struct tap *at[TENSOR_MAX_RANK] = {NULL};
+    int64_t step[TENSOR_MAX_RANK] = {0};
     struct tap *next = call->work;
     int last = x->rank - 1;
     bool blended = false; /* an outer dimension mixes */
@@ -361,6 +362,7 @@ static enum err forward(const struct op_call *call)
     if (err != ERR_NONE || shape_elements(out) == 0) {
         return err;
     }
+    assert(last >= 0 && next != NULL); /* claims, and scratch of at least one tap: no dimension is 0 here */
     for (int d = 0; d <= last; d++) {
         taps[d] = next;
         next += out->dim[d];

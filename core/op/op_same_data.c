@@ -88,7 +88,10 @@ static enum err reshape_parse(const struct attrs *attrs, int opset, int n_in, in
     int64_t allow_zero = 0;
     enum err err = parse_list(attrs, opset < 5 ? "shape" : "", mem, &list, note);
 
-    if (err == ERR_NONE && opset < 5 && !list->given) {
+    if (err != ERR_NONE || list == NULL) {
+        return err;
+    }
+    if (opset < 5 && !list->given) {
         err = ERR_SAY(note, ERR_FORMAT, "shape is missing");
     }
     if (err == ERR_NONE && opset >= 14) {
