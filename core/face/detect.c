@@ -180,43 +180,69 @@ static enum err settle_options(struct detect_options *options, struct err_note *
     return ERR_NONE;
 }
 
-enum err detector_run(const struct detector *detector, struct session *session, const struct image *photo,
-                      const struct detect_options *options, struct arena *mem, struct face **ret, int *ret_count,
-                      struct err_note *note)
+/* Finds faces at one scale; they are in pixels of the photo, best first, one for each face. */
+static enum err look(const struct detector *detector, struct session *session, const struct image *photo,
+                     const struct letterbox *box, const struct detect_options *options, struct arena *mem,
+                     struct face **ret, int *ret_count, struct err_note *note)
 {
-    struct detect_options settled = *options;
     struct tensor outputs[SCRFD_OUTPUTS];
     struct image canvas;
     struct face *faces = NULL;
     int n_faces = 0;
 
-    enum err err = settle_options(&settled, note);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    const struct letterbox_frame frame = {.fixed_width = detector->fixed_width,
-                                          .fixed_height = detector->fixed_height,
-                                          .side = settled.side,
-                                          .unit = SCRFD_MAX_STRIDE,
-                                          .max_enlarge = settled.max_enlarge};
-    const struct letterbox box = letterbox_fit(photo->width, photo->height, &frame);
-    err = letterbox_draw(&box, photo, mem, &canvas);
+    enum err err = letterbox_draw(box, photo, mem, &canvas);
     if (err == ERR_NONE) {
         err = run_network(detector, session, &canvas, mem, outputs, SCRFD_OUTPUTS, note);
     }
     if (err == ERR_NONE) {
-        err = scrfd_decode(&detector->heads, outputs, canvas.width, canvas.height, settled.min_score, mem, &faces,
+        err = scrfd_decode(&detector->heads, outputs, canvas.width, canvas.height, options->min_score, mem, &faces,
                            &n_faces, note);
     }
     if (err != ERR_NONE) {
         return err;
     }
     for (int i = 0; i < n_faces; i++) {
-        letterbox_back(&box, &faces[i]);
+        letterbox_back(box, &faces[i]);
     }
-    n_faces = scrfd_suppress(faces, n_faces, settled.max_overlap, settled.max_faces);
+    n_faces = scrfd_suppress(faces, n_faces, options->max_overlap, options->max_faces);
     for (int i = 0; i < n_faces; i++) {
-        letterbox_clip(&box, &faces[i]);
+        letterbox_clip(box, &faces[i]);
+    }
+    *ret = faces;
+    *ret_count = n_faces;
+    return ERR_NONE;
+}
+
+/*
+ * A face that fills the frame is larger than the network knows faces.  Where nothing is found, the photo is therefore looked
+ * at once more at half the scale, which costs a quarter of the first look, and only where there is no face.
+ */
+enum err detector_run(const struct detector *detector, struct session *session, const struct image *photo,
+                      const struct detect_options *options, struct arena *mem, struct face **ret, int *ret_count,
+                      struct err_note *note)
+{
+    struct detect_options settled = *options;
+
+    enum err err = settle_options(&settled, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    struct letterbox_frame frame = {.fixed_width = detector->fixed_width,
+                                    .fixed_height = detector->fixed_height,
+                                    .side = settled.side,
+                                    .unit = SCRFD_MAX_STRIDE,
+                                    .max_enlarge = settled.max_enlarge};
+    struct face *faces = NULL;
+    int n_faces = 0;
+    struct letterbox box = letterbox_fit(photo->width, photo->height, &frame);
+    err = look(detector, session, photo, &box, &settled, mem, &faces, &n_faces, note);
+    if (err == ERR_NONE && n_faces == 0) {
+        frame.max_enlarge = (float)(box.scale / 2.0);
+        box = letterbox_fit(photo->width, photo->height, &frame);
+        err = look(detector, session, photo, &box, &settled, mem, &faces, &n_faces, note);
+    }
+    if (err != ERR_NONE) {
+        return err;
     }
     *ret = faces;
     *ret_count = n_faces;

@@ -35,7 +35,7 @@ struct detect_options {
  * Finds the faces of one photo, best score first.
  *
  * Shapes: photo of any size; scaled inside with its aspect kept, pasted top left on black.  A network with a fixed input
- *         size gets that size.
+ *         size gets that size.  Where no face is found, the photo is looked at once more at half the scale.
  * Owns:   *ret is carved from mem and dies with it.
  * Errors: ERR_LIMIT mem or the session's memory is spent; ERR_NOMEM.  No face is no error: *ret_count is 0.
  */

@@ -172,6 +172,42 @@ static void faces_are_found_where_they_are(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+/* What shows only at half the scale is found by the second look; a fixed input looks twice too. */
+static void a_second_look_sees_larger_faces(void **state)
+{
+    static const int64_t sizes[2][2] = {{-1, -1}, {320, 640}};
+    struct arena *mem = arena_new((size_t)64 << 20);
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const struct detect_options options = {.side = 640};
+        struct graph *graph = detector_graph_of(KIND_RANK_3, sizes[i][0], sizes[i][1]);
+        struct detector *detector;
+        struct session *session;
+        struct image photo;
+        struct face *faces = NULL;
+        int n_faces = -1;
+        assert_int_equal(detector_new(graph, &raw, &detector, NULL), ERR_NONE);
+        assert_int_equal(session_new(graph, NULL, &session), ERR_NONE);
+        assert_int_equal(image_new(640, 320, mem, &photo), ERR_NONE);
+        assert_int_equal(detector_run(detector, session, &photo, &options, mem, &faces, &n_faces, NULL), ERR_NONE);
+        assert_int_equal(n_faces, 0);
+        /* Three of the four pixels that become one, but not the one where an anchor looks at full scale. */
+        paint(&photo, 161, 80, 1, 0, 255);
+        paint(&photo, 160, 81, 1, 0, 255);
+        paint(&photo, 161, 81, 1, 0, 255);
+        assert_int_equal(detector_run(detector, session, &photo, &options, mem, &faces, &n_faces, NULL), ERR_NONE);
+        assert_int_equal(n_faces, 1);
+        assert_float_equal(faces[0].box[0], 144, .01);
+        assert_float_equal(faces[0].box[3], 144, .01);
+        session_free(session);
+        detector_free(detector);
+        arena_reset(mem);
+    }
+    arena_free(mem);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
 static void options_decide_what_counts(void **state)
 {
     /* Three spots, 200 pixels apart, of falling brightness: 10.4, 4, .24 through the sigmoid: .99997, .982, .56. */
@@ -294,9 +330,8 @@ static void no_allocation_fails_badly(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(faces_are_found_where_they_are),
-        cmocka_unit_test(options_decide_what_counts),
-        cmocka_unit_test(other_networks_are_refused_in_words),
+        cmocka_unit_test(faces_are_found_where_they_are), cmocka_unit_test(a_second_look_sees_larger_faces),
+        cmocka_unit_test(options_decide_what_counts),     cmocka_unit_test(other_networks_are_refused_in_words),
         cmocka_unit_test(no_allocation_fails_badly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
