@@ -14,7 +14,7 @@ static const struct op_rows *const files[] = {
 };
 #define N_FILES ((int)(sizeof files / sizeof files[0]))
 
-#define MAX_ROWS 256 /* far above what the files hold; the unit test compares the count with their sum */
+#define MAX_ROWS 256 /* far above what the files hold; the unit test fails when it is reached */
 
 static const struct op_def *sorted[MAX_ROWS];
 static int n_sorted;
