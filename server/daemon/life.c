@@ -100,7 +100,7 @@ void life_end(struct life *life)
     (void)pthread_mutex_lock(&life->lock);
     life->ending = true;
     (void)pthread_mutex_unlock(&life->lock);
-    (void)pthread_kill(life->thread, SIGTERM);
+    (void)pthread_kill(life->thread, SIGINT);
     (void)pthread_join(life->thread, NULL);
     (void)pthread_cond_destroy(&life->changed);
     (void)pthread_mutex_destroy(&life->lock);

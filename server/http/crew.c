@@ -32,7 +32,7 @@ struct crew {
     /* guarded by lock */
     pthread_mutex_t lock;
     struct member *idle; /* top of the stack */
-    void **ring; /* plan.queue_length items from first on */
+    void **ring;         /* plan.queue_length items from first on */
     int first;
     int count;
     bool closing;

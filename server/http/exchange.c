@@ -105,7 +105,7 @@ bool exchange_receive(struct exchange *exchange, const void *bytes, size_t n_byt
             exchange_refuse(exchange, &PROBLEM_QUEUE_FULL, "the bodies of other requests fill the memory set aside");
         }
     }
-    if (exchange->state == EXCHANGE_REFUSED) {
+    if (exchange->state != EXCHANGE_RECEIVING || exchange->body == NULL) {
         exchange->swallowed_bytes += n_bytes;
         return exchange->swallowed_bytes <= 2 * limit_bytes;
     }

@@ -281,7 +281,7 @@ static enum err put_json(struct reading *reading, const struct param_def *def, j
 static enum err read_query(struct reading *reading)
 {
     for (int i = 0; i < reading->request->n_query; i++) {
-        const struct pair *pair = &reading->request->query[i];
+        const struct query_pair *pair = &reading->request->query[i];
         const struct param_def *def = NULL;
         struct param_value *value = claim(reading, pair->name, &def);
         if (value == NULL) {

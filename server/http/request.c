@@ -125,8 +125,8 @@ static enum err decode(const char *text, size_t n_bytes, bool plus_is_space, str
     return ERR_NONE;
 }
 
-enum err request_parse_pairs(const char *text, size_t n_bytes, struct arena *mem, struct pair *ret, int *ret_count,
-                             struct err_note *note)
+enum err request_parse_pairs(const char *text, size_t n_bytes, struct arena *mem, struct query_pair *ret,
+                             int *ret_count, struct err_note *note)
 {
     const char *end = text + n_bytes;
     int count = 0;

@@ -28,7 +28,7 @@ enum method {
 enum method method_parse(const char *text);
 const char *method_text(enum method method); /* "GET" */
 
-struct pair {
+struct query_pair {
     const char *name;
     const char *value;
 };
@@ -41,7 +41,7 @@ struct request {
     enum method method;
     const char *segments[REQUEST_MAX_SEGMENTS]; /* of the path, decoded: {"v1", "subjects", "..."} */
     int n_segments;
-    struct pair query[REQUEST_MAX_PAIRS];
+    struct query_pair query[REQUEST_MAX_PAIRS];
     int n_query;
 
     /* headers; NULL where absent */
@@ -71,7 +71,7 @@ MUST_CHECK enum err request_parse_target(const char *target, struct arena *mem, 
                                          struct err_note *note);
 
 /* Decodes "a=1&b=2" into pairs, as request_parse_target does behind the question mark. */
-MUST_CHECK enum err request_parse_pairs(const char *text, size_t n_bytes, struct arena *mem, struct pair *ret,
+MUST_CHECK enum err request_parse_pairs(const char *text, size_t n_bytes, struct arena *mem, struct query_pair *ret,
                                         int *ret_count, struct err_note *note);
 
 /* Takes sent if it is 1 to 64 characters of A-Z a-z 0-9 . _ : - and else makes an id. */
