@@ -76,7 +76,7 @@ enum err gallery_collections(struct gallery_worker *worker, const char *page_tok
     }
     struct collection_info *infos = ARENA_ARRAY(worker->mem, struct collection_info, n);
     if (infos == NULL) {
-        return arena_why(worker->mem);
+        return spent(worker->mem);
     }
     for (int i = 0; i < n && err == ERR_NONE; i++) {
         err = describe(worker, &rows[i], &infos[i], fault);

@@ -23,11 +23,6 @@ struct enrolling {
     unsigned rejected_for; /* all reasons together */
 };
 
-static enum err spent(const struct enrolling *e)
-{
-    return arena_why(e->worker->mem);
-}
-
 static enum quality_level level_of(enum quality_wanted wanted)
 {
     switch (wanted) {
@@ -92,7 +87,7 @@ static enum err sort_out(struct enrolling *e, struct gallery_fault *fault)
 
     e->rejected = ARENA_ARRAY(e->worker->mem, struct seen_face, e->photo.n_faces);
     if (e->rejected == NULL) {
-        return spent(e);
+        return spent(e->worker->mem);
     }
     for (int i = 0; i < e->photo.n_faces; i++) {
         const struct pipeline_face *face = &e->photo.faces[i];
@@ -152,7 +147,7 @@ static enum err quality_text(const struct enrolling *e, const struct pipeline_fa
                         "\"brightness\":%.1f,\"inside\":%.4f}",
                         (double)q->score, reasons, (double)q->eye_distance_px, (double)q->sharpness, (double)q->yaw,
                         (double)q->brightness, (double)q->inside);
-    return *ret == NULL ? spent(e) : ERR_NONE;
+    return *ret == NULL ? spent(e->worker->mem) : ERR_NONE;
 }
 
 static enum err face_row_of(struct enrolling *e, const struct pipeline_face *face, struct enroll_face *ret,
@@ -191,7 +186,7 @@ static enum err face_rows(struct enrolling *e, struct enroll *what, struct galle
     enum err err = ERR_NONE;
 
     if (rows == NULL) {
-        return spent(e);
+        return spent(e->worker->mem);
     }
     if (photo) {
         for (int i = 0; i < n && err == ERR_NONE; i++) {
@@ -216,7 +211,7 @@ static enum err photo_row(struct enrolling *e, struct enroll *what)
     }
     unsigned char *digest = arena_alloc(e->worker->mem, HASH_SHA256_BYTES, 1);
     if (digest == NULL) {
-        return spent(e);
+        return spent(e->worker->mem);
     }
     hash_sha256(sent->bytes, sent->n_bytes, digest);
     what->photo =
@@ -268,7 +263,7 @@ static enum err prepare_answer(const struct enrolling *e, const struct subject_r
 
     a.faces = ARENA_ARRAY(mem, struct new_face, a.n_faces);
     if (subject_id == NULL || a.subject_name == NULL || a.model == NULL || a.faces == NULL) {
-        return spent(e);
+        return spent(e->worker->mem);
     }
     for (int i = 0; i < e->photo.n_faces; i++) {
         a.faces[i].has_face = !e->photo.faces[i].aligned;
@@ -302,7 +297,7 @@ static enum err commit(struct enrolling *e, const struct subject_row *subject, c
     following.ids = ARENA_ARRAY(worker->mem, int64_t, what->n_faces);
     following.vectors = arena_alloc(worker->mem, (size_t)what->n_faces * (size_t)e->pair->model->dim, sizeof(float));
     if (following.ids == NULL || following.vectors == NULL) {
-        return spent(e);
+        return spent(e->worker->mem);
     }
     enum err err = prepare_answer(e, subject, &answer, &subject_id);
     if (err == ERR_NONE) {

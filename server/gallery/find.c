@@ -153,5 +153,5 @@ enum err settings_write(const struct collection_settings *settings, struct arena
     }
     text[len] = '\0';
     *ret = arena_copy_text(mem, text);
-    return *ret == NULL ? arena_why(mem) : ERR_NONE;
+    return *ret == NULL ? spent(mem) : ERR_NONE;
 }

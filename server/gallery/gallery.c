@@ -289,14 +289,14 @@ enum err gallery_models(struct gallery_worker *worker, struct model_info **ret, 
     struct showing showing = {.worker = worker, .infos = ARENA_ARRAY(worker->mem, struct model_info, MODELS_SHOWN)};
 
     if (showing.infos == NULL) {
-        return arena_why(worker->mem);
+        return spent(worker->mem);
     }
     if (worker->gallery->detector != NULL) {
         show(&showing, worker->gallery->detector);
     }
     models_each(worker->gallery->models, show, &showing);
     if (showing.spent) {
-        return arena_why(worker->mem);
+        return spent(worker->mem);
     }
     *ret = showing.infos;
     *ret_count = showing.n;

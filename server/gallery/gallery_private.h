@@ -46,6 +46,12 @@ struct gallery_worker {
     uint64_t uses;
 };
 
+/* Why the arena gave nothing: the request is too large, or the heap is empty; never ERR_NONE. */
+static inline enum err spent(const struct arena *mem)
+{
+    return arena_why(mem) == ERR_NOMEM ? ERR_NOMEM : ERR_LIMIT;
+}
+
 /* Sets the reason and returns the error; the sentence is written by ERR_SAY beside it, or by whoever failed. */
 enum err gallery_fail(struct gallery_fault *fault, enum gallery_reason reason, enum err err);
 

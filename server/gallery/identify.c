@@ -31,11 +31,6 @@ struct found {
     const char *best_subject;
 };
 
-static enum err spent(const struct search *search)
-{
-    return arena_why(search->worker->mem);
-}
-
 static bool is_listed(const struct found *found, const char *subject_id)
 {
     for (int i = 0; i < found->n; i++) {
@@ -101,7 +96,7 @@ static enum err search_index(const struct search *search, const float *vector, s
 
     struct found found = {.candidates = ARENA_ARRAY(worker->mem, struct candidate, search->top_k)};
     if (found.candidates == NULL) {
-        return spent(search);
+        return spent(search->worker->mem);
     }
     for (;; k *= 4) {
         struct index_hit *hits = NULL;
@@ -115,7 +110,7 @@ static enum err search_index(const struct search *search, const float *vector, s
         hits = ARENA_ARRAY(worker->mem, struct index_hit, ask);
         ids = ARENA_ARRAY(worker->mem, int64_t, ask);
         if (hits == NULL || ids == NULL) {
-            return spent(search);
+            return spent(search->worker->mem);
         }
         int64_t begin = clock_monotonic_ns();
         enum err err = index_search(index, vector, ask, floor, hits, &n, &fault->note);
@@ -190,7 +185,7 @@ static enum err identify_photo(const struct search *search, const struct identif
     answer->n_faces = photo.n_faces;
     answer->faces = ARENA_ARRAY(worker->mem, struct identified_face, photo.n_faces);
     if (answer->faces == NULL) {
-        return spent(search);
+        return spent(search->worker->mem);
     }
     for (int i = 0; i < photo.n_faces && err == ERR_NONE; i++) {
         answer->faces[i].has_face = !photo.faces[i].aligned;
@@ -205,7 +200,7 @@ static enum err identify_vector(const struct search *search, const float *vector
 {
     answer->faces = ARENA_NEW(search->worker->mem, struct identified_face);
     if (answer->faces == NULL) {
-        return spent(search);
+        return spent(search->worker->mem);
     }
     answer->n_faces = 1;
     return identify_one(search, vector, &answer->faces[0], fault);
@@ -220,7 +215,7 @@ static enum err identify_enrolled(struct search *search, const struct collection
     float *vector = ARENA_ARRAY(worker->mem, float, model->dim);
 
     if (vector == NULL) {
-        return spent(search);
+        return spent(search->worker->mem);
     }
     enum err err = find_face(worker, collection, face_id, &row, fault);
     if (err == ERR_NONE) {
@@ -272,7 +267,7 @@ static enum err run(struct search *search, const struct identify_query *query, c
     search->threshold = answer.threshold.cosine;
     answer.model = arena_copy_text(worker->mem, model->version);
     if (answer.model == NULL) {
-        return spent(search);
+        return spent(search->worker->mem);
     }
     if (query->photo.bytes != NULL) {
         err = identify_photo(search, query, &answer, fault);

@@ -10,13 +10,13 @@ static enum err fill(struct gallery_worker *worker, const struct pipeline_photo 
 
     answer.faces = ARENA_ARRAY(worker->mem, struct looked_face, photo->n_faces);
     if (answer.faces == NULL) {
-        return arena_why(worker->mem);
+        return spent(worker->mem);
     }
     if (model != NULL) {
         answer.dim = model->dim;
         answer.model = arena_copy_text(worker->mem, model->version);
         if (answer.model == NULL) {
-            return arena_why(worker->mem);
+            return spent(worker->mem);
         }
     }
     for (int i = 0; i < photo->n_faces; i++) {

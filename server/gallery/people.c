@@ -21,15 +21,17 @@ static struct subject_info subject_of(const struct subject_row *row, const char 
                                  .n_faces = row->n_faces};
 }
 
-/* The subject by its id alone, in the arena, with its collection. */
-static enum err find_anywhere(struct gallery_worker *worker, const char *subject_id, struct subject_row **ret,
-                              struct collection_row *ret_collection, struct gallery_fault *fault)
+/* The subject by its id alone, in the arena, with its collection; NULL and the error if it cannot be had. */
+static struct subject_row *find_anywhere(struct gallery_worker *worker, const char *subject_id,
+                                         struct collection_row *ret_collection, enum err *ret_err,
+                                         struct gallery_fault *fault)
 {
     struct store *store = worker->gallery->store;
     struct subject_row *row = ARENA_NEW(worker->mem, struct subject_row);
 
     if (row == NULL) {
-        return arena_why(worker->mem);
+        *ret_err = spent(worker->mem);
+        return NULL;
     }
     enum err err = store_subject_find_uuid(store, subject_id, worker->mem, row, &fault->note);
     if (err == ERR_NONE) {
@@ -37,13 +39,11 @@ static enum err find_anywhere(struct gallery_worker *worker, const char *subject
     }
     if (err == ERR_NOT_FOUND) {
         fault->note = (struct err_note){0};
-        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_NO_SUCH_SUBJECT, err),
-                       "there is no subject with this id");
+        (void)ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_NO_SUCH_SUBJECT, err),
+                      "there is no subject with this id");
     }
-    if (err == ERR_NONE) {
-        *ret = row;
-    }
-    return err;
+    *ret_err = err;
+    return err == ERR_NONE ? row : NULL;
 }
 
 /* A page of exactly one name: one subject or none. */
@@ -53,7 +53,7 @@ static enum err subject_named(struct gallery_worker *worker, const struct collec
     struct subject_row *row = ARENA_NEW(worker->mem, struct subject_row);
 
     if (row == NULL) {
-        return arena_why(worker->mem);
+        return spent(worker->mem);
     }
     enum err err =
         store_subject_find_name(worker->gallery->store, collection->id, name, worker->mem, row, &fault->note);
@@ -90,7 +90,7 @@ enum err gallery_subjects(struct gallery_worker *worker, const char *collection,
     }
     struct subject_info *infos = ARENA_ARRAY(worker->mem, struct subject_info, n);
     if (infos == NULL) {
-        return arena_why(worker->mem);
+        return spent(worker->mem);
     }
     for (int i = 0; i < n; i++) {
         infos[i] = subject_of(&rows[i], where.name);
@@ -104,11 +104,11 @@ enum err gallery_subjects(struct gallery_worker *worker, const char *collection,
 enum err gallery_subject_get(struct gallery_worker *worker, const char *subject_id, struct subject_info *ret,
                              struct gallery_fault *fault)
 {
-    struct subject_row *row = NULL;
     struct collection_row collection = {0};
-    enum err err = find_anywhere(worker, subject_id, &row, &collection, fault);
+    enum err err = ERR_NONE;
+    const struct subject_row *row = find_anywhere(worker, subject_id, &collection, &err, fault);
 
-    if (err == ERR_NONE) {
+    if (row != NULL) {
         *ret = subject_of(row, collection.name);
     }
     return err;
@@ -118,8 +118,8 @@ enum err gallery_subject_patch(struct gallery_worker *worker, const char *subjec
                                const struct subject_change *change, struct subject_info *ret,
                                struct gallery_fault *fault)
 {
-    struct subject_row *row = NULL;
     struct collection_row collection = {0};
+    enum err err = ERR_NONE;
     bool good_name =
         change->name == NULL || store_name_check("the subject's name", change->name, &fault->note) == ERR_NONE;
     bool good_external = change->external_id == NULL || change->external_id[0] == '\0' ||
@@ -131,8 +131,8 @@ enum err gallery_subject_patch(struct gallery_worker *worker, const char *subjec
     if (change->metadata != NULL && store_json_check("metadata", change->metadata, &fault->note) != ERR_NONE) {
         return gallery_fail(fault, GALLERY_BAD_METADATA, ERR_MISUSE);
     }
-    enum err err = find_anywhere(worker, subject_id, &row, &collection, fault);
-    if (err == ERR_NONE) {
+    const struct subject_row *row = find_anywhere(worker, subject_id, &collection, &err, fault);
+    if (row != NULL) {
         err = store_subject_change(worker->gallery->store, row->id, change, worker_actor(worker), &fault->note);
         if (err == ERR_EXISTS) {
             return gallery_fail(fault, GALLERY_NAME_TAKEN, err);
@@ -166,14 +166,14 @@ enum err gallery_faces(struct gallery_worker *worker, const char *subject_id, co
                        struct face_info **ret, int *ret_count, const char **ret_next, struct gallery_fault *fault)
 {
     struct store_page page = {.limit = limit, .token = page_token};
-    struct subject_row *subject = NULL;
     struct collection_row collection = {0};
     struct face_row *rows = NULL;
     const char *next = NULL;
+    enum err err = ERR_NONE;
     int n = 0;
 
-    enum err err = find_anywhere(worker, subject_id, &subject, &collection, fault);
-    if (err != ERR_NONE) {
+    const struct subject_row *subject = find_anywhere(worker, subject_id, &collection, &err, fault);
+    if (subject == NULL) {
         return err;
     }
     err = store_face_list(worker->gallery->store, subject->id, &page, worker->mem, &rows, &n, &next, &fault->note);
@@ -182,7 +182,7 @@ enum err gallery_faces(struct gallery_worker *worker, const char *subject_id, co
     }
     struct face_info *infos = ARENA_ARRAY(worker->mem, struct face_info, n);
     if (infos == NULL) {
-        return arena_why(worker->mem);
+        return spent(worker->mem);
     }
     for (int i = 0; i < n; i++) {
         infos[i] = face_of(&rows[i], collection.name);
@@ -193,35 +193,35 @@ enum err gallery_faces(struct gallery_worker *worker, const char *subject_id, co
     return ERR_NONE;
 }
 
-static enum err find_face_anywhere(struct gallery_worker *worker, const char *face_id, struct face_row **ret,
-                                   struct gallery_fault *fault)
+static struct face_row *find_face_anywhere(struct gallery_worker *worker, const char *face_id, enum err *ret_err,
+                                           struct gallery_fault *fault)
 {
     struct face_row *row = ARENA_NEW(worker->mem, struct face_row);
 
     if (row == NULL) {
-        return arena_why(worker->mem);
+        *ret_err = spent(worker->mem);
+        return NULL;
     }
     enum err err = store_face_find_uuid(worker->gallery->store, face_id, worker->mem, row, &fault->note);
     if (err == ERR_NOT_FOUND) {
         fault->note = (struct err_note){0};
-        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_NO_SUCH_FACE, err), "there is no face with this id");
+        (void)ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_NO_SUCH_FACE, err), "there is no face with this id");
     }
-    if (err == ERR_NONE) {
-        *ret = row;
-    }
-    return err;
+    *ret_err = err;
+    return err == ERR_NONE ? row : NULL;
 }
 
 enum err gallery_face_get(struct gallery_worker *worker, const char *face_id, struct face_info *ret,
                           struct gallery_fault *fault)
 {
-    struct face_row *row = NULL;
     struct collection_row collection = {0};
+    enum err err = ERR_NONE;
 
-    enum err err = find_face_anywhere(worker, face_id, &row, fault);
-    if (err == ERR_NONE) {
-        err = store_collection_get(worker->gallery->store, row->collection_id, worker->mem, &collection, &fault->note);
+    const struct face_row *row = find_face_anywhere(worker, face_id, &err, fault);
+    if (row == NULL) {
+        return err;
     }
+    err = store_collection_get(worker->gallery->store, row->collection_id, worker->mem, &collection, &fault->note);
     if (err == ERR_NONE) {
         *ret = face_of(row, collection.name);
     }
@@ -247,11 +247,11 @@ enum err gallery_face_image(struct gallery_worker *worker, const char *face_id, 
                             struct face_image *ret, struct gallery_fault *fault)
 {
     struct store *store = worker->gallery->store;
-    struct face_row *row = NULL;
     struct stored_image image = {0};
+    enum err err = ERR_NONE;
 
-    enum err err = find_face_anywhere(worker, face_id, &row, fault);
-    if (err != ERR_NONE) {
+    const struct face_row *row = find_face_anywhere(worker, face_id, &err, fault);
+    if (row == NULL) {
         return err;
     }
     err = which == FACE_CROP ? store_crop_get(store, row->id, worker->mem, &image, &fault->note)

@@ -76,7 +76,7 @@ static enum err detect(struct gallery_worker *worker, struct pipeline_photo *pho
     }
     struct pipeline_face *faces = ARENA_ARRAY(worker->mem, struct pipeline_face, n);
     if (faces == NULL) {
-        return gallery_fail(fault, GALLERY_IMAGE_TOO_LARGE, arena_why(worker->mem));
+        return gallery_fail(fault, GALLERY_IMAGE_TOO_LARGE, spent(worker->mem));
     }
     for (int i = 0; i < n; i++) {
         faces[i].where = found[i];
@@ -99,7 +99,7 @@ static enum err take_aligned(struct gallery_worker *worker, const struct model *
     }
     struct pipeline_face *face = ARENA_NEW(worker->mem, struct pipeline_face);
     if (face == NULL) {
-        return gallery_fail(fault, GALLERY_IMAGE_TOO_LARGE, arena_why(worker->mem));
+        return gallery_fail(fault, GALLERY_IMAGE_TOO_LARGE, spent(worker->mem));
     }
     *face = (struct pipeline_face){.aligned = true, .crop = *image, .quality = {.score = 1}};
     face->where = (struct face){.box = {0, 0, (float)image->width, (float)image->height}, .score = 1};
@@ -214,7 +214,7 @@ static enum err embed_batches(struct gallery_worker *worker, const struct model 
     float *norms = ARENA_ARRAY(worker->mem, float, n);
     struct image *crops = ARENA_ARRAY(worker->mem, struct image, n);
     if (vectors == NULL || norms == NULL || crops == NULL) {
-        return gallery_fail(fault, GALLERY_IMAGE_TOO_LARGE, arena_why(worker->mem));
+        return gallery_fail(fault, GALLERY_IMAGE_TOO_LARGE, spent(worker->mem));
     }
     for (int i = 0; i < n; i++) {
         crops[i] = faces[i].crop;
@@ -275,7 +275,7 @@ enum err pipeline_vector(struct gallery_worker *worker, const struct gallery_emb
     }
     float *unit = ARENA_ARRAY(worker->mem, float, dim);
     if (unit == NULL) {
-        return arena_why(worker->mem);
+        return spent(worker->mem);
     }
     for (int i = 0; i < dim; i++) {
         unit[i] = (float)((double)sent->values[i] / norm);

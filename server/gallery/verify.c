@@ -109,7 +109,7 @@ static enum err against_face(struct verifying *v, const float *probe, float *scr
     float cosine = 0;
 
     if (row == NULL) {
-        return arena_why(v->worker->mem);
+        return spent(v->worker->mem);
     }
     enum err err = find_face(v->worker, &v->collection, v->query->face_id, row, fault);
     if (err == ERR_NONE) {
@@ -195,7 +195,7 @@ static enum err against_claim(struct verifying *v, const float *probe, struct ga
     }
     float *scratch = ARENA_ARRAY(v->worker->mem, float, v->pair->model->dim);
     if (scratch == NULL) {
-        return arena_why(v->worker->mem);
+        return spent(v->worker->mem);
     }
     int64_t begin = clock_monotonic_ns();
     enum err err =
@@ -227,7 +227,7 @@ static enum err run(struct verifying *v, struct gallery_fault *fault)
     }
     v->answer.model = arena_copy_text(v->worker->mem, v->pair->model->version);
     if (v->answer.model == NULL) {
-        return arena_why(v->worker->mem);
+        return spent(v->worker->mem);
     }
     err = embed_side(v, &first, &probe, fault);
     if (err == ERR_NONE) {

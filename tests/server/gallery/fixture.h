@@ -28,6 +28,7 @@
 #include "server/gallery/look.h"
 #include "server/gallery/people.h"
 #include "server/gallery/verify.h"
+#include "server/store/audit_rows.h"
 #include "tests/server/gallery/tiny_model.h"
 
 #define DIM 12 /* of the recogniser with squares of 56 pixels */
