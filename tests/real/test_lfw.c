@@ -235,7 +235,7 @@ static void view_1(void **state)
            n_good, 100.0 * n_good / n_photos);
     assert_int_equal(n_missed, 0);
     assert_true(accuracy >= .99);
-    assert_true(n_good >= .98 * n_photos);
+    assert_true(n_good >= .99 * n_photos);
     assert_int_equal(mem_live_blocks(), 0);
 }
 

@@ -1,8 +1,8 @@
 /*
  * test_quality.c: on real photos the level auto lets nearly all pass, and finds what is made bad on purpose.
  *
- * Every 8th photo of LFW; `test_quality 1` looks at all of them and prints the distribution of each measure, from which
- * the limits in quality.c were chosen.
+ * Every 8th photo of LFW; `test_quality 1` looks at all of them.  Prints the distribution of each measure, from
+ * which the limits in quality.c were chosen, at the shares 0, .001, .005, .01, .05, .25, .5, .75, .95, .99, .995, .999, 1.
  */
 
 #include <setjmp.h>
@@ -99,11 +99,11 @@ static const struct {
     double least;  /* share of the photos with a face; for 0, the share that may not be flagged at all */
 } spoils[N_SPOILS] = {
     [AS_IT_IS] = {"as it is", 0, .99},
-    [BLURRED_3] = {"box blur 7 px", QUALITY_BLURRED, .9},
+    [BLURRED_3] = {"box blur 7 px", QUALITY_BLURRED, .65},
     [BLURRED_5] = {"box blur 11 px", QUALITY_BLURRED, .95},
-    [DIM_QUARTER] = {"a third as bright", 0, .9},
+    [DIM_QUARTER] = {"a third as bright", 0, .95},
     [DARK_TENTH] = {"a twelfth as bright", QUALITY_DARK, .9},
-    [BURNT] = {"burnt out", QUALITY_DARK, .9},
+    [BURNT] = {"burnt out", QUALITY_DARK, .95},
     [SMALL_60] = {"60 px wide", QUALITY_TOO_SMALL | QUALITY_BLURRED, .9},
     [CUT_110] = {"cut through the face", QUALITY_CUT_OFF | QUALITY_UNSURE, .9},
 };
@@ -253,7 +253,7 @@ static void levels_on_real_photos(void **state)
             printf(" %s %d/%d", quality_reason_word((enum quality_reason)(1 << r)), count[0][r], count[1][r]);
         }
         printf("\n");
-        if (every == 1) {
+        if (how == AS_IT_IS) {
             print_distribution(n_faces_seen);
         }
         const double share =

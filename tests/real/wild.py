@@ -92,7 +92,8 @@ class Client:
 
 
 def largest(faces):
-    """The largest face; in 360 photos it is the one nearest the centre in all but a few."""
+    """The largest face, as identify and enroll choose it.  The one nearest the centre is a little better here (rank-1 .9752,
+    FNIR .0460 instead of .9738, .0485): 14 photos show several people."""
     return max(faces, key=lambda face: face["box"][2] * face["box"][3])
 
 

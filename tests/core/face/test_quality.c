@@ -16,7 +16,7 @@
 #define PI 3.14159265358979323846
 
 /* A head in space, in halves of the eyes' distance: x to the right, y down, z towards the camera. */
-static const double head[5][3] = {{-1, 0, 0}, {1, 0, 0}, {0, 1.15, .85}, {-.83, 2.31, .05}, {.83, 2.31, .05}};
+static const double head[5][3] = {{-1, 0, 0}, {1, 0, 0}, {0, 1.15, 1.05}, {-.83, 2.31, .05}, {.83, 2.31, .05}};
 
 /* The points of that head, turned about its axis (yaw), leaning in the picture (roll), with the eyes so far apart when
  * frontal, the eyes' middle at (x, y). */
