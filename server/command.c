@@ -62,6 +62,8 @@ struct gallery_options command_gallery_options(const struct config *config)
                                       .session_bytes = (size_t)config->session_bytes};
 
     options.policy.threshold = (float)config->threshold;
+    options.policy.max_fmr = config->max_fmr;
+    options.policy.margin = (float)config->margin;
     options.policy.top_k_max = (int)config->top_k_max;
     options.policy.detect_side = (int)config->detect_side;
     options.policy.detect_score = (float)config->detect_score;

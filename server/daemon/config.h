@@ -70,6 +70,8 @@ struct config {
 
     /* deciding */
     double threshold; /* cosine, for models without calibration */
+    double max_fmr;   /* wanted false match rate, for models with one */
+    double margin;    /* a runner-up this close makes a match ambiguous */
 
     /* derived from listen by the parser */
     char listen_host[64]; /* numeric */

@@ -4,8 +4,8 @@
  * The defaults, and why.  Threshold .40: the recognisers of the ArcFace family put strangers at .00-.02 with a deviation
  * of .07-.09 and the same person at .6-.7 with .1, so .40 is more than four deviations from either.  Rate 1e-4 for models that
  * are calibrated: what access control asks for at least, and what some ten thousand pairs of strangers can support.
- * Margin .03: what one photo moves by when it is recompressed, rescaled or detected anew stays below that, so that a
- * runner-up within it might as well be the best tomorrow.
+ * Margin .03: what a cosine moves by when the same photo is compressed to JPEG quality 60 or scaled to 80 % (60 pairs of LFW,
+ * two recognisers: 95 % within .024, at most .037), so that a runner-up within it might as well be the best tomorrow.
  *
  * Pure functions; any thread.
  */
