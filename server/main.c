@@ -44,7 +44,8 @@ int command_version(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    (void)printf("arcfaced %s (gcc %s; %s; OpenBLAS %s)\n", ARCFACED_VERSION, __VERSION__, cpu_info()->name, gemm_core());
+    (void)printf("arcfaced %s (gcc %s; %s; OpenBLAS %s)\n", ARCFACED_VERSION, __VERSION__, cpu_info()->name,
+                 gemm_core());
     return EXIT_DONE;
 }
 
