@@ -12,6 +12,7 @@
 #include "core/base/cpu.h"
 #include "core/base/size.h"
 #include "core/kernel/conv_direct.h"
+#include "core/kernel/conv_private.h"
 #include "core/kernel/gemm.h"
 
 #define COLUMN_BYTES (384 * 1024) /* of one tile's matrix: it and OpenBLAS's packed copy share the second-level cache */
@@ -30,27 +31,13 @@ struct job {
     conv_direct_f32_fn *direct;
 };
 
-static bool is_direct(const struct conv_shape *s)
-{
-    return s->groups > 1 && (s->oc <= 4 || s->ic * s->oc <= 16);
-}
-
-static bool is_pointwise(const struct conv_shape *s)
-{
-    for (int d = 0; d < 3; d++) {
-        if (s->kernel[d] != 1 || s->stride[d] != 1 || s->pad[d] != 0 || s->out[d] != s->in[d]) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Tiles of equal size, as few as the limits allow; a function of the shape alone. */
 static int64_t tile_pixels(const struct conv_shape *s)
 {
     int64_t pixels = conv_out_pixels(s);
     int64_t depth = s->ic * conv_taps(s);
-    int64_t wanted = is_pointwise(s) ? TILE_PRODUCTS / s->oc / depth : COLUMN_BYTES / (int64_t)sizeof(float) / depth;
+    int64_t wanted =
+        conv_is_pointwise(s) ? TILE_PRODUCTS / s->oc / depth : COLUMN_BYTES / (int64_t)sizeof(float) / depth;
 
     wanted = wanted > TILE_MIN ? wanted : TILE_MIN;
     int64_t n_tiles = (pixels + wanted - 1) / wanted;
@@ -71,7 +58,7 @@ static bool slot_bytes(const struct conv_shape *s, size_t *ret)
     size_t bytes = 0;
 
     *ret = 0;
-    if (is_empty(s) || is_direct(s) || is_pointwise(s) || s->ic == 0) {
+    if (is_empty(s) || conv_is_direct(s) || conv_is_pointwise(s) || s->ic == 0) {
         return true;
     }
     return size_mul((size_t)s->ic, (size_t)conv_taps(s), &depth) && size_mul(depth, (size_t)tile_pixels(s), &floats) &&
@@ -83,54 +70,6 @@ bool conv_f32_work_bytes(const struct conv_shape *s, int threads, size_t *ret)
     size_t slot = 0;
 
     return slot_bytes(s, &slot) && size_mul(slot, (size_t)threads, ret);
-}
-
-/* One row of the matrix: one tap of one channel over the pixels [p0, p1). */
-static void fill_row(const struct conv_shape *s, const float *plane, const int64_t offset[3], int64_t p0, int64_t p1,
-                     float *row)
-{
-    int64_t first = 0;
-    int64_t end = 0;
-
-    conv_range(s->in[2], s->stride[2], offset[2], s->out[2], &first, &end);
-    for (int64_t p = p0; p < p1;) {
-        int64_t line = p / s->out[2];
-        int64_t from = p - line * s->out[2];
-        int64_t to = p1 - p < s->out[2] - from ? from + (p1 - p) : s->out[2];
-        int64_t d = line / s->out[1] * s->stride[0] + offset[0];
-        int64_t h = line % s->out[1] * s->stride[1] + offset[1];
-        float *out = row + (p - p0) - from; /* out[o] is column o of this line */
-        int64_t lo = first > from ? first : from;
-        int64_t hi = end < to ? end : to;
-        if (d < 0 || d >= s->in[0] || h < 0 || h >= s->in[1] || lo >= hi) {
-            memset(out + from, 0, (size_t)(to - from) * sizeof *out);
-        } else {
-            const float *in = plane + (d * s->in[1] + h) * s->in[2] + offset[2];
-            memset(out + from, 0, (size_t)(lo - from) * sizeof *out);
-            if (s->stride[2] == 1) {
-                memcpy(out + lo, in + lo, (size_t)(hi - lo) * sizeof *out);
-            } else {
-                for (int64_t o = lo; o < hi; o++) {
-                    out[o] = in[o * s->stride[2]];
-                }
-            }
-            memset(out + hi, 0, (size_t)(to - hi) * sizeof *out);
-        }
-        p += to - from;
-    }
-}
-
-static void fill_columns(const struct conv_shape *s, const float *x, int64_t p0, int64_t p1, float *columns)
-{
-    for (int64_t c = 0; c < s->ic; c++) {
-        for (int64_t t = 0; t < conv_taps(s); t++) {
-            int64_t offset[3] = {t / s->kernel[2] / s->kernel[1] * s->dilation[0] - s->pad[0],
-                                 t / s->kernel[2] % s->kernel[1] * s->dilation[1] - s->pad[1],
-                                 t % s->kernel[2] * s->dilation[2] - s->pad[2]};
-            fill_row(s, x + c * conv_in_pixels(s), offset, p0, p1, columns);
-            columns += p1 - p0;
-        }
-    }
 }
 
 static void product_tile(const struct job *job, int64_t image_group, int64_t p0, int64_t p1, float *columns)
@@ -145,7 +84,7 @@ static void product_tile(const struct job *job, int64_t image_group, int64_t p0,
     float *y = job->y + image_group * s->oc * pixels + p0;
 
     if (columns != NULL) { /* not pointwise */
-        fill_columns(s, x, p0, p1, columns);
+        conv_fill_columns(s, x, p0, p1, columns);
         b = columns;
         ldb = p1 - p0;
     }
@@ -190,7 +129,7 @@ void conv_f32(const struct conv_shape *s, const float *x, const float *w, const 
     if (is_empty(s)) {
         return;
     }
-    if (s->ic == 0 || is_direct(s)) {
+    if (s->ic == 0 || conv_is_direct(s)) {
         job.direct = cpu_info()->avx2_fma ? conv_direct_f32_avx2 : conv_direct_f32;
         pool_run(pool, job.n_tasks, direct_task, &job);
         return;
