@@ -65,6 +65,7 @@ struct link {
     struct listener *listener;
     int fd;
     struct exchange *suspended; /* NULL while the library has the connection */
+    bool idle;                  /* kept alive behind an answer; a second head that drips counts as idle too */
 };
 
 static int64_t after_ms(int64_t ms)
@@ -96,7 +97,9 @@ static void late(struct watched *watched)
         exchange_give_up(link->suspended, closing ? &PROBLEM_STOPPING : &PROBLEM_DEADLINE);
         return;
     }
-    metrics_count(METRICS_SLOW_CLIENTS, 1);
+    if (!link->idle) {
+        metrics_count(METRICS_SLOW_CLIENTS, 1);
+    }
     (void)shutdown(link->fd, SHUT_RDWR);
 }
 
@@ -220,6 +223,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (link != NULL) {
         watch_remove(listener->watch, &link->watched);
         link->suspended = NULL;
+        link->idle = true;
         watch_set(listener->watch, &link->watched, after_ms(listener->config->head_ms));
     }
     (void)pthread_mutex_lock(&listener->lock);
@@ -269,6 +273,7 @@ static enum MHD_Result on_head(struct listener *listener, struct MHD_Connection 
         return MHD_NO;
     }
     watch_remove(listener->watch, &link->watched);
+    link->idle = false;
     exchange->fd = link->fd;
     read_head(listener, connection, method, exchange);
     watch_set(listener->watch, &link->watched, after_ms(listener->config->body_ms));

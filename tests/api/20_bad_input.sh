@@ -151,15 +151,22 @@ expired() {
 until_true 10 expired
 all_rows
 before=$(stored)
-live=$(metric arcfaced_memory_live_bytes)
+# The exchange of the call before may still be on its way out when the metrics are read: so the least of a few.
+live=$(for _ in 1 2 3 4 5 6 7 8 9 10; do metric arcfaced_memory_live_bytes; done | sort -n | head -1)
 rss=$(metric process_resident_memory_bytes)
 all_rows
 check "it still answers" "$(curl -sf -o /dev/null "$URL/healthz"; echo $?)"
 check "nothing stored has changed" "$([ "$(stored)" = "$before" ]; echo $?)" "$before
 $(stored)"
-check "its own memory is what it was" "$(metric_is arcfaced_memory_live_bytes "$live"; echo $?)" "$live then $(metric arcfaced_memory_live_bytes)"
+until_true 10 metric_is arcfaced_memory_live_bytes "$live"
+check "its own memory is what it was" $? "$live then $(metric arcfaced_memory_live_bytes)"
 grown=$(($(metric process_resident_memory_bytes) - rss))
-check "its resident memory is within 16 MB" "$([ ${grown#-} -le 16777216 ]; echo $?)" "$grown bytes"
+if grep -q -e __asan_init -e __tsan_init "$ARCFACED"; then
+    count=$((count + 1))
+    echo "ok $count # SKIP resident memory: the sanitizer keeps freed memory"
+else
+    check "its resident memory is within 16 MB" "$([ "$grown" -le 16777216 ]; echo $?)" "$grown bytes"
+fi
 check "no body is held" "$(metric_is arcfaced_body_bytes 0; echo $?)"
 call POST "/v1/identify" -H "$JPEG" --data-binary @"$ONE"
 answers "and it still knows who was enrolled" 200 '.faces[0].candidates[0].subject.name == "bush"'

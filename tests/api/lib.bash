@@ -43,6 +43,7 @@ start() {
     # Each start has its own log, so that the port found is this one's.
     starts=$((${starts:-0} + 1))
     LOG=$TEST_TMP/log.$starts
+    : >"$LOG"
     ARCFACED_BOOTSTRAP_KEY=$KEY "$ARCFACED" serve --data "$TEST_TMP/data" --listen 127.0.0.1:0 \
         --detector "$MODELS/scrfd_500m.onnx" --recognizer "$MODELS/mobilefacenet_128.onnx" "$@" \
         >"$TEST_TMP/out.$starts" 2>"$LOG" &
