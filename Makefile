@@ -167,7 +167,7 @@ $(B)/tests/%.tap: $(B)/tests/%
 
 .PHONY: test tests-built
 test: dev-deps ## run every unit test and the shell tests against the real binary
-	@$(again) tests-built
+	+@$(again) tests-built
 tests-built: $(B)/arcfaced $(UNIT_RESULTS)
 	@tests/run-shell $(B)/arcfaced $(B)/tests/api $(SHELL_TESTS)
 	@tests/summary $(B)/tests $(UNIT_RESULTS)
@@ -240,7 +240,7 @@ dev-deps: ## the same, with what the tests, lint and benches need
 run: ## install what is missing, build and start the daemon (MODELS= DETECTOR= RECOGNIZER= LISTEN= DATA=)
 	@$(start) --check
 	@$(MAKE) --no-print-directory deps
-	@$(again) $(B)/arcfaced
+	+@$(again) $(B)/arcfaced
 	@$(start) $(B)/arcfaced
 
 .PHONY: compile_commands.json
