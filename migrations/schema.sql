@@ -26,7 +26,7 @@ CREATE TABLE collection_models (
     collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
     model_id INTEGER NOT NULL REFERENCES models (id),
     since_ms INTEGER NOT NULL
-) STRICT;
+, settings TEXT) STRICT;
 
 CREATE TABLE collections (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -74,6 +74,17 @@ CREATE TABLE faces (
     -- Deferred: an erasure removes the photo first, while it still knows whose it is.
     photo_id INTEGER REFERENCES photos (id) DEFERRABLE INITIALLY DEFERRED,
     created_ms INTEGER NOT NULL
+, set_aside_by INTEGER NOT NULL DEFAULT 0) STRICT;
+
+CREATE TABLE findings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    face_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
+    subject_id INTEGER NOT NULL REFERENCES subjects (id) ON DELETE CASCADE, -- whose it was when it was judged
+    degrees REAL NOT NULL,              -- to the middle of the subject's other faces
+    likely_id INTEGER REFERENCES subjects (id) ON DELETE SET NULL, -- whom it looks like, null: nobody
+    likely_degrees REAL NOT NULL,
+    UNIQUE (job_id, face_id)
 ) STRICT;
 
 CREATE TABLE jobs (
@@ -158,7 +169,15 @@ CREATE INDEX faces_by_photo ON faces (photo_id) WHERE photo_id IS NOT NULL;
 
 CREATE INDEX faces_by_photo_sha256 ON faces (photo_sha256) WHERE photo_sha256 IS NOT NULL;
 
+CREATE INDEX faces_by_set_aside ON faces (set_aside_by) WHERE set_aside_by <> 0;
+
 CREATE INDEX faces_by_subject ON faces (subject_id);
+
+CREATE INDEX findings_by_face ON findings (face_id);
+
+CREATE INDEX findings_by_likely ON findings (likely_id) WHERE likely_id IS NOT NULL;
+
+CREATE INDEX findings_by_subject ON findings (subject_id);
 
 CREATE INDEX jobs_by_collection ON jobs (collection_id) WHERE collection_id IS NOT NULL;
 

@@ -157,7 +157,6 @@ struct change {
     int64_t id;
     enum keep keep;
     const char *settings;
-    int64_t model_id;
     const char *actor;
 };
 
@@ -183,46 +182,6 @@ enum err store_collection_change(struct store *store, int64_t id, enum keep keep
     enum err err = store_json_check("the collection's settings", settings, note);
 
     return err != ERR_NONE ? err : db_change(store, change_apply, &what, NULL, note);
-}
-
-static enum err use_model_apply(struct db *db, void *context, struct err_note *note)
-{
-    struct change *what = context;
-    int64_t missing = 0;
-    int64_t now_ms = clock_unix_ms();
-    const struct db_value pair[] = {db_int(what->id), db_int(what->model_id), {0}};
-    enum err err = model_judge(db, what->model_id, note);
-
-    if (err == ERR_NONE) {
-        err = db_integer(db,
-                         "SELECT count(*) FROM faces f WHERE f.collection_id = ?1 AND NOT EXISTS "
-                         "(SELECT 1 FROM embeddings e WHERE e.face_id = f.id AND e.model_id = ?2)",
-                         pair, &missing, note);
-    }
-    if (err == ERR_NONE && missing != 0) {
-        err = ERR_SAY(note, ERR_CONFLICT, "%lld faces of the collection have no embedding of this model yet",
-                      (long long)missing);
-    }
-    if (err == ERR_NONE) {
-        err = db_run(db, "UPDATE collections SET model_id = ?2, updated_ms = ?3 WHERE id = ?1",
-                     (const struct db_value[]){db_int(what->id), db_int(what->model_id), db_int(now_ms), {0}}, note);
-    }
-    if (err == ERR_NONE && db_changed(db) == 0) {
-        err = ERR_SAY(note, ERR_NOT_FOUND, "there is no such collection");
-    }
-    if (err == ERR_NONE) {
-        err = history_add(db, what->id, what->model_id, now_ms, note);
-    }
-    return err != ERR_NONE ? err
-                           : collection_audit(db, what->actor, "collection.use_model", what->id, what->model_id, note);
-}
-
-enum err store_collection_use_model(struct store *store, int64_t id, int64_t model_id, const char *actor,
-                                    struct err_note *note)
-{
-    struct change what = {.id = id, .model_id = model_id, .actor = actor};
-
-    return db_change(store, use_model_apply, &what, NULL, note);
 }
 
 enum err store_collection_delete(struct store *store, int64_t id, const char *actor, const struct after_commit *after,

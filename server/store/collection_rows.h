@@ -61,14 +61,6 @@ MUST_CHECK enum err store_collection_list(struct store *store, const struct stor
 MUST_CHECK enum err store_collection_change(struct store *store, int64_t id, enum keep keep, const char *settings,
                                             const char *actor, struct err_note *note);
 
-/*
- * Pins the collection to another model and notes the one before in its history.
- * Errors: ERR_NOT_FOUND collection or model; ERR_CONFLICT not a recogniser, or faces of the collection have no embedding of
- *         that model: the note says how many.
- */
-MUST_CHECK enum err store_collection_use_model(struct store *store, int64_t id, int64_t model_id, const char *actor,
-                                               struct err_note *note);
-
 /* Erases the collection with everything in it.  Errors: ERR_NOT_FOUND.  receipt->face_ids is NULL: its whole index goes. */
 MUST_CHECK enum err store_collection_delete(struct store *store, int64_t id, const char *actor,
                                             const struct after_commit *after, struct receipt *ret,

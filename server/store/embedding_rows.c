@@ -134,7 +134,8 @@ enum err store_embedding_count(struct store *store, int64_t collection_id, int64
 /* ---- All ---------------------------------------------------------------------------------------------------------- */
 
 struct walk {
-    store_embedding_visit *visit;
+    store_embedding_visit *visit; /* one of the two */
+    store_labelled_visit *labelled;
     void *context;
     float *vector; /* grows to the longest seen, wiped at the end */
     int room;
@@ -158,38 +159,60 @@ static enum err walk_step(struct walk *walk, sqlite3_stmt *statement, struct err
         walk->room = dim;
     }
     floats_from_bytes(bytes, (size_t)dim, walk->vector);
-    return walk->visit(walk->context, sqlite3_column_int64(statement, 0), walk->vector, dim);
+    int64_t face_id = sqlite3_column_int64(statement, 0);
+    return walk->labelled != NULL
+               ? walk->labelled(walk->context, face_id, sqlite3_column_int64(statement, 5), walk->vector, dim)
+               : walk->visit(walk->context, face_id, walk->vector, dim);
 }
 
-enum err store_embedding_each(struct store *store, int64_t collection_id, int64_t model_id, int64_t after_face_id,
-                              store_embedding_visit *visit, void *context, struct err_note *note)
+static enum err walk_all(struct store *store, const char *sql, const struct db_value *values, struct walk *walk,
+                         struct err_note *note)
 {
     struct db *db = NULL;
     sqlite3_stmt *statement = NULL;
-    struct walk walk = {.visit = visit, .context = context};
     enum err err = db_lend(store, &db, note);
 
     if (err != ERR_NONE) {
         return err;
     }
-    err = db_start(db,
-                   "SELECT " COLUMNS " FROM faces f JOIN embeddings e ON e.face_id = f.id AND e.model_id = ?2 "
-                   "WHERE f.collection_id = ?1 AND f.id > ?3 ORDER BY f.id",
-                   (const struct db_value[]){db_int(collection_id), db_int(model_id), db_int(after_face_id), {0}},
-                   &statement, note);
+    err = db_start(db, sql, values, &statement, note);
     if (err == ERR_NONE) {
         bool row = true;
         while (err == ERR_NONE && row) {
             err = db_step(db, statement, &row, note);
             if (err == ERR_NONE && row) {
-                err = walk_step(&walk, statement, note);
+                err = walk_step(walk, statement, note);
             }
         }
         db_done(statement);
     }
     db_return(store, db);
-    mem_free_wiped(walk.vector);
+    mem_free_wiped(walk->vector);
     return err;
+}
+
+enum err store_embedding_each(struct store *store, int64_t collection_id, int64_t model_id, int64_t after_face_id,
+                              store_embedding_visit *visit, void *context, struct err_note *note)
+{
+    struct walk walk = {.visit = visit, .context = context};
+
+    return walk_all(store,
+                    "SELECT " COLUMNS " FROM faces f JOIN embeddings e ON e.face_id = f.id AND e.model_id = ?2 "
+                    "WHERE f.collection_id = ?1 AND f.id > ?3 AND f.set_aside_by = 0 ORDER BY f.id",
+                    (const struct db_value[]){db_int(collection_id), db_int(model_id), db_int(after_face_id), {0}},
+                    &walk, note);
+}
+
+enum err store_labelled_each(struct store *store, int64_t collection_id, int64_t model_id, store_labelled_visit *visit,
+                             void *context, struct err_note *note)
+{
+    struct walk walk = {.labelled = visit, .context = context};
+
+    return walk_all(store,
+                    "SELECT " COLUMNS
+                    ", f.subject_id FROM faces f JOIN embeddings e ON e.face_id = f.id AND e.model_id = ?2 "
+                    "WHERE f.collection_id = ?1 AND f.set_aside_by = 0 ORDER BY f.subject_id, f.id",
+                    (const struct db_value[]){db_int(collection_id), db_int(model_id), {0}}, &walk, note);
 }
 
 /* ---- Verifying ---------------------------------------------------------------------------------------------------- */

@@ -27,14 +27,22 @@ MUST_CHECK enum err store_embedding_count(struct store *store, int64_t collectio
 typedef enum err store_embedding_visit(void *context, int64_t face_id, const float *vector, int dim);
 
 /*
- * Walks over the embeddings of a collection's faces with row ids above after_face_id (0: all), ascending, from one state of
- * the database; what is written meanwhile is not seen.  The callback may use the store; it should not take minutes, because
+ * Walks over the embeddings of a collection's faces with row ids above after_face_id (0: all), ascending, without those that
+ * are set aside (finding_rows.h), from one state of the database; what is written meanwhile is not seen.  The callback may use the store; it should not take minutes, because
  * the write-ahead log cannot be cut while the walk lasts.
  * Errors: ERR_CORRUPT a checksum does not agree: the note names the face; what the callback returned.
  */
 MUST_CHECK enum err store_embedding_each(struct store *store, int64_t collection_id, int64_t model_id,
                                          int64_t after_face_id, store_embedding_visit *visit, void *context,
                                          struct err_note *note);
+
+/* A labelled vector on its way past; valid during the call. */
+typedef enum err store_labelled_visit(void *context, int64_t face_id, int64_t subject_id, const float *vector, int dim);
+
+/* Walks over the searched faces of a collection (not those set aside), by subject and then by face; else as
+ * store_embedding_each. */
+MUST_CHECK enum err store_labelled_each(struct store *store, int64_t collection_id, int64_t model_id,
+                                        store_labelled_visit *visit, void *context, struct err_note *note);
 
 /* Tells how far a long check has come. */
 typedef void store_progress(void *context, int64_t done, int64_t total);

@@ -5,10 +5,11 @@
 
 #include "server/store/erase_private.h"
 
-#define COLUMNS                                                                                                    \
-    "SELECT f.id, f.uuid, f.collection_id, f.subject_id, s.uuid, s.name, f.source, f.box_x0, f.box_y0, f.box_x1, " \
-    "f.box_y1, f.points, f.score, f.quality, f.photo_width_px, f.photo_height_px, "                                \
-    "EXISTS (SELECT 1 FROM crops c WHERE c.face_id = f.id), f.photo_id IS NOT NULL, f.created_ms "                 \
+#define COLUMNS                                                                                                       \
+    "SELECT f.id, f.uuid, f.collection_id, f.subject_id, s.uuid, s.name, f.source, f.box_x0, f.box_y0, f.box_x1, "    \
+    "f.box_y1, f.points, f.score, f.quality, f.photo_width_px, f.photo_height_px, "                                   \
+    "EXISTS (SELECT 1 FROM crops c WHERE c.face_id = f.id), f.photo_id IS NOT NULL, f.created_ms, f.set_aside_by <> " \
+    "0 "                                                                                                              \
     "FROM faces f JOIN subjects s ON s.id = f.subject_id "
 
 static const char *const source_words[] = {"photo", "crop", "embedding"};
@@ -51,6 +52,7 @@ static enum err face_read(sqlite3_stmt *statement, struct arena *mem, void *ret_
     row->has_crop = sqlite3_column_int(statement, 16) != 0;
     row->has_photo = sqlite3_column_int(statement, 17) != 0;
     row->created_ms = sqlite3_column_int64(statement, 18);
+    row->set_aside = sqlite3_column_int(statement, 19) != 0;
     enum err err = db_column_id(statement, 1, row->uuid, sizeof row->uuid);
     if (err == ERR_NONE) {
         err = db_column_id(statement, 4, row->subject_uuid, sizeof row->subject_uuid);

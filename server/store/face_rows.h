@@ -29,6 +29,7 @@ struct face_row {
     const char *quality;                 /* JSON object, as given at enrolling */
     int photo_width_px, photo_height_px; /* upright; 0: unknown */
     bool has_crop, has_photo;
+    bool set_aside; /* neither searched nor compared with (finding_rows.h) */
     int64_t created_ms;
 };
 

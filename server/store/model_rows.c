@@ -278,3 +278,81 @@ enum err store_model_calibrate(struct store *store, int64_t id, const char *cali
 
     return err != ERR_NONE ? err : db_change(store, calibration_apply, &what, NULL, note);
 }
+
+/* ---- Who uses it, and deleting ------------------------------------------------------------------------------------ */
+
+static enum err user_read(sqlite3_stmt *statement, struct arena *mem, void *ret_row)
+{
+    return db_column_text(statement, 0, mem, ret_row);
+}
+
+static int64_t user_id(const void *row)
+{
+    (void)row;
+    return 0; /* the list is not paged */
+}
+
+enum err store_model_users(struct store *store, int64_t id, struct arena *mem, const char ***ret, int *ret_count,
+                           struct err_note *note)
+{
+    void *rows = NULL;
+    const char *next = NULL;
+    const struct list_plan plan = {.sql = "SELECT name FROM collections WHERE model_id = ?1 ORDER BY id LIMIT ?2",
+                                   .values = (const struct db_value[]){db_int(id), db_int(STORE_PAGE_LIMIT + 1), {0}},
+                                   .limit = STORE_PAGE_LIMIT,
+                                   .row_bytes = sizeof(const char *),
+                                   .read = user_read,
+                                   .row_id = user_id};
+    enum err err = list_read(store, &plan, mem, &rows, ret_count, &next, note);
+
+    if (err == ERR_NONE) {
+        *ret = rows;
+    }
+    return err;
+}
+
+struct deletion {
+    int64_t id;
+    const char *actor;
+};
+
+static enum err deletion_apply(struct db *db, void *context, struct err_note *note)
+{
+    const struct deletion *what = context;
+    const struct db_value id[] = {db_int(what->id), {0}};
+    int64_t users = 0;
+    char objects[48];
+
+    enum err err = db_integer(db, "SELECT count(*) FROM collections WHERE model_id = ?1", id, &users, note);
+    if (err == ERR_NONE && users > 0) {
+        err = ERR_SAY(note, ERR_CONFLICT, "%lld collections use this model", (long long)users);
+    }
+    if (err == ERR_NONE) {
+        err = db_run(db, "DELETE FROM embeddings WHERE model_id = ?1", id, note);
+    }
+    if (err == ERR_NONE) {
+        err = db_run(db, "DELETE FROM collection_models WHERE model_id = ?1", id, note);
+    }
+    if (err == ERR_NONE) {
+        err = db_run(db, "UPDATE models SET parent_id = NULL WHERE parent_id = ?1", id, note);
+    }
+    if (err == ERR_NONE) {
+        err = db_run(db, "DELETE FROM models WHERE id = ?1", id, note);
+    }
+    if (err == ERR_NONE && db_changed(db) == 0) {
+        err = ERR_SAY(note, ERR_NOT_FOUND, "there is no such model");
+    }
+    (void)snprintf(objects, sizeof objects, "{\"model\":%lld}", (long long)what->id);
+    return err != ERR_NONE ? err : audit_append(db, what->actor, "model.delete", objects, NULL, NULL, note);
+}
+
+enum err store_model_delete(struct store *store, int64_t id, const char *actor, struct err_note *note)
+{
+    struct deletion what = {.id = id, .actor = actor};
+    enum err err = db_change(store, deletion_apply, &what, NULL, note);
+
+    if (err == ERR_NONE) {
+        db_erased(store);
+    }
+    return err;
+}

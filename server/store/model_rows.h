@@ -64,6 +64,17 @@ MUST_CHECK enum err store_model_list(struct store *store, const struct store_pag
                                      struct model_row **ret, int *ret_count, const char **ret_next,
                                      struct err_note *note);
 
+/* The collections whose faces this model embeds now, by name.  Owns: carved from mem. */
+MUST_CHECK enum err store_model_users(struct store *store, int64_t id, struct arena *mem, const char ***ret,
+                                      int *ret_count, struct err_note *note);
+
+/*
+ * Deletes a model that no collection uses, with the embeddings it made and its place in the history of collections, which then
+ * cannot go back to it.
+ * Errors: ERR_NOT_FOUND; ERR_CONFLICT collections use it: the note says how many.
+ */
+MUST_CHECK enum err store_model_delete(struct store *store, int64_t id, const char *actor, struct err_note *note);
+
 /* Replaces the calibration; NULL removes it; the same again changes nothing.  Errors: ERR_NOT_FOUND; as store_json_check. */
 MUST_CHECK enum err store_model_calibrate(struct store *store, int64_t id, const char *calibration, const char *actor,
                                           struct err_note *note);

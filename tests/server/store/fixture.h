@@ -23,10 +23,12 @@
 #include "server/store/collection_rows.h"
 #include "server/store/embedding_rows.h"
 #include "server/store/enroll.h"
+#include "server/store/finding_rows.h"
 #include "server/store/image_rows.h"
 #include "server/store/job_rows.h"
 #include "server/store/key_rows.h"
 #include "server/store/model_rows.h"
+#include "server/store/reembed_rows.h"
 #include "server/store/subject_rows.h"
 
 #define DIM 16

@@ -69,9 +69,21 @@ static void test_models(void **state)
     fixture_close(&f);
 }
 
+static void never(void *context)
+{
+    (void)context;
+    fail_msg("nothing follows a switch that was not made");
+}
+
 static void test_collections(void **state)
 {
     struct fixture f;
+    enum switch_outcome outcome;
+    struct missing_counts missing;
+    struct past_model *history;
+    int64_t n_forgotten;
+    int n_history;
+    float vector[DIM];
     struct collection_row row;
     struct collection_counts counts;
     struct enrolled enrolled;
@@ -115,12 +127,47 @@ static void test_collections(void **state)
     /* Another model: only when no face lacks its embedding. */
     struct model_row newer = model_sample("cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc", DIM);
     GOOD(store_model_add(f.store, &newer, "key1", f.mem, &newer, &note));
-    FAILS(ERR_CONFLICT, store_collection_use_model(f.store, f.collection_id, detector.id, "key1", &note));
-    FAILS(ERR_NOT_FOUND, store_collection_use_model(f.store, 99, newer.id, "key1", &note));
+    GOOD(store_collection_get(f.store, f.collection_id, f.mem, &row, &note));
+    struct model_switch over = {.collection_id = f.collection_id,
+                                .from_model_id = row.model_id,
+                                .to_model_id = detector.id,
+                                .from_settings = row.settings,
+                                .settings = "{\"margin\":0.5}",
+                                .actor = "key1"};
+    FAILS(ERR_CONFLICT, store_collection_switch(f.store, &over, NULL, &outcome, &note));
+    over.to_model_id = newer.id;
+    over.collection_id = 99;
+    FAILS(ERR_NOT_FOUND, store_collection_switch(f.store, &over, NULL, &outcome, &note));
+    over.collection_id = f.collection_id;
     GOOD(enroll_sample(&f, "Ada", 1, f.mem, &enrolled, &note));
-    FAILS(ERR_CONFLICT, store_collection_use_model(f.store, f.collection_id, newer.id, "key1", &note));
+    GOOD(store_collection_switch(f.store, &over, &(struct after_commit){never, NULL}, &outcome, &note));
+    assert_int_equal(outcome, SWITCH_MISSING);
+    over.from_settings = "{\"margin\":1}";
+    GOOD(store_collection_switch(f.store, &over, &(struct after_commit){never, NULL}, &outcome, &note));
+    assert_int_equal(outcome, SWITCH_MOVED);
+    over.from_settings = row.settings;
+    vector_sample(7, DIM, vector);
+    const struct embedding_new rows[] = {{.face_id = enrolled.faces[0].id, .vector = vector, .norm = 3},
+                                         {.face_id = 4711, .vector = vector}}; /* the second is gone */
+    GOOD(store_embedding_add(f.store, newer.id, rows, 2, &note));
+    GOOD(store_embedding_add(f.store, newer.id, rows, 2, &note)); /* again: nothing */
+    GOOD(store_missing_count(f.store, f.collection_id, newer.id, 112, &missing, &note));
+    assert_true(missing.n_faces == 1 && missing.n_missing == 0);
+    GOOD(store_missing_count(f.store, f.collection_id, detector.id, 56, &missing, &note));
+    assert_true(missing.n_missing == 1 && missing.n_without_crop == 0 && missing.n_other_side == 1);
+    GOOD(store_collection_switch(f.store, &over, NULL, &outcome, &note));
+    assert_int_equal(outcome, SWITCH_DONE);
+    GOOD(store_collection_history(f.store, f.collection_id, 10, f.mem, &history, &n_history, &note));
+    assert_int_equal(n_history, 2);
+    assert_int_equal(history[0].model_id, newer.id);
+    assert_null(history[0].settings);
+    assert_string_equal(history[1].settings, row.settings);
+    GOOD(store_collection_forget_models(f.store, f.collection_id, 2, "key1", &n_forgotten, &note));
+    assert_int_equal(n_forgotten, 0);
+    GOOD(store_collection_forget_models(f.store, f.collection_id, 1, "key1", &n_forgotten, &note));
+    assert_int_equal(n_forgotten, 1); /* the first model's */
     GOOD(store_face_delete(f.store, enrolled.faces[0].id, "key1", NULL, f.mem, &receipt, &note));
-    GOOD(store_collection_use_model(f.store, f.collection_id, newer.id, "key1", &note));
+    assert_int_equal(receipt.n_embeddings, 1);
     GOOD(store_collection_get(f.store, f.collection_id, f.mem, &row, &note));
     assert_int_equal(row.model_id, newer.id);
     FAILS(ERR_CONFLICT, enroll_sample(&f, "Ada", 1, f.mem, &enrolled, &note)); /* the pair has changed */
@@ -142,6 +189,72 @@ static void test_collections(void **state)
     const struct collection_new new = {.name = "default", .model_id = newer.id};
     GOOD(store_collection_add(f.store, &new, "key1", f.mem, &row, &note));
     assert_true(row.id > f.collection_id);
+    fixture_close(&f);
+}
+
+static enum err count_visit(void *context, int64_t face_id, const float *vector, int dim)
+{
+    (void)face_id;
+    (void)vector;
+    *(int *)context += dim == DIM;
+    return ERR_NONE;
+}
+
+static enum err count_labelled(void *context, int64_t face_id, int64_t subject_id, const float *vector, int dim)
+{
+    (void)face_id;
+    (void)vector;
+    *(int *)context += dim == DIM && subject_id > 0;
+    return ERR_NONE;
+}
+
+static void test_findings_and_faces_aside(void **state)
+{
+    struct fixture f;
+    struct enrolled ada, bob;
+    struct finding_row *rows;
+    struct face_row face;
+    struct aside aside;
+    struct embedding_counts counts;
+    const char *next;
+    int64_t job;
+    int count;
+
+    (void)state;
+    fixture_open(&f);
+    GOOD(enroll_sample(&f, "Ada", 1, f.mem, &ada, &note));
+    GOOD(enroll_sample(&f, "Bob", 2, f.mem, &bob, &note));
+    GOOD(store_job_add(f.store, "purify", f.collection_id, "{}", "key1", &job, &note));
+    const struct finding_new found[] = {{ada.faces[0].id, ada.subject_id, 80, bob.subject_id, 20},
+                                        {bob.faces[0].id, ada.subject_id, 90, 0, 0}, /* no longer hers */
+                                        {4711, ada.subject_id, 90, 0, 0}};
+    FAILS(ERR_NOT_FOUND, store_findings_put(f.store, 99, found, 1, &note));
+    GOOD(store_findings_put(f.store, job, found, 3, &note));
+    GOOD(store_findings_put(f.store, job, found, 3, &note)); /* again: they are replaced */
+    GOOD(store_finding_list(f.store, job, &(struct store_page){.limit = 10}, f.mem, &rows, &count, &next, &note));
+    assert_int_equal(count, 1);
+    assert_string_equal(rows[0].face_uuid, ada.faces[0].uuid);
+    assert_string_equal(rows[0].subject_name, "Ada");
+    assert_string_equal(rows[0].likely_name, "Bob");
+    assert_true(rows[0].degrees == 80 && !rows[0].set_aside);
+
+    FAILS(ERR_NOT_FOUND, store_set_aside(f.store, 99, "key1", NULL, f.mem, &aside, &note));
+    GOOD(store_set_aside(f.store, job, "key1", NULL, f.mem, &aside, &note));
+    assert_true(aside.n_faces == 1 && aside.face_ids[0] == ada.faces[0].id && aside.collection_id == f.collection_id);
+    GOOD(store_face_get(f.store, ada.faces[0].id, f.mem, &face, &note));
+    assert_true(face.set_aside);
+    int seen = 0;
+    GOOD(store_embedding_each(f.store, f.collection_id, f.model_id, 0, count_visit, &seen, &note));
+    assert_int_equal(seen, 1);
+    GOOD(store_embedding_count(f.store, f.collection_id, f.model_id, &counts, &note));
+    assert_int_equal(counts.n_there, 2); /* it keeps its embedding */
+    GOOD(store_set_aside(f.store, job, "key1", NULL, f.mem, &aside, &note));
+    assert_int_equal(aside.n_faces, 0);
+    GOOD(store_bring_back(f.store, job, "key1", NULL, f.mem, &aside, &note));
+    assert_true(aside.n_faces == 1 && aside.face_ids[0] == ada.faces[0].id);
+    seen = 0;
+    GOOD(store_labelled_each(f.store, f.collection_id, f.model_id, count_labelled, &seen, &note));
+    assert_int_equal(seen, 2);
     fixture_close(&f);
 }
 
@@ -731,10 +844,19 @@ static void test_jobs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),   cmocka_unit_test(test_collections),    cmocka_unit_test(test_enroll),
-        cmocka_unit_test(test_subjects), cmocka_unit_test(test_enroll_refuses), cmocka_unit_test(test_memory_fails),
-        cmocka_unit_test(test_pages),    cmocka_unit_test(test_page_arguments), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_audit),    cmocka_unit_test(test_audit_entries),  cmocka_unit_test(test_damage_is_named),
+        cmocka_unit_test(test_findings_and_faces_aside),
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_collections),
+        cmocka_unit_test(test_enroll),
+        cmocka_unit_test(test_subjects),
+        cmocka_unit_test(test_enroll_refuses),
+        cmocka_unit_test(test_memory_fails),
+        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_page_arguments),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_audit),
+        cmocka_unit_test(test_audit_entries),
+        cmocka_unit_test(test_damage_is_named),
         cmocka_unit_test(test_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
