@@ -89,9 +89,16 @@ struct op_call {
     void *work;              /* work_bytes of scratch, 64-byte aligned, during forward; content undefined at entry */
     size_t work_bytes;       /* filled by shape() */
     struct pool *pool;       /* may be NULL: one thread */
+
+    /* For training; all of it is zero at inference. */
+    bool training;         /* set before shape(): BatchNormalization takes the statistics of the batch, Dropout drops */
+    uint64_t seed;         /* of Dropout */
+    void *saved;           /* saved_bytes that forward fills for backward; always there if training is set */
+    size_t saved_bytes;    /* filled by shape() */
+    size_t backward_bytes; /* filled by shape(): the scratch, as work, during backward */
 };
 
-/* What the passes must recognise; every other operator is OP_OTHER to them. */
+/* What the passes and the training must recognise; every other operator is OP_OTHER to them. */
 enum op_kind {
     OP_OTHER = 0,
     OP_CONV,
@@ -145,10 +152,14 @@ struct op_def {
     enum err (*forward)(const struct op_call *call);
 
     /*
-     * Backward: adds to the gradient of every input that has one.  NULL: not trainable through.  The convention of
-     * saved values and gradients is fixed by the training engine.
+     * The way back: from out_grad, the gradients of the outputs, adds to in_grad[i].data for every input where that is not
+     * NULL.  call is the one that forward had, with its seed and saved; work holds backward_bytes, and of the values only
+     * those are there that the masks below name.  All gradients are floats shaped like their values; two inputs may share
+     * one gradient.  NULL: the operator cannot be trained through.
      */
     enum err (*backward)(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad);
+    unsigned backward_in;  /* bit i: backward reads the data of input i */
+    unsigned backward_out; /* of output i */
 };
 
 #endif

@@ -1,6 +1,12 @@
-/* op_batch_norm.c: BatchNormalization at inference: a factor and a summand for each channel. */
+/*
+ * op_batch_norm.c: BatchNormalization: a factor and a summand for each channel, from stored statistics or, in training, from
+ * those of the batch.
+ */
+#include "core/op/op_batch_norm.h"
+
 #include <math.h>
 
+#include "core/kernel/batch_norm.h"
 #include "core/op/op_private.h"
 
 struct batch_norm {
@@ -30,6 +36,21 @@ static enum err parse(const struct attrs *attrs, int opset, int n_in, int n_out,
     return ERR_NONE;
 }
 
+/* What training keeps of each channel: mean, unbiased variance, 1 / √(biased variance + ε). */
+enum {
+    SAVED_MEAN,
+    SAVED_VARIANCE,
+    SAVED_INVERSE,
+    SAVED_COUNT
+};
+
+static struct norm_shape norm_of(const struct op_call *call)
+{
+    const struct shape *x = &call->in[0].shape;
+
+    return (struct norm_shape){.n = x->dim[0], .channels = x->dim[1], .pixels = op_product(x, 2, x->rank)};
+}
+
 /* Old exports say spatial = 0 but give one parameter for each channel, which is what spatial = 1 means. */
 static enum err shape(struct op_call *call, struct err_note *note)
 {
@@ -46,6 +67,13 @@ static enum err shape(struct op_call *call, struct err_note *note)
                            "parameter %d has not one value for each of %lld channels", i, (long long)x->dim[1]);
         }
     }
+    struct norm_shape s = norm_of(call);
+    if (call->training && s.channels > 0 && s.n * s.pixels < 2) {
+        return ERR_SAY(note, ERR_UNSUPPORTED,
+                       "one value of each channel has no variance: training needs a larger batch or frozen statistics");
+    }
+    call->saved_bytes = call->training ? (size_t)s.channels * SAVED_COUNT * sizeof(float) : 0;
+    call->backward_bytes = call->training ? 0 : (size_t)s.channels * sizeof(float);
     return op_set(call, 0, DTYPE_F32, x, note);
 }
 
@@ -59,6 +87,15 @@ static enum err forward(const struct op_call *call)
     const float *variance = call->in[4].data;
     int64_t pixels = op_product(x, 2, x->rank);
 
+    if (call->training) {
+        struct norm_shape s = norm_of(call);
+        float *saved = call->saved;
+        batch_norm_statistics_f32(&s, norm->epsilon, call->in[0].data, saved + SAVED_MEAN * s.channels,
+                                  saved + SAVED_VARIANCE * s.channels, saved + SAVED_INVERSE * s.channels);
+        batch_norm_f32(&s, saved + SAVED_MEAN * s.channels, saved + SAVED_INVERSE * s.channels, scale, bias,
+                       call->in[0].data, call->out[0].data);
+        return ERR_NONE;
+    }
     for (int64_t i = 0; i < op_product(x, 0, 2); i++) {
         int64_t c = i % x->dim[1];
         const float *in = (const float *)call->in[0].data + i * pixels;
@@ -70,6 +107,32 @@ static enum err forward(const struct op_call *call)
         }
     }
     return ERR_NONE;
+}
+
+/* Running statistics have no gradient: they are followed, not learnt. */
+static enum err backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    const struct batch_norm *norm = call->parsed;
+    struct norm_shape s = norm_of(call);
+    const float *saved = call->saved;
+    const float *mean = call->training ? saved + SAVED_MEAN * s.channels : call->in[3].data;
+    const float *inverse = call->training ? saved + SAVED_INVERSE * s.channels : call->work;
+
+    if (!call->training) {
+        batch_norm_inverse_f32(s.channels, norm->epsilon, call->in[4].data, call->work);
+    }
+    batch_norm_backward_f32(&s, call->training, mean, inverse, call->in[1].data, call->in[0].data, out_grad[0].data,
+                            in_grad[0].data, in_grad[1].data, in_grad[2].data);
+    return ERR_NONE;
+}
+
+void batch_norm_seen(const struct op_call *call, const float **ret_mean, const float **ret_variance)
+{
+    const float *saved = call->saved;
+    int64_t channels = call->in[0].shape.dim[1];
+
+    *ret_mean = saved + SAVED_MEAN * channels;
+    *ret_variance = saved + SAVED_VARIANCE * channels;
 }
 
 static const struct op_def rows[] = {
@@ -87,6 +150,8 @@ static const struct op_def rows[] = {
      .max_rank = 5,
      .parse = parse,
      .shape = shape,
-     .forward = forward},
+     .forward = forward,
+     .backward = backward,
+     .backward_in = 1U << 0 | 1U << 1 | 1U << 3 | 1U << 4},
 };
 const struct op_rows op_rows_batch_norm = OP_ROWS(rows);

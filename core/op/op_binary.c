@@ -1,5 +1,5 @@
 /* op_binary.c: operators that combine numbers at the same place of two or more stretched inputs. */
-#include "core/kernel/elementwise.h"
+#include "core/kernel/elementwise_backward.h"
 #include "core/op/op_private.h"
 
 /*
@@ -141,6 +141,34 @@ FORWARD(equal, BINARY_EQUAL)
 FORWARD(less, BINARY_LESS)
 FORWARD(greater, BINARY_GREATER)
 
+/* Adds factor · dy [· the other input] to the gradient of input to. */
+static void add_back(const struct op_call *call, int to, float factor, bool product, const struct tensor *out_grad,
+                     const struct tensor *in_grad)
+{
+    struct shape shapes[2] = {call->in[0].shape, call->in[1].shape};
+    struct strided s;
+
+    if (in_grad[to].data == NULL) {
+        return;
+    }
+    (void)!old_second(call, &shapes[1], NULL); /* has succeeded in the shape rule */
+    op_stretch(&s, 0, &shapes[to], &call->out[0].shape);
+    op_stretch(&s, 1, &shapes[1 - to], &call->out[0].shape);
+    strided_simplify(&s, 2);
+    stretched_backward_f32(&s, factor, out_grad[0].data, product ? call->in[1 - to].data : NULL, in_grad[to].data);
+}
+
+#define BACKWARD(name, factor, product)                                                                     \
+    static enum err name(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad) \
+    {                                                                                                       \
+        add_back(call, 0, 1, product, out_grad, in_grad);                                                   \
+        add_back(call, 1, factor, product, out_grad, in_grad);                                              \
+        return ERR_NONE;                                                                                    \
+    }
+BACKWARD(add_backward, 1, false)
+BACKWARD(sub_backward, -1, false)
+BACKWARD(mul_backward, 1, true)
+
 /* ---- PRelu ------------------------------------------------------------------------------------------------------- */
 
 /* Up to opset 6 a vector of slopes belongs to the channels (dimension 1), later it stretches like everything else. */
@@ -175,6 +203,17 @@ static enum err prelu(const struct op_call *call)
     struct shape slope = slope_shape(call);
 
     combine(BINARY_PRELU, &call->in[0], &call->in[0].shape, &call->in[1], &slope, &call->out[0]);
+    return ERR_NONE;
+}
+
+static enum err prelu_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    struct shape slope = slope_shape(call);
+    struct strided s;
+
+    op_stretch(&s, 0, &slope, &call->out[0].shape);
+    strided_simplify(&s, 1);
+    prelu_backward_f32(&s, call->in[0].data, call->in[1].data, out_grad[0].data, in_grad[0].data, in_grad[1].data);
     return ERR_NONE;
 }
 
@@ -239,15 +278,16 @@ static enum err mean_forward(const struct op_call *call)
     return err;
 }
 
-#define ROW(op, first, last, op_kind, in_types, parse_fn, shape_fn, forward_fn)                                   \
+#define ROW(op, first, last, op_kind, in_types, parse_fn, shape_fn, forward_fn, backward_fn, reads_in)            \
     {                                                                                                             \
         .domain = "", .name = (op), .opset_min = (first), .opset_max = (last), .kind = (op_kind), .min_in = 2,    \
         .max_in = 2, .min_out = 1, .max_out = 1, .types = (in_types), .min_rank = 0, .max_rank = TENSOR_MAX_RANK, \
-        .parse = (parse_fn), .shape = (shape_fn), .forward = (forward_fn)                                         \
+        .parse = (parse_fn), .shape = (shape_fn), .forward = (forward_fn), .backward = (backward_fn),             \
+        .backward_in = (reads_in)                                                                                 \
     }
-#define TWO_ROWS(op, op_kind, in_types, shape_fn, forward_fn)          \
-    ROW(op, 1, 6, op_kind, in_types, old_parse, shape_fn, forward_fn), \
-        ROW(op, 7, OP_LAST, op_kind, in_types, NULL, shape_fn, forward_fn)
+#define TWO_ROWS(op, op_kind, in_types, shape_fn, forward_fn, backward_fn, reads_in)          \
+    ROW(op, 1, 6, op_kind, in_types, old_parse, shape_fn, forward_fn, backward_fn, reads_in), \
+        ROW(op, 7, OP_LAST, op_kind, in_types, NULL, shape_fn, forward_fn, backward_fn, reads_in)
 #define MANY(op, in_types, forward_fn)                                                                          \
     {                                                                                                           \
         .domain = "", .name = (op), .opset_min = 1, .opset_max = OP_LAST, .min_in = 1, .max_in = OP_MAX_INPUTS, \
@@ -256,15 +296,15 @@ static enum err mean_forward(const struct op_call *call)
     }
 
 static const struct op_def rows[] = {
-    TWO_ROWS("Add", OP_ADD, OP_NUMBER, number_shape, add),
-    TWO_ROWS("Sub", OP_OTHER, OP_NUMBER, number_shape, sub),
-    TWO_ROWS("Mul", OP_OTHER, OP_NUMBER, number_shape, mul),
-    TWO_ROWS("Div", OP_OTHER, OP_NUMBER, number_shape, divide),
-    TWO_ROWS("Pow", OP_OTHER, OP_F32, number_shape, pow_forward),
-    TWO_ROWS("Equal", OP_OTHER, OP_NUMBER, compare_shape, equal),
-    TWO_ROWS("Less", OP_OTHER, OP_NUMBER, compare_shape, less),
-    TWO_ROWS("Greater", OP_OTHER, OP_NUMBER, compare_shape, greater),
-    ROW("PRelu", 1, OP_LAST, OP_PRELU, OP_F32, NULL, prelu_shape, prelu),
+    TWO_ROWS("Add", OP_ADD, OP_NUMBER, number_shape, add, add_backward, 0),
+    TWO_ROWS("Sub", OP_OTHER, OP_NUMBER, number_shape, sub, sub_backward, 0),
+    TWO_ROWS("Mul", OP_OTHER, OP_NUMBER, number_shape, mul, mul_backward, 3U),
+    TWO_ROWS("Div", OP_OTHER, OP_NUMBER, number_shape, divide, NULL, 0),
+    TWO_ROWS("Pow", OP_OTHER, OP_F32, number_shape, pow_forward, NULL, 0),
+    TWO_ROWS("Equal", OP_OTHER, OP_NUMBER, compare_shape, equal, NULL, 0),
+    TWO_ROWS("Less", OP_OTHER, OP_NUMBER, compare_shape, less, NULL, 0),
+    TWO_ROWS("Greater", OP_OTHER, OP_NUMBER, compare_shape, greater, NULL, 0),
+    ROW("PRelu", 1, OP_LAST, OP_PRELU, OP_F32, NULL, prelu_shape, prelu, prelu_backward, 3U),
     MANY("Min", OP_NUMBER, min_forward),
     MANY("Max", OP_NUMBER, max_forward),
     MANY("Sum", OP_F32, sum_forward),

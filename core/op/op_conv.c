@@ -1,6 +1,7 @@
 /* op_conv.c: Conv, 1 to 3 spatial dimensions. */
 #include <string.h>
 
+#include "core/kernel/conv_backward.h"
 #include "core/op/op_conv_private.h"
 
 enum err conv_parse(const struct attrs *attrs, int opset, int n_in, int n_out, struct arena *mem, void **ret,
@@ -97,7 +98,8 @@ static enum err conv_shape_rule(struct op_call *call, struct err_note *note)
     if (err != ERR_NONE) {
         return err;
     }
-    if (!conv_f32_work_bytes(&s, pool_threads(call->pool), &call->work_bytes)) {
+    if (!conv_f32_work_bytes(&s, pool_threads(call->pool), &call->work_bytes) ||
+        !conv_backward_f32_work_bytes(&s, &call->backward_bytes)) {
         return ERR_SAY(note, ERR_LIMIT, "the scratch of this convolution is too large");
     }
     return op_set(call, 0, DTYPE_F32, &out, note);
@@ -110,6 +112,15 @@ static enum err conv_forward(const struct op_call *call)
 
     conv_f32(&s, call->in[0].data, call->in[1].data, &finish, call->out[0].data, call->work, call->work_bytes,
              call->pool);
+    return ERR_NONE;
+}
+
+static enum err conv_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    struct conv_shape s = conv_sizes(call);
+
+    conv_backward_f32(&s, call->in[0].data, call->in[1].data, out_grad[0].data, in_grad[0].data, in_grad[1].data,
+                      op_has(call, 2) ? in_grad[2].data : NULL, call->work);
     return ERR_NONE;
 }
 
@@ -129,6 +140,8 @@ static const struct op_def rows[] = {
      .takes_epilogue = true,
      .parse = conv_parse,
      .shape = conv_shape_rule,
-     .forward = conv_forward},
+     .forward = conv_forward,
+     .backward = conv_backward,
+     .backward_in = 1U << 0 | 1U << 1},
 };
 const struct op_rows op_rows_conv = OP_ROWS(rows);

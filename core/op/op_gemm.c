@@ -1,6 +1,7 @@
 /* op_gemm.c: Gemm and MatMul. */
 #include <string.h>
 
+#include "core/kernel/elementwise_backward.h"
 #include "core/kernel/gemm.h"
 #include "core/op/op_private.h"
 
@@ -115,6 +116,51 @@ static enum err gemm_forward(const struct op_call *call)
     return ERR_NONE;
 }
 
+/* c += alpha · op(a) · op(b); c is dense. */
+static void add_product(enum gemm_side side_a, enum gemm_side side_b, int64_t m, int64_t n, int64_t k, float alpha,
+                        const float *a, int64_t lda, const float *b, int64_t ldb, float *c)
+{
+    if (c != NULL && m > 0 && n > 0 && k > 0) {
+        gemm_f32(side_a, side_b, m, n, k, alpha, a, lda, b, ldb, 1, c, n);
+    }
+}
+
+static enum err gemm_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    const struct gemm *gemm = call->parsed;
+    const float *a = call->in[0].data;
+    const float *b = call->in[1].data;
+    const float *dy = out_grad[0].data;
+    float *da = in_grad[0].data;
+    float *db = in_grad[1].data;
+    int64_t lda = call->in[0].shape.dim[1];
+    int64_t ldb = call->in[1].shape.dim[1];
+    int64_t m = call->out[0].shape.dim[0];
+    int64_t n = call->out[0].shape.dim[1];
+    int64_t k = call->in[0].shape.dim[gemm->trans_a ? 0 : 1];
+    enum gemm_side side_a = gemm->trans_a ? GEMM_TRANSPOSED : GEMM_AS_IS;
+    enum gemm_side side_b = gemm->trans_b ? GEMM_TRANSPOSED : GEMM_AS_IS;
+
+    /* The gradient of op(a) is dy · op(b)ᵀ; where a was transposed, its own is the transposed product. */
+    if (gemm->trans_a) {
+        add_product(side_b, GEMM_TRANSPOSED, k, m, n, gemm->alpha, b, ldb, dy, n, da);
+    } else {
+        add_product(GEMM_AS_IS, gemm->trans_b ? GEMM_AS_IS : GEMM_TRANSPOSED, m, k, n, gemm->alpha, dy, n, b, ldb, da);
+    }
+    if (gemm->trans_b) {
+        add_product(GEMM_TRANSPOSED, side_a, n, k, m, gemm->alpha, dy, n, a, lda, db);
+    } else {
+        add_product(gemm->trans_a ? GEMM_AS_IS : GEMM_TRANSPOSED, GEMM_AS_IS, k, n, m, gemm->alpha, a, lda, dy, n, db);
+    }
+    if (op_has(call, 2) && in_grad[2].data != NULL) {
+        struct strided s = {0};
+        op_stretch(&s, 0, &call->in[2].shape, &call->out[0].shape);
+        strided_simplify(&s, 2); /* the second input does not exist: its steps are all 0 */
+        stretched_backward_f32(&s, gemm->beta, dy, NULL, in_grad[2].data);
+    }
+    return ERR_NONE;
+}
+
 /* ---- MatMul: stacks of matrices, as numpy multiplies them ---------------------------------------------------------- */
 
 /* A vector counts as a row on the left and as a column on the right. */
@@ -180,21 +226,49 @@ static enum err matmul_shape(struct op_call *call, struct err_note *note)
     return op_set(call, 0, DTYPE_F32, &out, note);
 }
 
+/* Where the matrices of a batch lie in a and b, in matrices. */
+static struct strided walk_of(const struct stacks *s)
+{
+    struct strided walk;
+
+    op_stretch(&walk, 0, &s->a, &s->batch);
+    op_stretch(&walk, 1, &s->b, &s->batch);
+    walk.dim[walk.rank] = 1; /* strided_start counts rows: each matrix is a row of one element */
+    walk.rank++;
+    return walk;
+}
+
 static enum err matmul_forward(const struct op_call *call)
 {
     struct stacks s = {.m = 0};
-    struct strided walk;
 
     (void)!stacks_of(call, &s, NULL); /* has succeeded in the shape rule */
-    op_stretch(&walk, 0, &s.a, &s.batch);
-    op_stretch(&walk, 1, &s.b, &s.batch);
-    walk.dim[walk.rank] = 1; /* strided_start counts rows: each matrix is a row of one element */
-    walk.rank++;
+    struct strided walk = walk_of(&s);
     for (int64_t i = 0; i < op_product(&s.batch, 0, s.batch.rank); i++) {
         const float *a = (const float *)call->in[0].data + strided_start(&walk, 0, i) * s.m * s.k;
         const float *b = (const float *)call->in[1].data + strided_start(&walk, 1, i) * s.k * s.n;
         product(GEMM_AS_IS, GEMM_AS_IS, s.m, s.n, s.k, 1, a, s.k, b, s.n, 0,
                 (float *)call->out[0].data + i * s.m * s.n);
+    }
+    return ERR_NONE;
+}
+
+static enum err matmul_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    struct stacks s = {.m = 0};
+
+    (void)!stacks_of(call, &s, NULL); /* has succeeded in the shape rule */
+    struct strided walk = walk_of(&s);
+    for (int64_t i = 0; i < op_product(&s.batch, 0, s.batch.rank); i++) {
+        int64_t at_a = strided_start(&walk, 0, i) * s.m * s.k;
+        int64_t at_b = strided_start(&walk, 1, i) * s.k * s.n;
+        const float *dy = (const float *)out_grad[0].data + i * s.m * s.n;
+        float *da = in_grad[0].data == NULL ? NULL : (float *)in_grad[0].data + at_a;
+        float *db = in_grad[1].data == NULL ? NULL : (float *)in_grad[1].data + at_b;
+        add_product(GEMM_AS_IS, GEMM_TRANSPOSED, s.m, s.k, s.n, 1, dy, s.n, (const float *)call->in[1].data + at_b, s.n,
+                    da);
+        add_product(GEMM_TRANSPOSED, GEMM_AS_IS, s.k, s.n, s.m, 1, (const float *)call->in[0].data + at_a, s.k, dy, s.n,
+                    db);
     }
     return ERR_NONE;
 }
@@ -215,7 +289,9 @@ static const struct op_def rows[] = {
      .takes_epilogue = true,
      .parse = gemm_parse,
      .shape = gemm_shape,
-     .forward = gemm_forward},
+     .forward = gemm_forward,
+     .backward = gemm_backward,
+     .backward_in = 1U << 0 | 1U << 1},
     {.domain = "",
      .name = "MatMul",
      .opset_min = 1,
@@ -228,6 +304,8 @@ static const struct op_def rows[] = {
      .min_rank = 1,
      .max_rank = 7,
      .shape = matmul_shape,
-     .forward = matmul_forward},
+     .forward = matmul_forward,
+     .backward = matmul_backward,
+     .backward_in = 1U << 0 | 1U << 1},
 };
 const struct op_rows op_rows_gemm = OP_ROWS(rows);

@@ -1,6 +1,7 @@
 /* op_move.c: operators that move elements: Transpose, Expand, Slice, Concat, Split. */
 #include <string.h>
 
+#include "core/kernel/elementwise_backward.h"
 #include "core/op/op_private.h"
 
 /* ---- Transpose ------------------------------------------------------------------------------------------------------ */
@@ -58,7 +59,8 @@ static enum err transpose_shape(struct op_call *call, struct err_note *note)
     return op_set(call, 0, call->in[0].type, &out, note);
 }
 
-static enum err transpose_forward(const struct op_call *call)
+/* The input as the output walks it. */
+static struct strided transposed_view(const struct op_call *call)
 {
     const struct shape *x = &call->in[0].shape;
     struct strided s = {.rank = x->rank};
@@ -69,6 +71,23 @@ static enum err transpose_forward(const struct op_call *call)
         s.step[0][d] = op_product(x, from + 1, x->rank);
     }
     strided_simplify(&s, 1);
+    return s;
+}
+
+static enum err transpose_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    struct strided s = transposed_view(call);
+
+    if (in_grad[0].data != NULL) {
+        stretched_backward_f32(&s, 1, out_grad[0].data, NULL, in_grad[0].data);
+    }
+    return ERR_NONE;
+}
+
+static enum err transpose_forward(const struct op_call *call)
+{
+    struct strided s = transposed_view(call);
+
     strided_copy(&s, call->in[0].data, call->out[0].data, dtype_bytes(call->in[0].type));
     return ERR_NONE;
 }
@@ -313,6 +332,25 @@ static enum err concat_forward(const struct op_call *call)
     return ERR_NONE;
 }
 
+static enum err concat_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    const struct axis *parsed = call->parsed;
+    const struct shape *out = &call->out[0].shape;
+    int axis = (int)(parsed->axis < 0 ? parsed->axis + out->rank : parsed->axis);
+    int64_t out_row = op_product(out, axis, out->rank);
+    const float *from = out_grad[0].data;
+
+    for (int i = 0; i < call->n_in; i++) {
+        int64_t row = op_product(&call->in[i].shape, axis, out->rank);
+        float *to = in_grad[i].data;
+        for (int64_t k = 0; to != NULL && k < row * op_product(out, 0, axis); k++) {
+            to[k] += from[k / row * out_row + k % row];
+        }
+        from += row;
+    }
+    return ERR_NONE;
+}
+
 static enum err split_parse(const struct attrs *attrs, int opset, int n_in, int n_out, struct arena *mem, void **ret,
                             struct err_note *note)
 {
@@ -410,20 +448,22 @@ static enum err split_forward(const struct op_call *call)
     return ERR_NONE;
 }
 
-#define ROW(op, first, last, in_min, in_max, out_max, rank_min, values, parse_fn, shape_fn, forward_fn)                \
+#define ROW(op, first, last, in_min, in_max, out_max, rank_min, values, parse_fn, shape_fn, forward_fn, backward_fn)   \
     {                                                                                                                  \
         .domain = "", .name = (op), .opset_min = (first), .opset_max = (last), .min_in = (in_min), .max_in = (in_max), \
         .min_out = 1, .max_out = (out_max), .types = OP_ANY, .min_rank = (rank_min), .max_rank = TENSOR_MAX_RANK,      \
-        .value_inputs = (values), .parse = (parse_fn), .shape = (shape_fn), .forward = (forward_fn)                    \
+        .value_inputs = (values), .parse = (parse_fn), .shape = (shape_fn), .forward = (forward_fn),                   \
+        .backward = (backward_fn)                                                                                      \
     }
 
 static const struct op_def rows[] = {
-    ROW("Transpose", 1, OP_LAST, 1, 1, 1, 0, 0, transpose_parse, transpose_shape, transpose_forward),
-    ROW("Expand", 8, OP_LAST, 2, 2, 1, 0, 1U << 1, NULL, expand_shape, expand_forward),
-    ROW("Slice", 1, 9, 1, 1, 1, 1, 0, slice_parse, slice_shape, slice_forward),
-    ROW("Slice", 10, OP_LAST, 3, 5, 1, 1, 30U, NULL, slice_shape, slice_forward),
-    ROW("Concat", 1, OP_LAST, 1, OP_MAX_INPUTS, 1, 1, 0, concat_parse, concat_shape, concat_forward),
-    ROW("Split", 2, 12, 1, 1, OP_MAX_OUTPUTS, 1, 0, split_parse, split_shape, split_forward),
-    ROW("Split", 13, OP_LAST, 1, 2, OP_MAX_OUTPUTS, 1, 1U << 1, split_parse, split_shape, split_forward),
+    ROW("Transpose", 1, OP_LAST, 1, 1, 1, 0, 0, transpose_parse, transpose_shape, transpose_forward,
+        transpose_backward),
+    ROW("Expand", 8, OP_LAST, 2, 2, 1, 0, 1U << 1, NULL, expand_shape, expand_forward, NULL),
+    ROW("Slice", 1, 9, 1, 1, 1, 1, 0, slice_parse, slice_shape, slice_forward, NULL),
+    ROW("Slice", 10, OP_LAST, 3, 5, 1, 1, 30U, NULL, slice_shape, slice_forward, NULL),
+    ROW("Concat", 1, OP_LAST, 1, OP_MAX_INPUTS, 1, 1, 0, concat_parse, concat_shape, concat_forward, concat_backward),
+    ROW("Split", 2, 12, 1, 1, OP_MAX_OUTPUTS, 1, 0, split_parse, split_shape, split_forward, NULL),
+    ROW("Split", 13, OP_LAST, 1, 2, OP_MAX_OUTPUTS, 1, 1U << 1, split_parse, split_shape, split_forward, NULL),
 };
 const struct op_rows op_rows_move = OP_ROWS(rows);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/kernel/pooling.h"
+#include "core/kernel/pooling_backward.h"
 #include "core/op/op_window_private.h"
 
 struct pooling {
@@ -91,6 +92,31 @@ static enum err mean_forward(const struct op_call *call)
     return ERR_NONE;
 }
 
+static enum err max_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    struct pooling_shape s = {0};
+    struct shape out;
+
+    (void)!measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
+    if (in_grad[0].data != NULL) {
+        pooling_max_backward_ref(&s, call->in[0].data, out_grad[0].data, in_grad[0].data);
+    }
+    return ERR_NONE;
+}
+
+static enum err mean_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    const struct pooling *pooling = call->parsed;
+    struct pooling_shape s = {0};
+    struct shape out;
+
+    (void)!measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
+    if (in_grad[0].data != NULL) {
+        pooling_mean_backward_ref(&s, pooling->count_padding, out_grad[0].data, in_grad[0].data);
+    }
+    return ERR_NONE;
+}
+
 static enum err global_shape_rule(struct op_call *call, struct err_note *note)
 {
     struct shape out = call->in[0].shape;
@@ -121,6 +147,19 @@ static enum err global_mean_forward(const struct op_call *call)
     return ERR_NONE;
 }
 
+static enum err global_mean_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    const struct shape *x = &call->in[0].shape;
+    const float *dy = out_grad[0].data;
+    float *dx = in_grad[0].data;
+    int64_t pixels = op_product(x, 2, x->rank);
+
+    for (int64_t i = 0; dx != NULL && i < shape_elements(x); i++) {
+        dx[i] += dy[i / pixels] / (float)pixels;
+    }
+    return ERR_NONE;
+}
+
 static enum err global_max_forward(const struct op_call *call)
 {
     const struct shape *x = &call->in[0].shape;
@@ -139,17 +178,17 @@ static enum err global_max_forward(const struct op_call *call)
     return ERR_NONE;
 }
 
-#define POOL(op, parse_fn, shape_fn, forward_fn)                                                                  \
+#define POOL(op, parse_fn, shape_fn, forward_fn, backward_fn, reads_in)                                           \
     {                                                                                                             \
         .domain = "", .name = (op), .opset_min = 1, .opset_max = OP_LAST, .min_in = 1, .max_in = 1, .min_out = 1, \
         .max_out = 1, .types = OP_F32, .min_rank = 3, .max_rank = 5, .parse = (parse_fn), .shape = (shape_fn),    \
-        .forward = (forward_fn)                                                                                   \
+        .forward = (forward_fn), .backward = (backward_fn), .backward_in = (reads_in)                             \
     }
 
 static const struct op_def rows[] = {
-    POOL("MaxPool", pooling_parse, pooling_shape_rule, max_forward),
-    POOL("AveragePool", pooling_parse, pooling_shape_rule, mean_forward),
-    POOL("GlobalAveragePool", NULL, global_shape_rule, global_mean_forward),
-    POOL("GlobalMaxPool", NULL, global_shape_rule, global_max_forward),
+    POOL("MaxPool", pooling_parse, pooling_shape_rule, max_forward, max_backward, 1U),
+    POOL("AveragePool", pooling_parse, pooling_shape_rule, mean_forward, mean_backward, 0),
+    POOL("GlobalAveragePool", NULL, global_shape_rule, global_mean_forward, global_mean_backward, 0),
+    POOL("GlobalMaxPool", NULL, global_shape_rule, global_max_forward, NULL, 0),
 };
 const struct op_rows op_rows_pooling = OP_ROWS(rows);

@@ -80,4 +80,7 @@ struct finish op_finish(const struct op_call *call, int bias_input);
 /* Copies the data of input 0 to output 0: for operators that change the shape only. */
 enum err op_copy(const struct op_call *call);
 
+/* Their backward: adds the gradient of output 0 to that of input 0. */
+enum err op_copy_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad);
+
 #endif

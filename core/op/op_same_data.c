@@ -2,15 +2,17 @@
  * Dropout. */
 #include <string.h>
 
+#include "core/base/random.h"
 #include "core/base/size.h"
 #include "core/op/op_private.h"
 
-#define ROW(op, first, last, op_kind, in_min, in_max, rank_min, values, parse_fn, shape_fn, forward_fn)               \
+#define ROW(op, first, last, op_kind, in_min, in_max, rank_min, values, parse_fn, shape_fn, forward_fn, backward_fn,  \
+            reads_in)                                                                                                 \
     {                                                                                                                 \
         .domain = "", .name = (op), .opset_min = (first), .opset_max = (last), .kind = (op_kind), .min_in = (in_min), \
         .max_in = (in_max), .min_out = 1, .max_out = 1, .types = OP_ANY, .min_rank = (rank_min),                      \
         .max_rank = TENSOR_MAX_RANK, .value_inputs = (values), .parse = (parse_fn), .shape = (shape_fn),              \
-        .forward = (forward_fn)                                                                                       \
+        .forward = (forward_fn), .backward = (backward_fn), .backward_in = (reads_in)                                 \
     }
 
 /* ---- A list of integers, as an attribute or as input 1 ------------------------------------------------------------- */
@@ -244,9 +246,83 @@ static enum err identity_shape(struct op_call *call, struct err_note *note)
     return op_set(call, 0, call->in[0].type, &call->in[0].shape, note);
 }
 
-/* From opset 12 on the third input says whether it is training; the mask is asked for by nobody at inference. */
+/* Up to opset 11 the ratio is an attribute. */
+struct dropout {
+    float ratio;
+};
+
+static enum err dropout_parse(const struct attrs *attrs, int opset, int n_in, int n_out, struct arena *mem, void **ret,
+                              struct err_note *note)
+{
+    struct dropout *dropout = ARENA_NEW(mem, struct dropout);
+
+    if (dropout == NULL) {
+        return arena_why(mem);
+    }
+    enum err err = attr_float(attrs, "ratio", 0.5F, &dropout->ratio, note);
+    if (err == ERR_NONE) {
+        *ret = dropout;
+    }
+    return err;
+}
+
+static float dropout_ratio(const struct op_call *call)
+{
+    const struct dropout *dropout = call->parsed;
+
+    if (dropout != NULL) {
+        return dropout->ratio;
+    }
+    return op_has(call, 1) ? *(const float *)call->in[1].data : 0.5F;
+}
+
+/* What survives is enlarged, so that the mean stays.  Which ones is drawn again by backward: nothing is kept. */
+static enum err dropout_forward(const struct op_call *call)
+{
+    if (!call->training) {
+        return op_copy(call);
+    }
+    struct random random = random_seeded(call->seed, 0);
+    float ratio = dropout_ratio(call);
+    const float *x = call->in[0].data;
+    float *y = call->out[0].data;
+    if (!(ratio >= 0 && ratio < 1)) {
+        return ERR_FORMAT;
+    }
+    for (int64_t i = 0; i < shape_elements(&call->out[0].shape); i++) {
+        y[i] = random_uniform(&random) < (double)ratio ? 0 : x[i] / (1 - ratio);
+    }
+    return ERR_NONE;
+}
+
+static enum err dropout_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    if (!call->training || in_grad[0].data == NULL) {
+        return op_copy_backward(call, out_grad, in_grad);
+    }
+    struct random random = random_seeded(call->seed, 0);
+    float ratio = dropout_ratio(call);
+    const float *dy = out_grad[0].data;
+    float *dx = in_grad[0].data;
+    for (int64_t i = 0; i < shape_elements(&call->out[0].shape); i++) {
+        dx[i] += random_uniform(&random) < (double)ratio ? 0 : dy[i] / (1 - ratio);
+    }
+    return ERR_NONE;
+}
+
+/*
+ * From opset 12 on the third input says whether it is training; files say no, and the call decides.  The mask is asked for
+ * by nobody.
+ */
 static enum err dropout_shape(struct op_call *call, struct err_note *note)
 {
+    if (call->training) {
+        enum err err = op_type(call, 0, OP_F32, note);
+        err = err == ERR_NONE && op_has(call, 1) ? op_type(call, 1, OP_F32, note) : err;
+        if (err != ERR_NONE) {
+            return err;
+        }
+    }
     if (op_has(call, 2)) {
         const struct tensor *training = &call->in[2];
         enum err err = op_type(call, 2, DTYPE_BIT(DTYPE_BOOL), note);
@@ -261,15 +337,16 @@ static enum err dropout_shape(struct op_call *call, struct err_note *note)
 }
 
 static const struct op_def rows[] = {
-    ROW("Reshape", 1, 4, OP_OTHER, 1, 1, 0, 0, reshape_parse, reshape_shape, op_copy),
-    ROW("Reshape", 5, OP_LAST, OP_OTHER, 2, 2, 0, 1U << 1, reshape_parse, reshape_shape, op_copy),
-    ROW("Flatten", 1, OP_LAST, OP_OTHER, 1, 1, 0, 0, flatten_parse, flatten_shape, op_copy),
-    ROW("Squeeze", 1, 12, OP_OTHER, 1, 1, 0, 0, parse_axes, squeeze_shape, op_copy),
-    ROW("Squeeze", 13, OP_LAST, OP_OTHER, 1, 2, 0, 1U << 1, NULL, squeeze_shape, op_copy),
-    ROW("Unsqueeze", 1, 12, OP_OTHER, 1, 1, 0, 0, parse_axes, unsqueeze_shape, op_copy),
-    ROW("Unsqueeze", 13, OP_LAST, OP_OTHER, 2, 2, 0, 1U << 1, NULL, unsqueeze_shape, op_copy),
-    ROW("Identity", 1, OP_LAST, OP_IDENTITY, 1, 1, 0, 0, NULL, identity_shape, op_copy),
-    ROW("Dropout", 1, 11, OP_IDENTITY, 1, 1, 0, 0, NULL, identity_shape, op_copy),
-    ROW("Dropout", 12, OP_LAST, OP_IDENTITY, 1, 3, 0, 1U << 2, NULL, dropout_shape, op_copy),
+    ROW("Reshape", 1, 4, OP_OTHER, 1, 1, 0, 0, reshape_parse, reshape_shape, op_copy, op_copy_backward, 0),
+    ROW("Reshape", 5, OP_LAST, OP_OTHER, 2, 2, 0, 1U << 1, reshape_parse, reshape_shape, op_copy, op_copy_backward, 0),
+    ROW("Flatten", 1, OP_LAST, OP_OTHER, 1, 1, 0, 0, flatten_parse, flatten_shape, op_copy, op_copy_backward, 0),
+    ROW("Squeeze", 1, 12, OP_OTHER, 1, 1, 0, 0, parse_axes, squeeze_shape, op_copy, op_copy_backward, 0),
+    ROW("Squeeze", 13, OP_LAST, OP_OTHER, 1, 2, 0, 1U << 1, NULL, squeeze_shape, op_copy, op_copy_backward, 0),
+    ROW("Unsqueeze", 1, 12, OP_OTHER, 1, 1, 0, 0, parse_axes, unsqueeze_shape, op_copy, op_copy_backward, 0),
+    ROW("Unsqueeze", 13, OP_LAST, OP_OTHER, 2, 2, 0, 1U << 1, NULL, unsqueeze_shape, op_copy, op_copy_backward, 0),
+    ROW("Identity", 1, OP_LAST, OP_IDENTITY, 1, 1, 0, 0, NULL, identity_shape, op_copy, op_copy_backward, 0),
+    ROW("Dropout", 1, 11, OP_IDENTITY, 1, 1, 0, 0, dropout_parse, dropout_shape, dropout_forward, dropout_backward, 0),
+    ROW("Dropout", 12, OP_LAST, OP_IDENTITY, 1, 3, 0, 1U << 2, NULL, dropout_shape, dropout_forward, dropout_backward,
+        1U << 1),
 };
 const struct op_rows op_rows_same_data = OP_ROWS(rows);

@@ -1,7 +1,7 @@
 /* op_unary.c: operators that map each number by itself: activations and simple functions. */
 #include <math.h>
 
-#include "core/kernel/elementwise.h"
+#include "core/kernel/elementwise_backward.h"
 #include "core/op/op_private.h"
 
 struct unary_attrs {
@@ -71,6 +71,29 @@ FORWARD(hard_swish, UNARY_HARD_SWISH)
 FORWARD(softplus, UNARY_SOFTPLUS)
 FORWARD(erf_forward, UNARY_ERF)
 
+static enum err back(const struct op_call *call, enum unary what, float alpha, float beta, const void *at,
+                     const struct tensor *out_grad, struct tensor *in_grad)
+{
+    if (in_grad[0].data != NULL) {
+        unary_backward_f32(what, alpha, beta, at, out_grad[0].data, in_grad[0].data,
+                           shape_elements(&call->in[0].shape));
+    }
+    return ERR_NONE;
+}
+
+#define BACKWARD(name, what, at)                                                                                 \
+    static enum err name(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)      \
+    {                                                                                                            \
+        const struct unary_attrs *unary = call->parsed;                                                          \
+        return back(call, what, unary != NULL ? unary->alpha : 0, unary != NULL ? unary->beta : 0, at, out_grad, \
+                    in_grad);                                                                                    \
+    }
+BACKWARD(relu_backward, UNARY_RELU, call->out[0].data)
+BACKWARD(leaky_relu_backward, UNARY_LEAKY_RELU, call->in[0].data)
+BACKWARD(sigmoid_backward, UNARY_SIGMOID, call->out[0].data)
+BACKWARD(tanh_backward, UNARY_TANH, call->out[0].data)
+BACKWARD(clip_attr_backward, UNARY_CLIP, call->out[0].data)
+
 /* Clip: bounds as attributes up to opset 10, as inputs after. */
 static enum err clip_parse(const struct attrs *attrs, int opset, int n_in, int n_out, struct arena *mem, void **ret,
                            struct err_note *note)
@@ -113,26 +136,38 @@ static enum err clip_input_shape(struct op_call *call, struct err_note *note)
     return same_shape(call, note);
 }
 
-static enum err clip_input_forward(const struct op_call *call)
+static float bound(const struct op_call *call, int i, float absent)
 {
-    float low = op_has(call, 1) ? *(const float *)call->in[1].data : -INFINITY;
-    float high = op_has(call, 2) ? *(const float *)call->in[2].data : INFINITY;
-
-    return run(call, UNARY_CLIP, low, high);
+    return op_has(call, i) ? *(const float *)call->in[i].data : absent;
 }
 
-#define ROW(op, first, op_kind, parse_fn, forward_fn)                                                           \
+static enum err clip_input_forward(const struct op_call *call)
+{
+    return run(call, UNARY_CLIP, bound(call, 1, -INFINITY), bound(call, 2, INFINITY));
+}
+
+/* The bounds themselves are not learnt. */
+static enum err clip_input_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    return back(call, UNARY_CLIP, bound(call, 1, -INFINITY), bound(call, 2, INFINITY), call->out[0].data, out_grad,
+                in_grad);
+}
+
+#define TRAINED(op, first, op_kind, parse_fn, forward_fn, backward_fn, reads_in, reads_out)                     \
     {                                                                                                           \
         .domain = "", .name = (op), .opset_min = (first), .opset_max = OP_LAST, .kind = (op_kind), .min_in = 1, \
         .max_in = 1, .min_out = 1, .max_out = 1, .types = OP_F32, .min_rank = 0, .max_rank = TENSOR_MAX_RANK,   \
-        .parse = (parse_fn), .shape = same_shape, .forward = (forward_fn)                                       \
+        .parse = (parse_fn), .shape = same_shape, .forward = (forward_fn), .backward = (backward_fn),           \
+        .backward_in = (reads_in), .backward_out = (reads_out)                                                  \
     }
 
+#define ROW(op, first, op_kind, parse_fn, forward_fn) TRAINED(op, first, op_kind, parse_fn, forward_fn, NULL, 0, 0)
+
 static const struct op_def rows[] = {
-    ROW("Relu", 1, OP_RELU, NULL, relu),
-    ROW("LeakyRelu", 1, OP_LEAKY_RELU, leaky_parse, leaky_relu),
-    ROW("Sigmoid", 1, OP_OTHER, NULL, sigmoid),
-    ROW("Tanh", 1, OP_OTHER, NULL, tanh_forward),
+    TRAINED("Relu", 1, OP_RELU, NULL, relu, relu_backward, 0, 1U),
+    TRAINED("LeakyRelu", 1, OP_LEAKY_RELU, leaky_parse, leaky_relu, leaky_relu_backward, 1U, 0),
+    TRAINED("Sigmoid", 1, OP_OTHER, NULL, sigmoid, sigmoid_backward, 0, 1U),
+    TRAINED("Tanh", 1, OP_OTHER, NULL, tanh_forward, tanh_backward, 0, 1U),
     ROW("Floor", 1, OP_OTHER, NULL, floor_forward),
     ROW("Ceil", 1, OP_OTHER, NULL, ceil_forward),
     ROW("Exp", 1, OP_OTHER, NULL, exp_forward),
@@ -160,7 +195,9 @@ static const struct op_def rows[] = {
      .max_rank = TENSOR_MAX_RANK,
      .parse = clip_parse,
      .shape = same_shape,
-     .forward = clip_attr_forward},
+     .forward = clip_attr_forward,
+     .backward = clip_attr_backward,
+     .backward_out = 1U << 0},
     {.domain = "",
      .name = "Clip",
      .opset_min = 11,
@@ -174,6 +211,9 @@ static const struct op_def rows[] = {
      .min_rank = 0,
      .max_rank = TENSOR_MAX_RANK,
      .shape = clip_input_shape,
-     .forward = clip_input_forward},
+     .forward = clip_input_forward,
+     .backward = clip_input_backward,
+     .backward_in = 1U << 1 | 1U << 2,
+     .backward_out = 1U << 0},
 };
 const struct op_rows op_rows_unary = OP_ROWS(rows);
