@@ -18,6 +18,8 @@ static const struct command {
     {"detect", "--detector F [--side N] PHOTO...", "print where the faces are, a JSON line a photo", command_detect},
     {"embed", "--detector F --recognizer F [--side N] PHOTO...\n                    --recognizer F --aligned CROP...",
      "print the faces and their embeddings", command_embed},
+    {"eval", "--recognizer F [--detector F] --set DIR | --lfw DIR --view N [flags]", "measure a recogniser",
+     command_eval},
     {"key", "create --name N --scopes A,B | list | revoke ID", "manage API keys while the daemon is stopped",
      command_key},
     {"ops", "", "print which ONNX operators are computed", command_ops},
