@@ -1,0 +1,33 @@
+/*
+ * scan_private.h: what the variants of the scans share.
+ */
+#ifndef CORE_KERNEL_SCAN_PRIVATE_H
+#define CORE_KERNEL_SCAN_PRIVATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A row that has just been removed is overwritten while other rows of its block are being read.  Its bytes count for
+ * nothing, so which of them a scan sees does not matter; ThreadSanitizer cannot know this.
+ */
+#define READS_DEAD_ROWS __attribute__((no_sanitize("thread")))
+
+/* One loop for every variant: additions and subtractions in a fixed order, so that the width of registers shows nowhere. */
+static inline void hadamard_body(float *x, size_t n)
+{
+    for (size_t half = 1; half < n; half *= 2) {
+        for (size_t i = 0; i < n; i += 2 * half) {
+            float *restrict low = x + i;
+            float *restrict high = x + i + half;
+            for (size_t j = 0; j < half; j++) {
+                float a = low[j];
+                float b = high[j];
+                low[j] = a + b;
+                high[j] = a - b;
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,88 @@
+/* scan_ref.c: the scans as scan.h defines them. */
+#include <math.h>
+
+#include "core/kernel/scan.h"
+#include "core/kernel/scan_private.h"
+
+READS_DEAD_ROWS static uint16_t int8_block(const struct scan_int8_query *query, size_t groups, const uint8_t *block)
+{
+    const float *scale = (const float *)(const void *)(block + groups * 64);
+    const float *error = scale + SCAN_ROWS;
+    uint16_t passed = 0;
+
+    for (size_t row = 0; row < SCAN_ROWS; row++) {
+        int32_t sum = -query->offset;
+        for (size_t group = 0; group < groups; group++) {
+            for (size_t i = 0; i < 4; i++) {
+                sum += block[group * 64 + row * 4 + i] * query->codes[group * 4 + i];
+            }
+        }
+        float score = fmaf(error[row], query->error, scale[row] * (query->scale * (float)sum));
+        passed |= (uint16_t)((score >= query->floor) << row);
+    }
+    return passed;
+}
+
+READS_DEAD_ROWS static void int8_ref(const struct scan_int8_query *queries, size_t n_queries, size_t groups,
+                                     const uint8_t *blocks, size_t n_blocks, const uint16_t *live, uint16_t *ret)
+{
+    for (size_t q = 0; q < n_queries; q++) {
+        for (size_t b = 0; b < n_blocks; b++) {
+            ret[q * n_blocks + b] =
+                live[b] == 0 ? 0
+                             : live[b] & int8_block(&queries[q], groups, blocks + b * SCAN_INT8_BLOCK_BYTES(groups));
+        }
+    }
+}
+
+READS_DEAD_ROWS static uint16_t bits_block(const struct scan_bits_query *query, size_t chunks, const uint8_t *block)
+{
+    const float *scale = (const float *)(const void *)(block + chunks * 64);
+    const float *error = scale + SCAN_ROWS;
+    uint16_t passed = 0;
+
+    for (size_t row = 0; row < SCAN_ROWS; row++) {
+        int32_t sum = 0;
+        for (size_t chunk = 0; chunk < chunks; chunk++) {
+            for (size_t j = 0; j < 4; j++) {
+                uint8_t byte = block[chunk * 64 + j * 16 + row];
+                sum += query->table[(chunk * 8 + j) * 16 + (byte & 15)];
+                sum += query->table[(chunk * 8 + 4 + j) * 16 + (byte >> 4)];
+            }
+        }
+        float estimate = fmaf(query->step, (float)sum, query->base);
+        passed |= (uint16_t)((fmaf(error[row], query->error, scale[row] * estimate) >= query->floor) << row);
+    }
+    return passed;
+}
+
+READS_DEAD_ROWS static void bits_ref(const struct scan_bits_query *query, size_t chunks, const uint8_t *blocks,
+                                     size_t n_blocks, const uint16_t *live, uint16_t *ret)
+{
+    for (size_t b = 0; b < n_blocks; b++) {
+        ret[b] = live[b] == 0 ? 0 : live[b] & bits_block(query, chunks, blocks + b * SCAN_BITS_BLOCK_BYTES(chunks));
+    }
+}
+
+static float dot_ref(const float *a, const float *b, size_t n)
+{
+    float sum[32] = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        sum[i % 32] = fmaf(a[i], b[i], sum[i % 32]);
+    }
+    for (size_t half = 16; half > 0; half /= 2) {
+        for (size_t i = 0; i < half; i++) {
+            sum[i] += sum[i + half];
+        }
+    }
+    return sum[0];
+}
+
+static void hadamard_ref(float *x, size_t n)
+{
+    hadamard_body(x, n);
+}
+
+const struct scan scan_ref = {
+    .name = "ref", .int8 = int8_ref, .bits = bits_ref, .dot = dot_ref, .hadamard = hadamard_ref};

@@ -1,0 +1,183 @@
+/* scan_vnni.c: the scans in AVX-512 with VNNI: a block's 16 rows are one register. */
+#include "core/kernel/scan.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <string.h>
+
+#include "core/kernel/scan_private.h"
+
+#define UNROLLED _Pragma("GCC unroll 16")
+
+static inline uint16_t passing(__m512 score, const float *tail, float query_error, float floor)
+{
+    __m512 bound = _mm512_fmadd_ps(_mm512_load_ps(tail + 16), _mm512_set1_ps(query_error), score);
+    return (uint16_t)_mm512_cmp_ps_mask(bound, _mm512_set1_ps(floor), _CMP_GE_OQ);
+}
+
+static inline uint16_t int8_finish(const struct scan_int8_query *query, __m512i sum, const float *tail)
+{
+    sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(query->offset));
+    __m512 scaled = _mm512_mul_ps(_mm512_set1_ps(query->scale), _mm512_cvtepi32_ps(sum));
+    return passing(_mm512_mul_ps(_mm512_load_ps(tail), scaled), tail, query->error, query->floor);
+}
+
+static inline __m512i four_codes(const struct scan_int8_query *query, size_t group)
+{
+    int32_t four;
+
+    memcpy(&four, query->codes + group * 4, sizeof four);
+    return _mm512_set1_epi32(four);
+}
+
+/* One query, one block: four sums, because each waits for its own last product. */
+READS_DEAD_ROWS static uint16_t int8_one(const struct scan_int8_query *query, size_t groups, const uint8_t *block)
+{
+    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    size_t group = 0;
+
+    for (; group + 4 <= groups; group += 4) {
+        UNROLLED
+        for (size_t i = 0; i < 4; i++) {
+            sum[i] =
+                _mm512_dpbusd_epi32(sum[i], _mm512_load_si512(block + (group + i) * 64), four_codes(query, group + i));
+        }
+    }
+    for (; group < groups; group++) {
+        sum[0] = _mm512_dpbusd_epi32(sum[0], _mm512_load_si512(block + group * 64), four_codes(query, group));
+    }
+    sum[0] = _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
+    return int8_finish(query, sum[0], (const float *)(const void *)(block + groups * 64));
+}
+
+/* N_TOGETHER queries over two blocks: every code is loaded once for all of them, every query's once for both blocks. */
+enum {
+    N_TOGETHER = 8
+};
+
+READS_DEAD_ROWS static void int8_together(const struct scan_int8_query *queries, size_t groups, const uint8_t *block,
+                                          const uint8_t *next, uint16_t *ret, uint16_t *ret_next, size_t stride)
+{
+    __m512i sum[2][N_TOGETHER];
+
+    UNROLLED
+    for (size_t q = 0; q < N_TOGETHER; q++) {
+        sum[0][q] = _mm512_setzero_si512();
+        sum[1][q] = _mm512_setzero_si512();
+    }
+    for (size_t group = 0; group < groups; group++) {
+        __m512i rows = _mm512_load_si512(block + group * 64);
+        __m512i next_rows = _mm512_load_si512(next + group * 64);
+        UNROLLED
+        for (size_t q = 0; q < N_TOGETHER; q++) {
+            __m512i codes = four_codes(&queries[q], group);
+            sum[0][q] = _mm512_dpbusd_epi32(sum[0][q], rows, codes);
+            sum[1][q] = _mm512_dpbusd_epi32(sum[1][q], next_rows, codes);
+        }
+    }
+    UNROLLED
+    for (size_t q = 0; q < N_TOGETHER; q++) {
+        ret[q * stride] = int8_finish(&queries[q], sum[0][q], (const float *)(const void *)(block + groups * 64));
+        ret_next[q * stride] = int8_finish(&queries[q], sum[1][q], (const float *)(const void *)(next + groups * 64));
+    }
+}
+
+READS_DEAD_ROWS static void int8_vnni(const struct scan_int8_query *queries, size_t n_queries, size_t groups,
+                                      const uint8_t *blocks, size_t n_blocks, const uint16_t *live, uint16_t *ret)
+{
+    const size_t block_bytes = SCAN_INT8_BLOCK_BYTES(groups);
+    size_t q = 0;
+
+    for (; q + N_TOGETHER <= n_queries; q += N_TOGETHER) {
+        uint16_t *passed = ret + q * n_blocks;
+        for (size_t b = 0; b < n_blocks; b += 2) {
+            size_t next = b + 1 < n_blocks ? b + 1 : b;
+            if ((live[b] | live[next]) != 0) {
+                int8_together(queries + q, groups, blocks + b * block_bytes, blocks + next * block_bytes, passed + b,
+                              passed + next, n_blocks);
+            }
+            for (size_t i = 0; i < N_TOGETHER; i++) {
+                passed[i * n_blocks + b] = live[b] == 0 ? 0 : live[b] & passed[i * n_blocks + b];
+                passed[i * n_blocks + next] = live[next] == 0 ? 0 : live[next] & passed[i * n_blocks + next];
+            }
+        }
+    }
+    for (; q < n_queries; q++) {
+        for (size_t b = 0; b < n_blocks; b++) {
+            ret[q * n_blocks + b] =
+                live[b] == 0 ? 0 : live[b] & int8_one(&queries[q], groups, blocks + b * block_bytes);
+        }
+    }
+}
+
+READS_DEAD_ROWS static uint16_t bits_block(const struct scan_bits_query *query, size_t chunks, const uint8_t *block)
+{
+    const float *tail = (const float *)(const void *)(block + chunks * 64);
+    const __m512i nibble = _mm512_set1_epi8(15);
+    __m512i all = _mm512_setzero_si512(); /* even bytes, with the odd ones' multiples of 256 on top */
+    __m512i odd = _mm512_setzero_si512();
+
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
+        __m512i codes = _mm512_load_si512(block + chunk * 64);
+        __m512i low =
+            _mm512_shuffle_epi8(_mm512_load_si512(query->table + chunk * 128), _mm512_and_si512(codes, nibble));
+        __m512i high = _mm512_shuffle_epi8(_mm512_load_si512(query->table + chunk * 128 + 64),
+                                           _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
+        __m512i both = _mm512_add_epi8(low, high); /* at most 254 */
+        all = _mm512_add_epi16(all, both);
+        odd = _mm512_add_epi16(odd, _mm512_srli_epi16(both, 8));
+    }
+    __m512i even = _mm512_sub_epi16(all, _mm512_slli_epi16(odd, 8));
+    __m512i low_rows = _mm512_unpacklo_epi16(even, odd); /* rows 0 .. 7, in four lanes to be added */
+    __m512i high_rows = _mm512_unpackhi_epi16(even, odd);
+    /* Two lanes of at most 128 · 254 fit into 16 bits. */
+    __m256i low_sum = _mm256_add_epi16(_mm512_castsi512_si256(low_rows), _mm512_extracti64x4_epi64(low_rows, 1));
+    __m256i high_sum = _mm256_add_epi16(_mm512_castsi512_si256(high_rows), _mm512_extracti64x4_epi64(high_rows, 1));
+    __m256i first = _mm256_permute2x128_si256(low_sum, high_sum, 0x20);
+    __m256i second = _mm256_permute2x128_si256(low_sum, high_sum, 0x31);
+    __m512i sum = _mm512_add_epi32(_mm512_cvtepu16_epi32(first), _mm512_cvtepu16_epi32(second));
+    __m512 estimate =
+        _mm512_fmadd_ps(_mm512_set1_ps(query->step), _mm512_cvtepi32_ps(sum), _mm512_set1_ps(query->base));
+    return passing(_mm512_mul_ps(_mm512_load_ps(tail), estimate), tail, query->error, query->floor);
+}
+
+READS_DEAD_ROWS static void bits_vnni(const struct scan_bits_query *query, size_t chunks, const uint8_t *blocks,
+                                      size_t n_blocks, const uint16_t *live, uint16_t *ret)
+{
+    for (size_t b = 0; b < n_blocks; b++) {
+        ret[b] = live[b] == 0 ? 0 : live[b] & bits_block(query, chunks, blocks + b * SCAN_BITS_BLOCK_BYTES(chunks));
+    }
+}
+
+static float dot_vnni(const float *a, const float *b, size_t n)
+{
+    __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    size_t i = 0;
+
+    for (; i + 32 <= n; i += 32) {
+        sum[0] = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), sum[0]);
+        sum[1] = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16), _mm512_loadu_ps(b + i + 16), sum[1]);
+    }
+    if (i < n) {
+        const uint32_t left = (uint32_t)((UINT64_C(1) << (n - i)) - 1);
+        const __mmask16 low = (__mmask16)left;
+        const __mmask16 high = (__mmask16)(left >> 16);
+        sum[0] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(low, a + i), _mm512_maskz_loadu_ps(low, b + i), sum[0]);
+        sum[1] =
+            _mm512_fmadd_ps(_mm512_maskz_loadu_ps(high, a + i + 16), _mm512_maskz_loadu_ps(high, b + i + 16), sum[1]);
+    }
+    __m512 sixteen = _mm512_add_ps(sum[0], sum[1]);
+    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sixteen), _mm512_extractf32x8_ps(sixteen, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+static void hadamard_vnni(float *x, size_t n)
+{
+    hadamard_body(x, n);
+}
+
+const struct scan scan_vnni = {
+    .name = "vnni", .int8 = int8_vnni, .bits = bits_vnni, .dot = dot_vnni, .hadamard = hadamard_vnni};
+#endif

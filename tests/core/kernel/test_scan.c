@@ -1,0 +1,214 @@
+/* test_scan.c: every variant of the scans gives exactly the bits of the definition, and one float for an inner product. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <setjmp.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/random.h"
+#include "core/kernel/scan.h"
+
+enum {
+    MAX_QUERIES = 17,
+    MAX_BLOCKS = 9
+};
+
+static uint8_t *random_blocks(struct random *random, size_t code_bytes, size_t n_blocks, uint8_t least)
+{
+    uint8_t *blocks = mem_new(n_blocks, code_bytes + SCAN_TAIL_BYTES);
+    for (size_t b = 0; b < n_blocks; b++) {
+        uint8_t *block = blocks + b * (code_bytes + SCAN_TAIL_BYTES);
+        float *tail = (float *)(void *)(block + code_bytes);
+        for (size_t i = 0; i < code_bytes; i++) {
+            block[i] = (uint8_t)(least + random_below(random, 256U - least));
+        }
+        for (size_t i = 0; i < 2 * SCAN_ROWS; i++) {
+            tail[i] = (float)random_uniform(random) + 0.5F;
+        }
+    }
+    return blocks;
+}
+
+static void random_live(struct random *random, size_t n_blocks, uint16_t *ret)
+{
+    for (size_t b = 0; b < n_blocks; b++) {
+        uint64_t kind = random_below(random, 4);
+        ret[b] = (uint16_t)(kind == 0 ? 0 : kind == 1 ? 0xFFFF : random_u64(random));
+    }
+}
+
+static size_t bits_set(const uint16_t *masks, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        count += (size_t)__builtin_popcount(masks[i]);
+    }
+    return count;
+}
+
+static void test_int8(void **state)
+{
+    static const size_t rows[][3] = {{1, 1, 1},   {2, 3, 1},  {128, 9, 1},  {32, 5, 7},   {33, 8, 8},
+                                     {127, 9, 9}, {5, 1, 16}, {128, 4, 17}, {1024, 3, 8}, {1023, 2, 3}};
+    size_t passed = 0;
+    size_t possible = 0;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct random random = random_seeded(31, i);
+        const size_t groups = rows[i][0];
+        const size_t n_blocks = rows[i][1];
+        const size_t n_queries = rows[i][2];
+        struct scan_int8_query queries[MAX_QUERIES];
+        int8_t *codes = mem_new(n_queries, groups * 4);
+        uint8_t *blocks = random_blocks(&random, groups * 64, n_blocks, 1);
+        uint16_t live[MAX_BLOCKS];
+        uint16_t expected[MAX_QUERIES * MAX_BLOCKS];
+        uint16_t got[MAX_QUERIES * MAX_BLOCKS + 1];
+
+        random_live(&random, n_blocks, live);
+        for (size_t q = 0; q < n_queries; q++) {
+            int32_t sum = 0;
+            for (size_t j = 0; j < groups * 4; j++) {
+                /* The first query is all extremes: the sums that saturate where a variant is not exact. */
+                codes[q * groups * 4 + j] = (int8_t)(q == 0 ? 127 : (int)random_below(&random, 255) - 127);
+                sum += codes[q * groups * 4 + j];
+            }
+            queries[q] = (struct scan_int8_query){.codes = codes + q * groups * 4,
+                                                  .offset = 128 * sum,
+                                                  .scale = 1e-4F,
+                                                  .error = 0.25F,
+                                                  .floor = (float)random_normal(&random) * 0.1F};
+        }
+        scan_ref.int8(queries, n_queries, groups, blocks, n_blocks, live, expected);
+        for (size_t q = 0; q < n_queries; q++) {
+            passed += bits_set(expected + q * n_blocks, n_blocks);
+            possible += bits_set(live, n_blocks);
+        }
+        for (int v = 0; scan_nth(v) != NULL; v++) {
+            memset(got, 0xA5, sizeof got);
+            scan_nth(v)->int8(queries, n_queries, groups, blocks, n_blocks, live, got);
+            if (memcmp(got, expected, n_queries * n_blocks * sizeof *got) != 0 || got[n_queries * n_blocks] != 0xA5A5) {
+                fail_msg("row %zu, variant %s differs", i, scan_nth(v)->name);
+            }
+        }
+        mem_free(blocks);
+        mem_free(codes);
+    }
+    assert_true(passed > possible / 5 && passed < possible * 4 / 5); /* the floors told rows apart */
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
+static void test_bits(void **state)
+{
+    static const size_t rows[][2] = {{1, 1}, {2, 9}, {4, 8}, {16, 5}, {128, 3}};
+    size_t passed = 0;
+    size_t possible = 0;
+
+    for (size_t i = 0; i < 10 * sizeof rows / sizeof *rows; i++) {
+        struct random random = random_seeded(37, i);
+        const size_t chunks = rows[i % 5][0];
+        const size_t n_blocks = rows[i % 5][1];
+        uint8_t *blocks = random_blocks(&random, chunks * 64, n_blocks, 0);
+        uint8_t *table = mem_new(chunks * 8, 16);
+        uint16_t live[MAX_BLOCKS];
+        uint16_t expected[MAX_BLOCKS];
+        uint16_t got[MAX_BLOCKS + 1];
+
+        random_live(&random, n_blocks, live);
+        for (size_t j = 0; j < chunks * 128; j++) {
+            table[j] = (uint8_t)(i < 5 ? 127 : random_below(&random, 128));
+        }
+        const float middle = (i < 5 ? 127.0F : 63.5F) * (float)(chunks * 8);
+        const struct scan_bits_query query = {
+            .table = table, .step = 0.01F, .base = -0.01F * middle, .error = -0.1F, .floor = -0.1F};
+        scan_ref.bits(&query, chunks, blocks, n_blocks, live, expected);
+        passed += bits_set(expected, n_blocks);
+        possible += bits_set(live, n_blocks);
+        for (int v = 0; scan_nth(v) != NULL; v++) {
+            memset(got, 0xA5, sizeof got);
+            scan_nth(v)->bits(&query, chunks, blocks, n_blocks, live, got);
+            if (memcmp(got, expected, n_blocks * sizeof *got) != 0 || got[n_blocks] != 0xA5A5) {
+                fail_msg("row %zu, variant %s differs", i, scan_nth(v)->name);
+            }
+        }
+        mem_free(blocks);
+        mem_free(table);
+    }
+    assert_true(passed > possible / 5 && passed < possible * 4 / 5);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
+static void test_dot(void **state)
+{
+    struct random random = random_seeded(41, 0);
+    float a[700];
+    float b[700];
+
+    for (size_t n = 0; n < 600; n++) {
+        const size_t shift = n % 13; /* rows of odd dimensions lie anywhere */
+        double exact = 0;
+        double absolute = 0;
+        for (size_t i = 0; i < 700; i++) {
+            a[i] = (float)random_normal(&random);
+            b[i] = (float)random_normal(&random);
+        }
+        for (size_t i = 0; i < n; i++) {
+            double product = (double)a[i + shift] * (double)b[i];
+            exact += product;
+            absolute += fabs(product);
+        }
+        float expected = scan_ref.dot(a + shift, b, n);
+        if (fabs((double)expected - exact) > 2e-6 * absolute) {
+            fail_msg("n %zu: %.9g, not %.9g", n, (double)expected, exact);
+        }
+        for (int v = 0; scan_nth(v) != NULL; v++) {
+            float got = scan_nth(v)->dot(a + shift, b, n);
+            if (memcmp(&got, &expected, sizeof got) != 0) {
+                fail_msg("n %zu, variant %s: %.9g, not %.9g", n, scan_nth(v)->name, (double)got, (double)expected);
+            }
+        }
+    }
+}
+
+static void test_hadamard(void **state)
+{
+    struct random random = random_seeded(43, 0);
+    static float x[4096];
+    static float y[4096];
+
+    for (size_t n = 1; n <= 4096; n *= 2) {
+        for (size_t i = 0; i < n; i++) {
+            x[i] = (float)random_normal(&random);
+        }
+        for (int v = 0; scan_nth(v) != NULL; v++) {
+            memcpy(y, x, sizeof y);
+            scan_nth(v)->hadamard(y, n);
+            for (size_t i = 0; i < n; i += 1 + n / 50) {
+                double exact = 0;
+                for (size_t j = 0; j < n; j++) {
+                    exact += __builtin_parityll(i & j) ? -(double)x[j] : (double)x[j];
+                }
+                if (fabs((double)y[i] - exact) > 1e-5 * sqrt((double)n)) {
+                    fail_msg("n %zu, variant %s, element %zu: %g, not %g", n, scan_nth(v)->name, i, (double)y[i],
+                             exact);
+                }
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_hadamard),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
