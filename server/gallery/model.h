@@ -60,7 +60,8 @@ MUST_CHECK enum err models_take(struct models *models, struct model *take, const
 
 /*
  * Lends the model of a row, loaded from the folder if it is not in memory.
- * Errors: ERR_NOT_FOUND the row or the file; ERR_CORRUPT the file is not the one the version names; else as model_load.
+ * Errors: ERR_NOT_FOUND the row; ERR_CORRUPT the file is gone, unreadable as a model, or not the one the version names;
+ *         ERR_NOMEM, ERR_LIMIT, ERR_IO reading it.
  */
 MUST_CHECK enum err models_get(struct models *models, int64_t row_id, struct arena *mem, struct model **ret,
                                struct err_note *note);

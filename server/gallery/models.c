@@ -91,18 +91,31 @@ static enum err path_in_folder(const struct models *models, const char *file, co
     return ERR_NONE;
 }
 
-/* Copies a file unless the copy is there: it was written whole or not at all. */
+/* True if the file holds exactly these bytes. */
+static bool file_holds(const char *path, const unsigned char *bytes, size_t n_bytes)
+{
+    const unsigned char *held = NULL;
+    size_t n_held = 0;
+    struct err_note unsaid = {0};
+
+    if (!file_exists(path) || file_map(path, MODEL_LIMIT_BYTES, &held, &n_held, &unsaid) != ERR_NONE) {
+        return false;
+    }
+    bool same = n_held == n_bytes && (n_bytes == 0 || memcmp(held, bytes, n_bytes) == 0);
+    file_unmap(held, n_held);
+    return same;
+}
+
+/* Copies a file unless the copy is there.  Being there is not enough: a copy that a disk or a person has damaged is
+ * replaced while somebody still gives the original. */
 static enum err copy_once(const char *from, const char *to, struct err_note *note)
 {
     const unsigned char *bytes = NULL;
     size_t n_bytes = 0;
 
-    if (file_exists(to)) {
-        return ERR_NONE;
-    }
     enum err err = file_map(from, MODEL_LIMIT_BYTES, &bytes, &n_bytes, note);
     if (err == ERR_NONE) {
-        err = file_write(to, bytes, n_bytes, note);
+        err = file_holds(to, bytes, n_bytes) ? ERR_NONE : file_write(to, bytes, n_bytes, note);
         file_unmap(bytes, n_bytes);
     }
     return err;
@@ -209,6 +222,13 @@ enum err models_take(struct models *models, struct model *take, const char *path
     return ERR_NONE;
 }
 
+/* The data folder's copy was good when it was written: if it is not read now, that is no fault of whoever asks. */
+static enum err blame_folder(enum err err)
+{
+    bool unread = err == ERR_FORMAT || err == ERR_UNSUPPORTED || err == ERR_NOT_FOUND || err == ERR_MISUSE;
+    return unread ? ERR_CORRUPT : err;
+}
+
 static enum err load_row(struct models *models, int64_t row_id, struct arena *mem, struct model **ret,
                          struct err_note *note)
 {
@@ -221,7 +241,7 @@ static enum err load_row(struct models *models, int64_t row_id, struct arena *me
         err = path_in_folder(models, row.file, "", path, note);
     }
     if (err == ERR_NONE) {
-        err = model_load(path, MODEL_RECOGNIZER, &model, note);
+        err = blame_folder(model_load(path, MODEL_RECOGNIZER, &model, note));
     }
     if (err != ERR_NONE) {
         return err;
