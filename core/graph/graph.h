@@ -79,6 +79,12 @@ MUST_CHECK enum err graph_finish(struct graph *graph, struct err_note *note);
  */
 MUST_CHECK enum err graph_prepare(struct graph *graph, struct err_note *note);
 
+/*
+ * Only the folding: what depends on constants alone becomes a constant, under the name it had.  A graph that shall be
+ * trained needs it where its weights are computed (Constant nodes, or an Identity of a shared one); it stays exportable.
+ */
+MUST_CHECK enum err graph_fold_constants(struct graph *graph, struct err_note *note);
+
 /* Immutable from here on. */
 void graph_seal(struct graph *graph);
 

@@ -206,6 +206,8 @@ static enum err plan_node(struct making *making, const struct node *node, struct
     }
     bool known = gather_inputs(plan, node, in) || node->is.op->kind == OP_SHAPE;
     struct op_call call = node_call(node, in, out, making->options->pool);
+    call.training =
+        !known && (node->is.op->kind == OP_BATCH_NORM ? making->options->batch_statistics : making->options->dropout);
     enum err err = node_shape(node, &call, making->options->memory_limit, note);
     if (err == ERR_NONE && known) {
         err = node_evaluate(node, &call, plan->mem, note);

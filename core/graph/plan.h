@@ -1,5 +1,6 @@
 /*
- * plan.h: how a graph runs for inputs of certain shapes: which nodes, in which memory.  For session.c alone.
+ * plan.h: how a graph runs for inputs of certain shapes: which nodes, in which memory.  For session.c; and for the
+ * training (core/train/tape.c), which takes the steps and gives them memory of its own.
  *
  * A plan depends on the shapes of the inputs and, for the few inputs that decide shapes inside the graph (the target of a
  * Reshape, say), on their values.  All of these are its key.
@@ -49,6 +50,7 @@ struct plan_options {
     struct pool *pool;
     size_t memory_limit;
     bool keep_all;
+    bool batch_statistics, dropout; /* op_call.training of BatchNormalization, and of Dropout */
 };
 
 /* A plan without content; mem is made here. */

@@ -3,6 +3,12 @@
 
 #include "core/graph/graph_private.h"
 
+enum err graph_fold_constants(struct graph *graph, struct err_note *note)
+{
+    assert(graph->state == GRAPH_FINISHED);
+    return pass_fold_constants(graph, note);
+}
+
 enum err graph_prepare(struct graph *graph, struct err_note *note)
 {
     /*
