@@ -219,7 +219,9 @@ static enum err collect_io(struct saving *saving, struct model *model, struct er
         const struct graph_io *input = graph_input(graph, i);
         struct save_io *io = &model->inputs[model->n_inputs++];
         *io = (struct save_io){.name = input->name, .type = input->type, .shape = input->shape};
-        io->shape.dim[0] = batches || io->shape.dim[0] < 0 ? DIM_BATCH : io->shape.dim[0];
+        if (save_has_batch(input) && (batches || input->shape.dim[0] < 0)) {
+            io->shape.dim[0] = DIM_BATCH;
+        }
     }
     return ERR_NONE;
 }

@@ -2,8 +2,9 @@
  * onnx_save.h: graphs become ONNX files that any runtime loads.
  *
  * What is written: operator set 13, IR version 7, one graph "arcfaced"; BatchNormalization as it stands, PRelu slopes of shape
- * [C, 1, 1] for images, constants as initialisers that are not listed as inputs, the batch as a free dimension 'N' of inputs
- * and outputs.  A Reshape that pins the batch to 1 is written so that it keeps the batch instead; for one image it means the
+ * [C, 1, 1] for images, constants as initialisers that are not listed as inputs.  The batch is a free dimension 'N' of
+ * inputs and outputs: of every input whose first dimension is declared free or 1, if all that is known of the outputs goes
+ * with it.  A Reshape that pins the batch to 1 is written so that it keeps the batch instead; for one image it means the
  * same.  Operators of older and newer operator sets are rewritten where 13 says the same in another form; what has no
  * such form, and every integer (quantised) network, is refused with the name of the node.
  *

@@ -179,6 +179,9 @@ static enum err form_arithmetic(struct forming *forming, struct err_note *note)
     const struct tensor *a = one_image(forming, 0);
     const struct tensor *b = one_image(forming, 1);
 
+    if (a != NULL && (a->type == DTYPE_U8 || a->type == DTYPE_I8)) {
+        return cannot(forming, note, "it computes with bytes");
+    }
     if (forming->node->opset >= 7 || old_int(forming, "broadcast", 0) == 0 || old_attr(forming, "axis") == NULL) {
         return ERR_NONE;
     }

@@ -47,6 +47,9 @@ struct saving {
     struct tensor *values[N_BATCHES];
 };
 
+/* Is the input's first dimension a batch: free, or pinned to one image?  Another fixed size is what it says. */
+bool save_has_batch(const struct graph_io *input);
+
 /* Sets the inputs and constants of both tables. */
 MUST_CHECK enum err save_start_shapes(struct saving *saving, struct err_note *note);
 

@@ -15,6 +15,11 @@
 /* Values that decide shapes are short lists. */
 #define KNOWN_BYTES 4096
 
+bool save_has_batch(const struct graph_io *input)
+{
+    return input->shape.rank > 0 && (input->shape.dim[0] < 0 || input->shape.dim[0] == 1);
+}
+
 enum err save_start_shapes(struct saving *saving, struct err_note *note)
 {
     const struct graph *graph = saving->graph;
@@ -24,10 +29,12 @@ enum err save_start_shapes(struct saving *saving, struct err_note *note)
         for (int i = 0; i < graph_input_count(graph); i++) {
             const struct graph_io *input = graph_input(graph, i);
             struct shape shape = input->shape;
-            if (shape.rank < 1) {
-                return ERR_SAY(note, ERR_UNSUPPORTED, "input '%.80s' declares no shape with a batch", input->name);
+            if (shape.rank < 0) {
+                return ERR_SAY(note, ERR_UNSUPPORTED, "input '%.80s' declares no shape", input->name);
             }
-            shape.dim[0] = b == ONE_IMAGE ? 1 : 2;
+            if (save_has_batch(input)) {
+                shape.dim[0] = b == ONE_IMAGE ? 1 : 2;
+            }
             for (int d = 1; d < shape.rank; d++) {
                 shape.dim[d] = shape.dim[d] < 0 ? FREE_SIDE : shape.dim[d];
             }
