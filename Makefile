@@ -192,15 +192,17 @@ check-tsan: ## the concurrent tests under ThreadSanitizer
 C_FILES := $(sort $(wildcard $(addsuffix /*.c,$(foreach l,$(LAYERS),$(DIR_$(l))) server) \
            tests/*/*.c tests/*/*/*.c tests/*/*/*/*.c))
 H_FILES := $(sort $(wildcard $(addsuffix /*.h,$(foreach l,$(LAYERS),$(DIR_$(l))) server) tests/*/*.h tests/*/*/*.h))
+# Bodies that are included several times under different macros; they are no headers and do not compile alone.
+BODY_FILES := $(sort $(wildcard core/kernel/*.inc))
 TIDY_FILES := $(foreach l,$(LAYERS),$(call sources,$(l))) $(sort $(wildcard server/*.c))
 
 .PHONY: lint check-fmt check-layers check-headers check-banned check-tidy fmt
 lint: check-fmt check-layers check-banned check-headers check-tidy ## everything below that reads the source
 	@echo "lint: clean"
 fmt: ## format the source in place
-	@clang-format -i $(C_FILES) $(H_FILES)
+	@clang-format -i $(C_FILES) $(H_FILES) $(BODY_FILES)
 check-fmt: ## the source is formatted
-	@clang-format --dry-run --Werror $(C_FILES) $(H_FILES)
+	@clang-format --dry-run --Werror $(C_FILES) $(H_FILES) $(BODY_FILES)
 check-layers: ## includes point the way ARCHITECTURE.md allows
 	@awk -f tests/lint/layers.awk $(filter-out tests/%,$(C_FILES) $(H_FILES))
 check-banned: ## no unsafe calls; heap, exit, getenv and printing only where they belong

@@ -5,7 +5,7 @@
 #define WEIGHT float
 #define SUM float
 #define FN f32
-#include "core/kernel/conv_direct_rows_private.h"
+#include "core/kernel/conv_direct_rows.inc"
 #undef IN
 #undef WEIGHT
 #undef SUM
@@ -15,13 +15,13 @@
 #define WEIGHT int16_t
 #define SUM int32_t
 #define FN u8
-#include "core/kernel/conv_direct_rows_private.h"
+#include "core/kernel/conv_direct_rows.inc"
 #undef IN
 #undef FN
 
 #define IN int8_t
 #define FN s8
-#include "core/kernel/conv_direct_rows_private.h"
+#include "core/kernel/conv_direct_rows.inc"
 
 void conv_direct_f32(const struct conv_shape *s, const float *x, const float *w, int64_t n, int64_t oc, float *y)
 {

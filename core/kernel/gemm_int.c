@@ -4,7 +4,7 @@
 #include "core/base/cpu.h"
 
 #define FN gemm_int_portable
-#include "core/kernel/gemm_int_body_private.h"
+#include "core/kernel/gemm_int_body.inc"
 
 void gemm_int(int64_t m, int64_t n, int64_t k, const int16_t *a, const int16_t *b, int32_t *c, int64_t ldc)
 {

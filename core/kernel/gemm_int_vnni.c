@@ -3,5 +3,5 @@
 
 #if defined(__x86_64__)
 #define FN gemm_int_vnni
-#include "core/kernel/gemm_int_body_private.h"
+#include "core/kernel/gemm_int_body.inc"
 #endif
