@@ -6,23 +6,22 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Drops an incomplete UTF-8 character that cutting left at the end. */
-static void trim_cut_character(char *text)
+#include "core/base/utf8.h"
+
+/* A name that "%.60s" cut in the middle of a character, or a file name in another encoding, would make the whole sentence
+ * unfit for JSON.  What was cut at the end is dropped, what is broken inside becomes a question mark. */
+static void make_printable(char *text)
 {
     size_t len = strlen(text);
-    size_t back = 0;
+    size_t tail = len;
 
-    while (back < 3 && back < len && ((unsigned char)text[len - 1 - back] & 0xC0U) == 0x80U) {
-        back++;
+    while (tail > 0 && len - tail < 3 && ((unsigned char)text[tail - 1] & 0xC0U) == 0x80U) {
+        tail--;
     }
-    if (back >= len) {
-        return;
+    if (tail > 0 && (unsigned char)text[tail - 1] >= 0xC0U && utf8_character(text + tail - 1, len - tail + 1) == 0) {
+        text[tail - 1] = '\0';
     }
-    unsigned char lead = (unsigned char)text[len - 1 - back];
-    size_t need = lead >= 0xF0U ? 3 : lead >= 0xE0U ? 2 : lead >= 0xC0U ? 1 : 0;
-    if (need > back) {
-        text[len - 1 - back] = '\0';
-    }
+    utf8_mend(text);
 }
 
 enum err err_say(struct err_note *note, enum err code, const char *file, int line, const char *format, ...)
@@ -35,7 +34,7 @@ enum err err_say(struct err_note *note, enum err code, const char *file, int lin
     va_start(args, format);
     (void)vsnprintf(note->text, sizeof note->text, format, args);
     va_end(args);
-    trim_cut_character(note->text);
+    make_printable(note->text);
     note->file = file;
     note->line = line;
     return code;
@@ -56,7 +55,7 @@ void err_prefix(struct err_note *note, const char *format, ...)
     (void)snprintf(whole, sizeof whole, "%s%s", front, note->text);
     memcpy(note->text, whole, sizeof note->text - 1);
     note->text[sizeof note->text - 1] = '\0';
-    trim_cut_character(note->text);
+    make_printable(note->text);
 }
 
 const char *err_word(enum err code)

@@ -38,8 +38,8 @@ struct err_note {
 };
 
 /*
- * Writes the sentence (cut at 255 bytes, never in the middle of a UTF-8 character) if note is not NULL and is still
- * empty, and returns code, so that a failure is one statement: return ERR_SAY(note, ERR_FORMAT, "node %d ...", i);
+ * Writes the sentence (cut at 255 bytes, never in the middle of a character, and UTF-8 whatever the names in it are) if note
+ * is not NULL and is still empty, and returns code, so that a failure is one statement: return ERR_SAY(note, ERR_FORMAT, "node %d ...", i);
  */
 #ifdef __clang_analyzer__ /* sees no function bodies of other files; this tells it that code is what comes back */
 #define ERR_SAY(note, code, ...) ((void)err_say((note), (code), __FILE__, __LINE__, __VA_ARGS__), (code))

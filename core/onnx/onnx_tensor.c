@@ -3,30 +3,15 @@
 #include <string.h>
 
 #include "core/base/size.h"
+#include "core/base/utf8.h"
 #include "core/onnx/onnx_private.h"
 
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
-/* The length of the character that starts here, 0 if it is not UTF-8 (RFC 3629) or a control character. */
+/* The length of the character that starts here, 0 if it is not UTF-8 or is a control character. */
 static size_t character_bytes(const unsigned char *at, size_t left)
 {
-    unsigned char lead = at[0];
-
-    if (lead < 0x80U) {
-        return lead >= 0x20U && lead != 0x7FU ? 1 : 0;
-    }
-    size_t len = lead >= 0xF0U ? 4 : lead >= 0xE0U ? 3 : 2;
-    if (lead < 0xC2U || lead > 0xF4U || len > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < len; i++) {
-        if ((at[i] & 0xC0U) != 0x80U) {
-            return 0;
-        }
-    }
-    bool overlong = (lead == 0xE0U && at[1] < 0xA0U) || (lead == 0xF0U && at[1] < 0x90U);
-    bool beyond = (lead == 0xEDU && at[1] > 0x9FU) || (lead == 0xF4U && at[1] > 0x8FU);
-    return overlong || beyond ? 0 : len;
+    return *at < 0x20U || *at == 0x7FU ? 0 : utf8_character(at, left);
 }
 
 enum err onnx_read_text(struct wire *wire, const struct wire_field *field, struct arena *mem, const char *what,

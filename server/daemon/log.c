@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/utf8.h"
 
 #define LINE_BYTES 4096
 #define TAIL_BYTES 2 /* what closes every line */
@@ -37,34 +38,6 @@ static void put(struct line *line, const char *bytes, size_t n_bytes)
     line->used += n_bytes;
 }
 
-/* Length of the well-formed UTF-8 character at text, 0 if there is none. */
-static size_t utf8_length(const unsigned char *text)
-{
-    static const struct {
-        unsigned char mask, lead, second_min, second_max;
-        size_t length;
-    } forms[] = {
-        {0xE0, 0xC0, 0x80, 0xBF, 2},
-        {0xF0, 0xE0, 0x80, 0xBF, 3},
-        {0xF8, 0xF0, 0x80, 0xBF, 4},
-    };
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-        if ((text[0] & forms[i].mask) != forms[i].lead) {
-            continue;
-        }
-        for (size_t j = 1; j < forms[i].length; j++) {
-            if ((text[j] & 0xC0U) != 0x80U) {
-                return 0;
-            }
-        }
-        /* overlong forms, surrogates, beyond U+10FFFF */
-        bool wrong = text[0] < 0xC2 || (text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] > 0x9F) ||
-                     (text[0] == 0xF0 && text[1] < 0x90) || text[0] > 0xF4 || (text[0] == 0xF4 && text[1] > 0x8F);
-        return wrong ? 0 : forms[i].length;
-    }
-    return 0;
-}
-
 static void put_text(struct line *line, const char *text)
 {
     char escaped[8];
@@ -74,8 +47,9 @@ static void put_text(struct line *line, const char *text)
         return;
     }
     put(line, "\"", 1);
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0';) {
-        size_t length = 1;
+    const unsigned char *c = (const unsigned char *)text;
+    for (size_t left = strlen(text), length = 1; left > 0; c += length, left -= length) {
+        length = 1;
         if (*c == '"' || *c == '\\') {
             escaped[0] = '\\';
             escaped[1] = (char)*c;
@@ -84,13 +58,12 @@ static void put_text(struct line *line, const char *text)
             put(line, escaped, (size_t)snprintf(escaped, sizeof(escaped), "\\u%04x", *c));
         } else if (*c < 0x80) {
             put(line, (const char *)c, 1);
-        } else if ((length = utf8_length(c)) > 0) {
+        } else if ((length = utf8_character(c, left)) > 0) {
             put(line, (const char *)c, length);
         } else {
             put(line, "\\ufffd", 6);
             length = 1;
         }
-        c += length;
     }
     put(line, "\"", 1);
 }

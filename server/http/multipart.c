@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "server/http/request.h"
+#include "core/base/utf8.h"
 
 #define MAX_BOUNDARY 70 /* RFC 2046 */
 #define MAX_PART_HEAD 4096
@@ -61,7 +61,7 @@ static enum err part_name(const char *head, const char *end, struct arena *mem, 
             strncasecmp(head, disposition, sizeof(disposition) - 1) == 0) {
             size_t n_bytes = 0;
             const char *value = header_parameter(head, stop, "name", &n_bytes);
-            if (value == NULL || n_bytes == 0 || !text_is_utf8(value, n_bytes)) {
+            if (value == NULL || n_bytes == 0 || !utf8_is_text(value, n_bytes)) {
                 break;
             }
             char *copy = ARENA_ARRAY(mem, char, n_bytes + 1);

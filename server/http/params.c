@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/utf8.h"
 #include "server/http/json.h"
 #include "server/http/multipart.h"
 
@@ -356,7 +357,7 @@ static enum err read_multipart(struct reading *reading)
                 return no_memory(reading);
             }
             memcpy(text, parts[i].bytes, parts[i].n_bytes);
-            if (!text_is_utf8(text, parts[i].n_bytes)) {
+            if (!utf8_is_text(text, parts[i].n_bytes)) {
                 return bad(reading, def, "is not UTF-8");
             }
             err = put_text(reading, def, text, value);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/utf8.h"
 #include "server/http/request.h"
 
 const struct problem PROBLEM_NO_ROUTE = {404, "no_route", "There is no such address.", "/openapi.json lists them."};
@@ -193,7 +194,7 @@ void reply_release(struct reply *reply)
 static bool detail_may_leave(const struct problem *problem, const char *detail)
 {
     return detail != NULL && *detail != '\0' && problem->status != 500 && problem->status != 507 &&
-           text_is_utf8(detail, strlen(detail));
+           utf8_is_text(detail, strlen(detail));
 }
 
 void reply_problem(struct reply *reply, const struct problem *problem, const char *detail, const char *request_id)

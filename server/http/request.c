@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/random.h"
+#include "core/base/utf8.h"
 
 static const char *const method_texts[METHOD_COUNT] = {
     [METHOD_OTHER] = "?", [METHOD_GET] = "GET",     [METHOD_POST] = "POST",
@@ -26,48 +27,6 @@ enum method method_parse(const char *text)
 const char *method_text(enum method method)
 {
     return method_texts[method];
-}
-
-bool text_is_utf8(const char *text, size_t n_bytes)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    const unsigned char *end = at + n_bytes;
-
-    while (at < end) {
-        size_t more = 0;
-        unsigned lowest = 0x80;
-        unsigned highest = 0xBF;
-        unsigned char lead = *at++;
-        if (lead == 0) {
-            return false;
-        }
-        if (lead < 0x80) {
-            continue;
-        }
-        if (lead >= 0xC2 && lead <= 0xDF) {
-            more = 1;
-        } else if (lead >= 0xE0 && lead <= 0xEF) {
-            more = 2;
-            lowest = lead == 0xE0 ? 0xA0 : 0x80;  /* overlong */
-            highest = lead == 0xED ? 0x9F : 0xBF; /* surrogates */
-        } else if (lead >= 0xF0 && lead <= 0xF4) {
-            more = 3;
-            lowest = lead == 0xF0 ? 0x90 : 0x80;
-            highest = lead == 0xF4 ? 0x8F : 0xBF; /* beyond U+10FFFF */
-        } else {
-            return false;
-        }
-        if ((size_t)(end - at) < more || at[0] < lowest || at[0] > highest) {
-            return false;
-        }
-        for (size_t i = 1; i < more; i++) {
-            if ((at[i] & 0xC0U) != 0x80U) {
-                return false;
-            }
-        }
-        at += more;
-    }
-    return true;
 }
 
 static int hex_digit(char c)
@@ -118,7 +77,7 @@ static enum err decode(const char *text, size_t n_bytes, bool plus_is_space, str
             out[used++] = plus_is_space && text[i] == '+' ? ' ' : text[i];
         }
     }
-    if (!text_is_utf8(out, used)) {
+    if (!utf8_is_text(out, used)) {
         return ERR_SAY(note, ERR_FORMAT, "a part of the address is not UTF-8");
     }
     *ret = out;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/utf8.h"
 #include "server/http/json.h"
 #include "server/http/request.h"
 
@@ -22,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena *mem = arena_new((size_t)1 << 20);
     if (request_parse_target(target, mem, &request, NULL) == ERR_NONE) {
         for (int i = 0; i < request.n_segments; i++) {
-            if (!text_is_utf8(request.segments[i], strlen(request.segments[i]))) {
+            if (!utf8_is_text(request.segments[i], strlen(request.segments[i]))) {
                 abort();
             }
         }

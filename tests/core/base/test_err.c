@@ -43,6 +43,27 @@ static void cuts_between_characters(void **state)
     }
 }
 
+static void is_utf8_whatever_the_names_are(void **state)
+{
+    static const struct {
+        const char *name, *text;
+    } rows[] = {
+        {"ab\xC3\xA4", "no node 'ab?'"}, /* cut by the precision */
+        {"\xE9t\xE9", "no node '?t?'"},  /* Latin-1 */
+        {"\xC3\xA4x", "no node '\xC3\xA4x'"},
+    };
+
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        struct err_note note = {0};
+        (void)ERR_SAY(&note, ERR_FORMAT, "no node '%.3s'", rows[row].name);
+        if (strcmp(note.text, rows[row].text) != 0) {
+            fail_msg("row %zu: %s", row, note.text);
+        }
+        err_prefix(&note, "%.1s: ", "\xC3\xA4");
+        assert_int_equal(note.text[0], '?');
+    }
+}
+
 static void prefixes_what_is_written(void **state)
 {
     struct err_note note = {0};
@@ -93,7 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_once_and_returns_the_code), cmocka_unit_test(cuts_between_characters),
         cmocka_unit_test(prefixes_what_is_written),         cmocka_unit_test(names_every_code),
-        cmocka_unit_test(maps_the_systems_numbers),
+        cmocka_unit_test(maps_the_systems_numbers),         cmocka_unit_test(is_utf8_whatever_the_names_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
