@@ -11,6 +11,8 @@
 #include "server/store/enroll.h"
 #include "server/store/subject_rows.h"
 
+#define TRIES 3 /* a collection changes its model while a photo is looked at: rarely once, hardly twice */
+
 /* One call on its way from the query to the answer. */
 struct enrolling {
     struct gallery_worker *worker;
@@ -353,18 +355,35 @@ static enum err run(struct enrolling *e, struct enroll_answer *ret, struct galle
     return err;
 }
 
+/* Whether the collection has changed over to another model since its pair was borrowed: the rows refuse the embedding then. */
+static bool has_moved(const struct enrolling *e)
+{
+    struct collection_row row = {0};
+
+    return store_collection_get(e->worker->gallery->store, e->collection.id, e->worker->mem, &row, NULL) == ERR_NONE &&
+           row.model_id != e->pair->model->row_id;
+}
+
 enum err gallery_enroll(struct gallery_worker *worker, const struct enroll_query *query, struct enroll_answer *ret,
                         struct gallery_fault *fault)
 {
-    struct enrolling e = {.worker = worker, .query = query};
+    struct enrolling e;
 
     enum err err = check_query(query, fault);
-    if (err == ERR_NONE) {
+    for (int i = 0; i < TRIES && err == ERR_NONE; i++) {
+        e = (struct enrolling){.worker = worker, .query = query};
         err = find_pair(worker, query->collection, &e.collection, &e.pair, fault);
-    }
-    if (err == ERR_NONE) {
+        if (err != ERR_NONE) {
+            break;
+        }
         err = run(&e, ret, fault);
+        bool again = err == ERR_CONFLICT && i + 1 < TRIES && has_moved(&e);
         live_unref(worker->gallery->live, e.pair);
+        if (!again) {
+            break;
+        }
+        *fault = (struct gallery_fault){0};
+        err = ERR_NONE;
     }
     return err;
 }

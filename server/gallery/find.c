@@ -7,6 +7,8 @@
 #include "server/store/face_rows.h"
 #include "server/store/subject_rows.h"
 
+#define PAIR_TRIES 3
+
 enum err gallery_fail(struct gallery_fault *fault, enum gallery_reason reason, enum err err)
 {
     fault->reason = reason;
@@ -51,15 +53,27 @@ enum err find_pair(struct gallery_worker *worker, const char *name, struct colle
                    struct gallery_fault *fault)
 {
     struct collection_row row = {0};
-    enum err err = find_collection(worker, name, &row, fault);
+    struct pair *pair = NULL;
+    enum err err = ERR_NONE;
 
-    if (err == ERR_NONE) {
-        err = live_get(worker->gallery->live, row.id, worker->mem, ret_pair, &fault->note);
+    /* The row may be of before a change of models and the pair of after it: then the row is read again.  In the instant between
+     * the commit and the swap it is the other way round, and the request is answered by the former model. */
+    for (int i = 0; i < PAIR_TRIES; i++) {
+        err = find_collection(worker, name, &row, fault);
+        if (err == ERR_NONE) {
+            err = live_get(worker->gallery->live, row.id, worker->mem, &pair, &fault->note);
+        }
+        if (err != ERR_NONE) {
+            return err;
+        }
+        if (pair->model->row_id == row.model_id || i + 1 == PAIR_TRIES) {
+            break;
+        }
+        live_unref(worker->gallery->live, pair);
     }
-    if (err == ERR_NONE) {
-        *ret = row;
-    }
-    return err;
+    *ret = row;
+    *ret_pair = pair;
+    return ERR_NONE;
 }
 
 static enum err other_collection(const char *what, const struct collection_row *collection, struct gallery_fault *fault)

@@ -39,6 +39,16 @@ const char *gallery_reason_word(enum gallery_reason reason)
     case GALLERY_OTHER_COLLECTION: return "other_collection";
     case GALLERY_NO_MODEL: return "no_model";
     case GALLERY_MODEL_PINNED: return "model_pinned";
+    case GALLERY_NO_CROPS: return "no_crops";
+    case GALLERY_OTHER_CROPS: return "other_crops";
+    case GALLERY_NOT_PROVEN: return "not_proven";
+    case GALLERY_MOVED: return "moved";
+    case GALLERY_NO_FORMER_MODEL: return "no_former_model";
+    case GALLERY_BAD_MODEL: return "bad_model";
+    case GALLERY_MODEL_IN_USE: return "model_in_use";
+    case GALLERY_TOO_FEW: return "too_few";
+    case GALLERY_NO_SUCH_JOB: return "no_such_job";
+    case GALLERY_OTHER_JOB: return "other_job";
     }
     return NULL;
 }
@@ -56,7 +66,8 @@ struct gallery_policy gallery_policy_default(void)
                                    .faces_max = 256,
                                    .photo_bytes = limits.bytes,
                                    .photo_pixels = limits.pixels,
-                                   .photo_side = limits.side};
+                                   .photo_side = limits.side,
+                                   .models_kept = 3};
 }
 
 struct store *gallery_store(struct gallery *gallery)

@@ -50,7 +50,17 @@ enum gallery_reason {
     GALLERY_COLLECTION_EXISTS,  /* ERR_EXISTS */
     GALLERY_OTHER_COLLECTION,   /* ERR_CONFLICT: the face or subject lives in another collection than the one named */
     GALLERY_NO_MODEL,           /* ERR_CONFLICT: this daemon was started without the network that is needed */
-    GALLERY_MODEL_PINNED        /* ERR_CONFLICT: a collection with faces does not change its model this way */
+    GALLERY_MODEL_PINNED,       /* ERR_CONFLICT: a collection with faces does not change its model this way */
+    GALLERY_NO_CROPS,           /* ERR_CONFLICT: faces without a crop cannot be embedded again */
+    GALLERY_OTHER_CROPS,        /* ERR_CONFLICT: the crops kept have another size than the model's input */
+    GALLERY_NOT_PROVEN,         /* ERR_CONFLICT: a model that was trained here and not shown to be better */
+    GALLERY_MOVED,              /* ERR_CONFLICT: the collection changed over to another model meanwhile */
+    GALLERY_NO_FORMER_MODEL,    /* ERR_CONFLICT: nothing to go back to */
+    GALLERY_BAD_MODEL,          /* ERR_UNSUPPORTED: not a recogniser that works here */
+    GALLERY_MODEL_IN_USE,       /* ERR_CONFLICT */
+    GALLERY_TOO_FEW,            /* ERR_CONFLICT: too few faces or people to say anything */
+    GALLERY_NO_SUCH_JOB,        /* ERR_NOT_FOUND */
+    GALLERY_OTHER_JOB           /* ERR_CONFLICT: the job is of another kind, or has not ended well */
 };
 
 /* The stable word for the API: "no_face", "several_faces", ...; NULL for GALLERY_REASON_NONE. */
@@ -76,9 +86,10 @@ struct gallery_policy {
     size_t photo_bytes; /* encoded */
     int64_t photo_pixels;
     int photo_side;
+    int models_kept; /* of a collection: the present one and those it can go back to */
 };
 
-/* .40, 1e-4, .03, 100, 640, .5, 256, and image_limits_default. */
+/* .40, 1e-4, .03, 100, 640, .5, 256, image_limits_default, and 3 models. */
 struct gallery_policy gallery_policy_default(void);
 
 /* What the operator should read once: an assumption made, a collection without its model, a damaged row left out. */

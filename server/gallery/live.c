@@ -13,6 +13,20 @@ struct place {
     bool stale; /* the index missed a change */
 };
 
+struct coming {
+    /* immutable */
+    struct live *live;
+    int64_t collection_id;
+
+    struct pair *pair; /* the maker's own */
+
+    /* guarded by changing */
+    struct coming *next;
+    int64_t *gone; /* deleted since the rows were read; may be in the index or not */
+    size_t n_gone, room;
+    bool incomplete; /* rows changed in a way that it could not follow */
+};
+
 struct live {
     /* immutable */
     struct store *store;
@@ -23,6 +37,7 @@ struct live {
     struct place *places;     /* guarded by lending; replaced only with changing held too */
     int n_places;
     int room;
+    struct coming *coming; /* guarded by changing */
 };
 
 enum err live_new(struct store *store, struct models *models, struct live **ret, struct err_note *note)
@@ -287,8 +302,6 @@ enum err live_get(struct live *live, int64_t collection_id, struct arena *mem, s
     return err;
 }
 
-/* ---- Following the rows ------------------------------------------------------------------------------------------ */
-
 static void mark_stale(struct live *live, int64_t collection_id)
 {
     (void)pthread_mutex_lock(&live->lending);
@@ -298,6 +311,128 @@ static void mark_stale(struct live *live, int64_t collection_id)
     }
     (void)pthread_mutex_unlock(&live->lending);
 }
+
+/* ---- Changing over ----------------------------------------------------------------------------------------------- */
+
+enum err live_prepare(struct live *live, int64_t collection_id, struct model *take_model, struct coming **ret,
+                      struct err_note *note)
+{
+    struct index *index = NULL;
+    struct coming *coming = MEM_NEW(struct coming);
+
+    enum err err = coming == NULL ? ERR_SAY(note, ERR_NOMEM, "no memory to prepare another model")
+                                  : index_new(take_model->dim, &index, note);
+    if (err != ERR_NONE) {
+        mem_free(coming);
+        models_unref(live->models, take_model);
+        return err;
+    }
+    err = pair_new(live, take_model, index, &coming->pair);
+    if (err != ERR_NONE) {
+        mem_free(coming);
+        return err;
+    }
+    coming->live = live;
+    coming->collection_id = collection_id;
+    /* Known before the rows are read, so that no deletion falls in between. */
+    (void)pthread_mutex_lock(&live->changing);
+    coming->next = live->coming;
+    live->coming = coming;
+    (void)pthread_mutex_unlock(&live->changing);
+    err = fill_index(live, collection_id, take_model, index, note);
+    if (err != ERR_NONE) {
+        coming_drop(coming);
+        return err;
+    }
+    *ret = coming;
+    return ERR_NONE;
+}
+
+enum err coming_add(struct coming *coming, const int64_t *face_ids, const float *vectors, size_t n,
+                    struct err_note *note)
+{
+    return index_add(coming->pair->index, face_ids, vectors, n, note);
+}
+
+/* With changing held. */
+static void unlink_coming(struct coming *coming)
+{
+    struct coming **link = &coming->live->coming;
+
+    while (*link != coming) {
+        link = &(*link)->next;
+    }
+    *link = coming->next;
+}
+
+static void note_gone(struct coming *coming, const int64_t *face_ids, size_t n)
+{
+    if (coming->n_gone + n > coming->room) {
+        size_t room = 2 * coming->room + n;
+        int64_t *more = mem_resize(coming->gone, room, sizeof *more);
+        if (more == NULL) {
+            coming->incomplete = true;
+            return;
+        }
+        coming->gone = more;
+        coming->room = room;
+    }
+    for (size_t i = 0; i < n; i++) {
+        coming->gone[coming->n_gone++] = face_ids[i];
+    }
+}
+
+/* With changing held: what happened to a collection's rows, for the pairs that are being made for it. */
+static void tell_coming(struct live *live, int64_t collection_id, const int64_t *gone, size_t n_gone, bool incomplete)
+{
+    for (struct coming *coming = live->coming; coming != NULL; coming = coming->next) {
+        if (coming->collection_id == collection_id) {
+            coming->incomplete = coming->incomplete || incomplete;
+            note_gone(coming, gone, n_gone);
+        }
+    }
+}
+
+void coming_live(struct coming *take)
+{
+    struct live *live = take->live;
+    bool stale = false;
+
+    (void)pthread_mutex_lock(&live->changing);
+    unlink_coming(take);
+    stale = take->incomplete ||
+            (take->n_gone > 0 && index_remove(take->pair->index, take->gone, take->n_gone, NULL, NULL) != ERR_NONE);
+    /* A collection that nobody has asked for has no place: then the first request builds its pair from the rows. */
+    (void)pthread_mutex_lock(&live->lending);
+    bool known = find_place(live, take->collection_id) != NULL;
+    (void)pthread_mutex_unlock(&live->lending);
+    if (known) {
+        put(live, take->collection_id, take->pair);
+        take->pair = NULL;
+        if (stale) {
+            mark_stale(live, take->collection_id);
+        }
+    }
+    (void)pthread_mutex_unlock(&live->changing);
+    live_unref(live, take->pair);
+    mem_free(take->gone);
+    mem_free(take);
+}
+
+void coming_drop(struct coming *coming)
+{
+    if (coming == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&coming->live->changing);
+    unlink_coming(coming);
+    (void)pthread_mutex_unlock(&coming->live->changing);
+    live_unref(coming->live, coming->pair);
+    mem_free(coming->gone);
+    mem_free(coming);
+}
+
+/* ---- Following the rows ------------------------------------------------------------------------------------------ */
 
 void live_added(struct live *live, int64_t collection_id, const int64_t *face_ids, const float *vectors, size_t n)
 {
@@ -324,6 +459,15 @@ void live_removed(struct live *live, int64_t collection_id, const int64_t *face_
         }
         live_unref(live, pair);
     }
+    tell_coming(live, collection_id, face_ids, n, false);
+    (void)pthread_mutex_unlock(&live->changing);
+}
+
+void live_returned(struct live *live, int64_t collection_id)
+{
+    (void)pthread_mutex_lock(&live->changing);
+    mark_stale(live, collection_id);
+    tell_coming(live, collection_id, NULL, 0, true);
     (void)pthread_mutex_unlock(&live->changing);
 }
 

@@ -49,12 +49,42 @@ MUST_CHECK enum err pair_new(struct live *live, struct model *take_model, struct
  */
 MUST_CHECK enum err live_swap(struct live *live, int64_t collection_id, struct pair *take);
 
+/* ---- Changing over to another model ------------------------------------------------------------------------------ */
+
+/*
+ * A pair in the making: complete with every row of another model, while the present pair answers.  What is deleted meanwhile is
+ * deleted from it too; faces that are embedded meanwhile are added by whoever embeds them.  It belongs to one thread.
+ */
+struct coming;
+
+/*
+ * Builds the index of a model's embeddings as the rows hold them now.  Requests do not wait for it.
+ * Owns:   take_model is a loan, taken also when this fails.  *ret until coming_live or coming_drop.
+ * Errors: ERR_CORRUPT a damaged embedding; ERR_NOMEM, ERR_BUSY, ERR_IO.
+ */
+MUST_CHECK enum err live_prepare(struct live *live, int64_t collection_id, struct model *take_model,
+                                 struct coming **ret, struct err_note *note);
+
+/* Adds faces that were embedded since.  Errors: ERR_NOMEM, ERR_FOREIGN. */
+MUST_CHECK enum err coming_add(struct coming *coming, const int64_t *face_ids, const float *vectors, size_t n,
+                               struct err_note *note);
+
+/*
+ * From the after_commit of the rows' change over: the pair takes the place of the present one, and coming is gone.  Cannot fail:
+ * if its index has missed anything, it is built again from the rows before anybody gets it.
+ */
+void coming_live(struct coming *take);
+void coming_drop(struct coming *coming); /* NULL does nothing */
+
 /* ---- From after_commit ------------------------------------------------------------------------------------------- */
 
 /* Brings the index of a collection up to date with rows that are on the disk.  They cannot fail: an index that cannot
  * follow is built again before anybody gets it. */
 void live_added(struct live *live, int64_t collection_id, const int64_t *face_ids, const float *vectors, size_t n);
 void live_removed(struct live *live, int64_t collection_id, const int64_t *face_ids, size_t n);
+
+/* Rows came back that the index does not hold: it is built again before anybody gets it. */
+void live_returned(struct live *live, int64_t collection_id);
 
 /* The collection is gone: its pair goes when the last borrower has given it back. */
 void live_dropped(struct live *live, int64_t collection_id);

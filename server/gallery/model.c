@@ -28,29 +28,15 @@ void model_free(struct model *model)
     mem_free(model);
 }
 
-static enum err read_manifest(const char *path, enum model_role role, const struct graph *graph, struct model *model,
-                              struct err_note *note)
+/* The manifest beside a model's file; *ret NULL without one. */
+static enum err read_beside(const char *path, unsigned char **ret, size_t *ret_bytes, struct err_note *note)
 {
     char beside[PATH_MAX];
-    unsigned char *text = NULL;
-    size_t bytes = 0;
-    bool itself = role == MODEL_RECOGNIZER && recognizer_normalises_itself(graph);
 
     if (snprintf(beside, sizeof beside, "%s.json", path) >= (int)sizeof beside) {
         return ERR_SAY(note, ERR_MISUSE, "the path is too long");
     }
-    enum err err = ERR_NONE;
-    if (file_exists(beside)) {
-        err = file_read(beside, MANIFEST_LIMIT_BYTES, &text, &bytes, note);
-    }
-    if (err == ERR_NONE) {
-        err = manifest_read((const char *)text, bytes, role, itself, model->mem, &model->manifest, note);
-        if (err != ERR_NONE) {
-            err_prefix(note, "%s.json: ", file_base_name(path));
-        }
-    }
-    mem_free(text);
-    return err;
+    return file_exists(beside) ? file_read(beside, MANIFEST_LIMIT_BYTES, ret, ret_bytes, note) : ERR_NONE;
 }
 
 /* Takes the graph. */
@@ -68,54 +54,88 @@ static enum err wrap_graph(struct graph *take, struct model *model, struct err_n
     return err;
 }
 
-static enum err load_mapped(const char *path, const unsigned char *bytes, size_t n_bytes, enum model_role role,
-                            struct model *model, struct err_note *note)
+/* The parts of a model, as they were read. */
+struct source {
+    const char *name;
+    const unsigned char *bytes;
+    size_t n_bytes;
+    const char *manifest; /* NULL: none */
+    size_t manifest_bytes;
+};
+
+static enum err load_parts(const struct source *source, enum model_role role, struct model *model,
+                           struct err_note *note)
 {
     struct onnx_info info;
     struct graph *graph = NULL;
     unsigned char digest[HASH_SHA256_BYTES];
 
-    enum err err = onnx_load(bytes, n_bytes, ONNX_FOR_INFERENCE, &graph, &info, note);
+    enum err err = onnx_load(source->bytes, source->n_bytes, ONNX_FOR_INFERENCE, &graph, &info, note);
     if (err != ERR_NONE) {
         return err;
     }
-    err = read_manifest(path, role, graph, model, note);
+    bool itself = role == MODEL_RECOGNIZER && recognizer_normalises_itself(graph);
+    err = manifest_read(source->manifest, source->manifest_bytes, role, itself, model->mem, &model->manifest, note);
     if (err != ERR_NONE) {
+        err_prefix(note, "the manifest: ");
         graph_free(graph);
         return err;
     }
-    hash_sha256(bytes, n_bytes, digest);
+    hash_sha256(source->bytes, source->n_bytes, digest);
     hash_text(digest, model->onnx_sha256);
     manifest_version(digest, &model->manifest, model->version);
     model->constant_bytes = graph_constant_bytes(graph);
     return wrap_graph(graph, model, note);
 }
 
-enum err model_load(const char *path, enum model_role role, struct model **ret, struct err_note *note)
+static enum err load(const struct source *source, enum model_role role, struct model **ret, struct err_note *note)
 {
-    const unsigned char *bytes = NULL;
-    size_t n_bytes = 0;
     struct model *model = MEM_NEW(struct model);
 
     if (model == NULL || (model->mem = arena_new(TEXTS_LIMIT_BYTES)) == NULL) {
         model_free(model);
-        return ERR_SAY(note, ERR_NOMEM, "no memory to load %s", file_base_name(path));
+        return ERR_SAY(note, ERR_NOMEM, "no memory to load %s", source->name);
     }
     model->refs = 1;
-    model->name = arena_copy_text(model->mem, file_base_name(path));
-    enum err err =
-        model->name == NULL ? arena_why(model->mem) : file_map(path, MODEL_LIMIT_BYTES, &bytes, &n_bytes, note);
-    if (err == ERR_NONE) {
-        err = load_mapped(path, bytes, n_bytes, role, model, note);
-        if (err != ERR_NONE) {
-            err_prefix(note, "%s: ", file_base_name(path));
-        }
-        file_unmap(bytes, n_bytes);
-    }
+    model->name = arena_copy_text(model->mem, source->name);
+    enum err err = model->name == NULL ? arena_why(model->mem) : load_parts(source, role, model, note);
     if (err != ERR_NONE) {
+        err_prefix(note, "%s: ", source->name);
         model_free(model);
         return err;
     }
     *ret = model;
     return ERR_NONE;
+}
+
+enum err model_load(const char *path, enum model_role role, struct model **ret, struct err_note *note)
+{
+    struct source source = {.name = file_base_name(path)};
+    unsigned char *manifest = NULL;
+
+    enum err err = file_map(path, MODEL_LIMIT_BYTES, &source.bytes, &source.n_bytes, note);
+    if (err != ERR_NONE) {
+        err_prefix(note, "%s: ", source.name);
+        return err;
+    }
+    err = read_beside(path, &manifest, &source.manifest_bytes, note);
+    if (err == ERR_NONE) {
+        source.manifest = (const char *)manifest;
+        err = load(&source, role, ret, note);
+    }
+    mem_free(manifest);
+    file_unmap(source.bytes, source.n_bytes);
+    return err;
+}
+
+enum err model_load_bytes(const char *name, const void *bytes, size_t n_bytes, const char *manifest,
+                          enum model_role role, struct model **ret, struct err_note *note)
+{
+    const struct source source = {.name = name,
+                                  .bytes = bytes,
+                                  .n_bytes = n_bytes,
+                                  .manifest = manifest,
+                                  .manifest_bytes = manifest == NULL ? 0 : strlen(manifest)};
+
+    return load(&source, role, ret, note);
 }

@@ -39,6 +39,9 @@ const struct graph *model_graph(const struct model *model);
  * Errors: those of onnx.h, detect.h, embed.h, manifest.h; the note begins with the file's name.
  */
 MUST_CHECK enum err model_load(const char *path, enum model_role role, struct model **ret, struct err_note *note);
+/* The same from bytes in memory, which are not needed afterwards, and the text of a manifest (NULL: assumed).  name: for people. */
+MUST_CHECK enum err model_load_bytes(const char *name, const void *bytes, size_t n_bytes, const char *manifest,
+                                     enum model_role role, struct model **ret, struct err_note *note);
 void model_free(struct model *model);
 
 /* ---- All that are in memory -------------------------------------------------------------------------------------- */
@@ -57,6 +60,16 @@ void models_free(struct models *models); /* every model has been given back */
  */
 MUST_CHECK enum err models_take(struct models *models, struct model *take, const char *path, struct arena *mem,
                                 struct model **ret, struct err_note *note);
+
+/* The same for a model whose file is in memory, as it was loaded. */
+MUST_CHECK enum err models_take_bytes(struct models *models, struct model *take, const void *bytes, size_t n_bytes,
+                                      struct arena *mem, struct model **ret, struct err_note *note);
+
+/* Whether the model of a row is in memory: somebody has a loan of it. */
+bool models_known(struct models *models, int64_t row_id);
+
+/* Removes the files of a model that has no row any more.  Errors: ERR_IO, ERR_DENIED. */
+enum err models_remove_files(struct models *models, const char *file, struct err_note *note);
 
 /*
  * Lends the model of a row, loaded from the folder if it is not in memory.

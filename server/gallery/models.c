@@ -106,24 +106,10 @@ static bool file_holds(const char *path, const unsigned char *bytes, size_t n_by
     return same;
 }
 
-/* Copies a file unless the copy is there.  Being there is not enough: a copy that a disk or a person has damaged is
- * replaced while somebody still gives the original. */
-static enum err copy_once(const char *from, const char *to, struct err_note *note)
-{
-    const unsigned char *bytes = NULL;
-    size_t n_bytes = 0;
-
-    enum err err = file_map(from, MODEL_LIMIT_BYTES, &bytes, &n_bytes, note);
-    if (err == ERR_NONE) {
-        err = file_holds(to, bytes, n_bytes) ? ERR_NONE : file_write(to, bytes, n_bytes, note);
-        file_unmap(bytes, n_bytes);
-    }
-    return err;
-}
-
-/* The manifest goes first: a model's file without it would be read with assumptions after a crash in between. */
-static enum err copy_files(struct models *models, const struct model *model, const char *path, const char *file,
-                           struct err_note *note)
+/* The manifest goes first: a model's file without it would be read with assumptions after a crash in between.  A model's file
+ * that is there is written again only if a disk or a person has damaged it. */
+static enum err write_files(struct models *models, const struct model *model, const void *bytes, size_t n_bytes,
+                            const char *file, struct err_note *note)
 {
     char to[PATH_MAX];
     char beside[PATH_MAX];
@@ -135,7 +121,7 @@ static enum err copy_files(struct models *models, const struct model *model, con
     if (err == ERR_NONE) {
         err = file_write(beside, model->manifest.json, strlen(model->manifest.json), note);
     }
-    return err != ERR_NONE ? err : copy_once(path, to, note);
+    return err != ERR_NONE || file_holds(to, bytes, n_bytes) ? err : file_write(to, bytes, n_bytes, note);
 }
 
 static enum err add_row(struct models *models, const struct model *model, const char *file, struct arena *mem,
@@ -178,15 +164,15 @@ static enum err use_row(struct model *model, const struct model_row *row, struct
                                     : manifest_read_calibration(row->calibration, &model->manifest.calibration, note);
 }
 
-static enum err take_new(struct models *models, struct model *model, const char *path, struct arena *mem,
-                         struct err_note *note)
+static enum err take_new(struct models *models, struct model *model, const void *bytes, size_t n_bytes,
+                         struct arena *mem, struct err_note *note)
 {
     char file[STORE_VERSION_TEXT + sizeof ".onnx"];
     struct model_row row;
     int64_t id = 0;
 
     (void)snprintf(file, sizeof file, "%s.onnx", model->version);
-    enum err err = copy_files(models, model, path, file, note);
+    enum err err = write_files(models, model, bytes, n_bytes, file, note);
     if (err == ERR_NONE) {
         err = add_row(models, model, file, mem, &id, note);
     }
@@ -196,11 +182,11 @@ static enum err take_new(struct models *models, struct model *model, const char 
     return err != ERR_NONE ? err : use_row(model, &row, note);
 }
 
-enum err models_take(struct models *models, struct model *take, const char *path, struct arena *mem, struct model **ret,
-                     struct err_note *note)
+enum err models_take_bytes(struct models *models, struct model *take, const void *bytes, size_t n_bytes,
+                           struct arena *mem, struct model **ret, struct err_note *note)
 {
     /* Outside of the lock, because it writes rows: a writer may be waiting for an index, and who builds one for a model. */
-    enum err err = models->store == NULL ? ERR_NONE : take_new(models, take, path, mem, note);
+    enum err err = models->store == NULL ? ERR_NONE : take_new(models, take, bytes, n_bytes, mem, note);
 
     if (err != ERR_NONE) {
         model_free(take);
@@ -220,6 +206,45 @@ enum err models_take(struct models *models, struct model *take, const char *path
     }
     *ret = known != NULL ? known : take;
     return ERR_NONE;
+}
+
+enum err models_take(struct models *models, struct model *take, const char *path, struct arena *mem, struct model **ret,
+                     struct err_note *note)
+{
+    const unsigned char *bytes = NULL;
+    size_t n_bytes = 0;
+
+    enum err err = file_map(path, MODEL_LIMIT_BYTES, &bytes, &n_bytes, note);
+    if (err != ERR_NONE) {
+        model_free(take);
+        return err;
+    }
+    err = models_take_bytes(models, take, bytes, n_bytes, mem, ret, note);
+    file_unmap(bytes, n_bytes);
+    return err;
+}
+
+bool models_known(struct models *models, int64_t row_id)
+{
+    (void)pthread_mutex_lock(&models->lock);
+    bool known = find_row(models, row_id) != NULL;
+    (void)pthread_mutex_unlock(&models->lock);
+    return known;
+}
+
+enum err models_remove_files(struct models *models, const char *file, struct err_note *note)
+{
+    char path[PATH_MAX];
+    char beside[PATH_MAX];
+
+    enum err err = path_in_folder(models, file, "", path, note);
+    if (err == ERR_NONE) {
+        err = path_in_folder(models, file, ".json", beside, note);
+    }
+    if (err == ERR_NONE) {
+        err = file_remove(path, note);
+    }
+    return err != ERR_NONE ? err : file_remove(beside, note);
 }
 
 /* The data folder's copy was good when it was written: if it is not read now, that is no fault of whoever asks. */

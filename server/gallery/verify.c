@@ -128,6 +128,9 @@ static enum err against_page(struct verifying *v, const struct face_row *rows, i
     for (int i = 0; i < n; i++) {
         float cosine = 0;
         struct gallery_fault passed = {0};
+        if (rows[i].set_aside) {
+            continue; /* probably somebody else's */
+        }
         enum err err = stored_cosine(v, rows[i].id, probe, scratch, &cosine, &passed);
         if (err == ERR_NOT_FOUND) {
             continue; /* deleted since the page was read */

@@ -135,7 +135,20 @@ const struct problem *problem_of_reason(enum gallery_reason reason)
         no_model = {503, "no_model", "The daemon was started without the model that this call needs.",
                     "Start it with --detector and --recognizer."},
         model_pinned = {409, "model_pinned", "A collection does not change its model this way.",
-                        "Make a new collection."};
+                        "POST /v1/admin/models/{model}/activate embeds its faces again."},
+        no_crops = {422, "no_crops", "Faces without a crop cannot be embedded again.",
+                    "Enroll those people again, or delete the faces; keep=crop keeps crops."},
+        other_crops = {422, "other_crops", "The crops that were kept have another size than the model takes.",
+                       "Use a model with the same input size."},
+        not_proven = {409, "not_proven", "The model was not shown to be better.", "Say force=true to use it anyway."},
+        moved = {409, "moved", "The collection has changed over to another model meanwhile.", "Look, and ask again."},
+        no_former_model = {409, "no_former_model", "There is no former model to go back to.",
+                           "Activate a model of GET /v1/admin/models."},
+        bad_model = {422, "bad_model", "The file is no recogniser that works here.", "The detail says why."},
+        model_in_use = {409, "model_in_use", "The model is in use.", "Change its collections over to another first."},
+        too_few = {422, "too_few", "There are too few faces or people for this.", "The detail says how many."},
+        no_such_job = {404, "no_such_job", "There is no such job.", "GET /v1/admin/jobs lists them."},
+        other_job = {409, "other_job", "The job cannot be used for this.", "The detail says why."};
 
     switch (reason) {
     case GALLERY_REASON_NONE: return NULL;
@@ -162,6 +175,16 @@ const struct problem *problem_of_reason(enum gallery_reason reason)
     case GALLERY_OTHER_COLLECTION: return &other_collection;
     case GALLERY_NO_MODEL: return &no_model;
     case GALLERY_MODEL_PINNED: return &model_pinned;
+    case GALLERY_NO_CROPS: return &no_crops;
+    case GALLERY_OTHER_CROPS: return &other_crops;
+    case GALLERY_NOT_PROVEN: return &not_proven;
+    case GALLERY_MOVED: return &moved;
+    case GALLERY_NO_FORMER_MODEL: return &no_former_model;
+    case GALLERY_BAD_MODEL: return &bad_model;
+    case GALLERY_MODEL_IN_USE: return &model_in_use;
+    case GALLERY_TOO_FEW: return &too_few;
+    case GALLERY_NO_SUCH_JOB: return &no_such_job;
+    case GALLERY_OTHER_JOB: return &other_job;
     }
     return NULL;
 }

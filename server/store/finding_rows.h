@@ -1,8 +1,8 @@
 /*
  * finding_rows.h: what a review of the labels found, and the faces that were set aside because of it.
  *
- * A face that is set aside keeps everything (row, embeddings, crop); it is in no index, is compared with nobody, and is trained on
- * by nobody, until it is brought back.  It remembers the job whose findings name it.
+ * A face that is set aside keeps everything (row, embeddings, crop); no search finds it, its subject is not judged by it, and
+ * nothing is trained on it, until it is brought back.  It remembers the job whose findings name it.
  */
 #ifndef SERVER_STORE_FINDING_ROWS_H
 #define SERVER_STORE_FINDING_ROWS_H
