@@ -44,6 +44,13 @@ enum {
     SAVED_COUNT
 };
 
+/*
+ * Some exporters add ε to the stored variances and write ε = 0.  In training a channel that is constant over the batch (they
+ * have dead ones) would then be divided by 0.  So the batch's variances get an ε too, and what is said to have been seen
+ * contains it, as the stored ones do: at inference with the file's own ε nothing changes.
+ */
+#define TRAINING_EPSILON 1e-5F
+
 static struct norm_shape norm_of(const struct op_call *call)
 {
     const struct shape *x = &call->in[0].shape;
@@ -90,8 +97,12 @@ static enum err forward(const struct op_call *call)
     if (call->training) {
         struct norm_shape s = norm_of(call);
         float *saved = call->saved;
-        batch_norm_statistics_f32(&s, norm->epsilon, call->in[0].data, saved + SAVED_MEAN * s.channels,
+        float epsilon = norm->epsilon > TRAINING_EPSILON ? norm->epsilon : TRAINING_EPSILON;
+        batch_norm_statistics_f32(&s, epsilon, call->in[0].data, saved + SAVED_MEAN * s.channels,
                                   saved + SAVED_VARIANCE * s.channels, saved + SAVED_INVERSE * s.channels);
+        for (int64_t c = 0; c < s.channels; c++) {
+            saved[SAVED_VARIANCE * s.channels + c] += epsilon - norm->epsilon;
+        }
         batch_norm_f32(&s, saved + SAVED_MEAN * s.channels, saved + SAVED_INVERSE * s.channels, scale, bias,
                        call->in[0].data, call->out[0].data);
         return ERR_NONE;

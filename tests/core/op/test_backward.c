@@ -351,6 +351,46 @@ static void batch_norm_says_what_it_has_seen(void **state)
     arena_free(run.mem);
 }
 
+/* As exporters write it that have merged epsilon into the variances. */
+static void a_constant_channel_without_epsilon_stays_finite(void **state)
+{
+    const struct op_def *op = op_find("", "BatchNormalization", 9);
+    struct arena *mem = arena_new((size_t)1 << 20);
+    struct attrs attrs = {.list = (struct attr[]){A_FLOAT("epsilon", 0)}, .count = 1};
+    float x[3] = {2, 2, 2};
+    float y[3];
+    float one = 1;
+    float bias = 0.5F;
+    float dy[3] = {1, 2, 3};
+    float dx[3] = {0};
+    float saved[3];
+    struct tensor in[5] = {{DTYPE_F32, D(3, 1), x},
+                           {DTYPE_F32, D(1), &one},
+                           {DTYPE_F32, D(1), &bias},
+                           {DTYPE_F32, D(1), &one},
+                           {DTYPE_F32, D(1), &one}};
+    struct tensor out[1] = {{DTYPE_F32, D(3, 1), y}};
+    struct tensor out_grad[1] = {{DTYPE_F32, D(3, 1), dy}};
+    struct tensor in_grad[5] = {{DTYPE_F32, D(3, 1), dx}};
+    struct op_call call = {.opset = 9, .in = in, .out = out, .n_in = 5, .n_out = 1, .training = true, .saved = saved};
+    const float *mean;
+    const float *variance;
+    void *parsed = NULL;
+
+    assert_int_equal(op->parse(&attrs, 9, 5, 1, mem, &parsed, NULL), ERR_NONE);
+    call.parsed = parsed;
+    assert_int_equal(op->shape(&call, NULL), ERR_NONE);
+    assert_true(call.saved_bytes <= sizeof saved);
+    assert_int_equal(op->forward(&call), ERR_NONE);
+    assert_int_equal(op->backward(&call, out_grad, in_grad), ERR_NONE);
+    for (int i = 0; i < 3; i++) {
+        assert_true(y[i] == bias && isfinite(dx[i]));
+    }
+    batch_norm_seen(&call, &mean, &variance);
+    assert_true(mean[0] == 2 && fabsf(variance[0] - 1e-5F) < 1e-9F);
+    arena_free(mem);
+}
+
 static void dropout_keeps_the_mean(void **state)
 {
     const struct op_def *op = op_find("", "Dropout", 10);
@@ -394,6 +434,7 @@ int main(void)
         cmocka_unit_test(gradients_follow_forward),
         cmocka_unit_test(reshape_passes_through),
         cmocka_unit_test(batch_norm_says_what_it_has_seen),
+        cmocka_unit_test(a_constant_channel_without_epsilon_stays_finite),
         cmocka_unit_test(dropout_keeps_the_mean),
     };
 
