@@ -1,0 +1,254 @@
+/* codes.c: encoding rows and queries. */
+#include "index/codes.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/random.h"
+
+enum {
+    ROUNDS = 3 /* of sign flips and Hadamard transforms; fewer leave traces of the axes */
+};
+
+/* No vector in an index is longer (index.h: unit length to 1e-3). */
+#define LONGEST 1.001F
+
+/* What fp32 arithmetic adds: the score's own rounding (4096 products in 32 sums), and that of the bound. */
+#define ROUNDING 3e-5F
+
+bool codes_init(struct codes *codes, size_t dim, const struct scan *scan)
+{
+    struct codes made = {.scan = scan, .dim = dim, .groups = (dim + 3) / 4};
+
+    if (dim >= CODES_MIN_BITS_DIM) {
+        for (made.padded = CODES_MIN_BITS_DIM; made.padded < dim;) {
+            made.padded *= 2;
+        }
+        made.chunks = made.padded / SCAN_BITS_CHUNK;
+        made.signs = MEM_ARRAY(uint32_t, ROUNDS * made.padded);
+        if (made.signs == NULL) {
+            return false;
+        }
+        random_bytes(made.signs, ROUNDS * made.padded * sizeof *made.signs);
+        for (size_t i = 0; i < ROUNDS * made.padded; i++) {
+            made.signs[i] &= UINT32_C(1) << 31;
+        }
+    }
+    *codes = made;
+    return true;
+}
+
+void codes_release(struct codes *codes)
+{
+    mem_free_wiped(codes->signs);
+    *codes = (struct codes){0};
+}
+
+size_t codes_int8_bytes(const struct codes *codes)
+{
+    return SCAN_INT8_BLOCK_BYTES(codes->groups);
+}
+
+size_t codes_bits_bytes(const struct codes *codes)
+{
+    return codes->padded == 0 ? 0 : SCAN_BITS_BLOCK_BYTES(codes->chunks);
+}
+
+/* ret [padded] = Rx. */
+static void rotate(const struct codes *codes, const float *vector, float *ret)
+{
+    const float shrink = 1.0F / ((float)codes->padded * sqrtf((float)codes->padded)); /* of all three rounds */
+
+    for (size_t i = 0; i < codes->dim; i++) {
+        ret[i] = vector[i] * shrink;
+    }
+    memset(ret + codes->dim, 0, (codes->padded - codes->dim) * sizeof *ret);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        const uint32_t *signs = codes->signs + round * codes->padded;
+        for (size_t i = 0; i < codes->padded; i++) {
+            uint32_t word;
+            memcpy(&word, &ret[i], sizeof word);
+            word ^= signs[i];
+            memcpy(&ret[i], &word, sizeof word);
+        }
+        codes->scan->hadamard(ret, codes->padded);
+    }
+}
+
+static float greatest(const float *vector, size_t dim)
+{
+    float most = 0;
+
+    for (size_t i = 0; i < dim; i++) {
+        float size = fabsf(vector[i]);
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+/* Rounds to the nearest whole number, |x| < 2^22, by pushing the fraction out of the float: lrintf is a call. */
+static int nearest(float x)
+{
+    const float push = 12582912.0F; /* 1.5 · 2^23 */
+    float pushed = x + push;
+    int32_t bits;
+
+    memcpy(&bits, &pushed, sizeof bits);
+    return bits - 0x4B400000;
+}
+
+static void encode_int8(const struct codes *codes, const float *vector, size_t row, uint8_t *block)
+{
+    float *tail = (float *)(void *)(block + codes->groups * 64);
+    const float scale = greatest(vector, codes->dim) / 127.0F;
+    const float inverse = scale > 0 ? 1.0F / scale : 0;
+    float error = 0;
+
+    for (size_t i = 0; i < codes->groups * 4; i++) {
+        float value = i < codes->dim ? vector[i] : 0;
+        int code = nearest(value * inverse);
+        float left = value - scale * (float)code;
+        error += left * left;
+        block[i / 4 * 64 + row * 4 + i % 4] = (uint8_t)(code + 128);
+    }
+    tail[row] = scale;
+    tail[SCAN_ROWS + row] = sqrtf(error) * 1.0001F; /* its own rounding */
+}
+
+static void encode_bits(const struct codes *codes, const float *vector, size_t row, uint8_t *block)
+{
+    float *tail = (float *)(void *)(block + codes->chunks * 64);
+    float rotated[CODES_MAX_DIM];
+    float sum = 0;
+    float squares = 0;
+
+    rotate(codes, vector, rotated);
+    for (size_t i = 0; i < codes->padded; i++) {
+        sum += fabsf(rotated[i]);
+        squares += rotated[i] * rotated[i];
+    }
+    for (size_t chunk = 0; chunk < codes->chunks; chunk++) {
+        const float *values = rotated + chunk * SCAN_BITS_CHUNK;
+        for (size_t j = 0; j < 4; j++) {
+            unsigned byte = 0;
+            for (size_t i = 0; i < 4; i++) {
+                byte |= (unsigned)(values[4 * j + i] > 0) << i;
+                byte |= (unsigned)(values[16 + 4 * j + i] > 0) << (4 + i);
+            }
+            block[chunk * 64 + j * SCAN_ROWS + row] = (uint8_t)byte;
+        }
+    }
+    const float scale = sum > 0 ? squares / sum : 0;
+    const float variance = (float)codes->padded * scale * scale - squares;
+    tail[row] = scale;
+    tail[SCAN_ROWS + row] = sqrtf(variance > 0 ? variance / (float)(codes->padded - 1) : 0);
+    mem_wipe(rotated, codes->padded * sizeof *rotated);
+}
+
+void codes_encode(const struct codes *codes, const float *rows, uint8_t *ret_int8, uint8_t *ret_bits)
+{
+    for (size_t row = 0; row < SCAN_ROWS; row++) {
+        encode_int8(codes, rows + row * codes->dim, row, ret_int8);
+        if (codes->padded > 0) {
+            encode_bits(codes, rows + row * codes->dim, row, ret_bits);
+        }
+    }
+}
+
+/* Zeros everywhere that belongs to the row; its scale of 0 says that the codes mean nothing. */
+static void wipe(uint8_t *block, size_t lines, size_t line_bytes, size_t row, size_t row_bytes)
+{
+    float *tail = (float *)(void *)(block + lines * line_bytes);
+
+    for (size_t line = 0; line < lines; line++) {
+        mem_wipe(block + line * line_bytes + row * row_bytes, row_bytes);
+    }
+    mem_wipe(tail + row, sizeof *tail);
+    mem_wipe(tail + SCAN_ROWS + row, sizeof *tail);
+}
+
+void codes_wipe(const struct codes *codes, size_t row, uint8_t *int8, uint8_t *bits)
+{
+    wipe(int8, codes->groups, 64, row, 4);
+    if (codes->padded > 0) {
+        wipe(bits, codes->chunks * 4, SCAN_ROWS, row, 1);
+    }
+}
+
+void codes_int8_query(const struct codes *codes, const float *query, int8_t *room, struct codes_int8_query *ret)
+{
+    const float scale = greatest(query, codes->dim) / 127.0F;
+    const float inverse = scale > 0 ? 1.0F / scale : 0;
+    float left_over = 0;
+    float kept = 0;
+    int32_t sum = 0;
+
+    for (size_t i = 0; i < codes->groups * 4; i++) {
+        float value = i < codes->dim ? query[i] : 0;
+        int code = nearest(value * inverse);
+        float back = scale * (float)code;
+        left_over += (value - back) * (value - back);
+        kept += back * back;
+        sum += code;
+        room[i] = (int8_t)code;
+    }
+    *ret = (struct codes_int8_query){
+        .scan = {.codes = room, .offset = 128 * sum, .scale = scale, .error = sqrtf(kept) * 1.0001F},
+        .slack = sqrtf(left_over) * 1.0001F * LONGEST + ROUNDING};
+}
+
+void codes_int8_floor(struct codes_int8_query *query, float floor)
+{
+    query->scan.floor = floor - query->slack;
+}
+
+void codes_bits_query(const struct codes *codes, const float *query, uint8_t *room, struct scan_bits_query *ret)
+{
+    const size_t n_groups = codes->padded / 4;
+    float rotated[CODES_MAX_DIM];
+    float greatest_sum = 0;
+    float sum = 0;
+
+    rotate(codes, query, rotated);
+    for (size_t g = 0; g < n_groups; g++) {
+        const float *q = rotated + 4 * g;
+        float most = fabsf(q[0]) + fabsf(q[1]) + fabsf(q[2]) + fabsf(q[3]);
+        greatest_sum = most > greatest_sum ? most : greatest_sum;
+        sum += most;
+    }
+    const float step = 2 * greatest_sum / 127.0F;
+    const float inverse = step > 0 ? 0.9999F / step : 0; /* the last entry stays at 127 whatever is rounded */
+    for (size_t g = 0; g < n_groups; g++) {
+        const float *q = rotated + 4 * g;
+        const float most = fabsf(q[0]) + fabsf(q[1]) + fabsf(q[2]) + fabsf(q[3]);
+        const float low[4] = {most - q[0] - q[1], most + q[0] - q[1], most - q[0] + q[1], most + q[0] + q[1]};
+        const float high[4] = {-q[2] - q[3], q[2] - q[3], q[3] - q[2], q[2] + q[3]};
+        for (size_t n = 0; n < 16; n++) {
+            room[g * 16 + n] = (uint8_t)nearest((low[n & 3] + high[n >> 2]) * inverse);
+        }
+    }
+    /* The table's rounding: independent errors of at most half a step, one a group. */
+    const float rounding = CODES_SIGMAS * (step / 0.9999F) * sqrtf((float)n_groups / 12.0F);
+    *ret = (struct scan_bits_query){.table = room, .step = step / 0.9999F, .base = rounding - sum};
+    mem_wipe(rotated, codes->padded * sizeof *rotated);
+}
+
+/* A row at the floor or above it, which is whom no scan may miss, has at most this much that is not the query's. */
+static float beside(float floor)
+{
+    float squares = LONGEST * LONGEST * LONGEST * LONGEST - (floor > 0 ? floor * floor : 0);
+    return squares > 0 ? sqrtf(squares) : 0;
+}
+
+void codes_bits_floor(struct scan_bits_query *query, float floor)
+{
+    query->error = CODES_SIGMAS * beside(floor);
+    query->floor = floor - ROUNDING;
+}
+
+float codes_bits_deviation(const struct codes *codes, float cosine)
+{
+    /* E‖Rx‖₁ = √(2D/π), so e = √((π/2 - 1)/(D - 1)). */
+    return sqrtf(0.570796F / (float)(codes->padded - 1)) * beside(cosine);
+}

@@ -1,0 +1,70 @@
+/*
+ * codes.h: what stands beside the floats of a row and says where a scan must look.
+ *
+ * Byte codes.  A row is x = s·c + e with whole numbers c, and the query likewise, q = t·p + f.  Then
+ *     ⟨q, x⟩ = t·s·⟨p, c⟩ + ⟨t·p, e⟩ + ⟨f, x⟩ ≤ t·s·⟨p, c⟩ + ‖t·p‖·‖e‖ + ‖f‖·‖x‖,
+ * so with s and ‖e‖ stored per row, no row that reaches a floor is ever passed over.  This is a proof, not a likelihood.
+ *
+ * Bit codes.  Under a random rotation R, let b be the signs of Rx.  The estimate ⟨b, Rq⟩·‖x‖²/‖Rx‖₁ is right in the mean for
+ * any data, and misses by e·√(‖q‖² - ⟨q,x⟩²) in the standard deviation, where e = √(D·‖x‖⁴/‖Rx‖₁² - ‖x‖²)/√(D-1), some
+ * 0.75/√D.  A row passes if its estimate comes within CODES_SIGMAS deviations of the floor: a row exactly at the floor is
+ * missed with the probability of the normal distribution's tail, 2.9e-7 for five.  That holds for every pair of vectors chosen
+ * without knowledge of R; R is drawn anew for every index and told to nobody.
+ *
+ * Immutable after codes_init: any thread.
+ */
+#ifndef INDEX_CODES_H
+#define INDEX_CODES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/attr.h"
+#include "core/kernel/scan.h"
+
+#define CODES_SIGMAS 5.0F
+#define CODES_MAX_DIM 4096
+#define CODES_MIN_BITS_DIM 64 /* with fewer dimensions the error is no longer like a normal one, nor small */
+
+struct codes {
+    const struct scan *scan;
+    size_t dim;
+    size_t groups;   /* of byte codes; their blocks are SCAN_INT8_BLOCK_BYTES */
+    size_t padded;   /* dimensions after the rotation, a power of two; 0: no bit codes */
+    size_t chunks;   /* of bit codes; their blocks are SCAN_BITS_BLOCK_BYTES */
+    uint32_t *signs; /* [3, padded]: the sign bit or nothing; secret */
+};
+
+/* Shapes: dim 1 .. CODES_MAX_DIM.  False if memory is spent. */
+MUST_CHECK bool codes_init(struct codes *codes, size_t dim, const struct scan *scan);
+void codes_release(struct codes *codes);
+
+/* Bytes of a block of 16 rows; 0 bit codes in an index that has none. */
+size_t codes_int8_bytes(const struct codes *codes);
+size_t codes_bits_bytes(const struct codes *codes);
+
+/* Writes the codes of 16 rows.  A row of zeros gets a scale of 0.  Shapes: rows [16, dim]. */
+void codes_encode(const struct codes *codes, const float *rows, uint8_t *ret_int8, uint8_t *ret_bits);
+
+/* Overwrites what a block says of one row. */
+void codes_wipe(const struct codes *codes, size_t row, uint8_t *int8, uint8_t *bits);
+
+/* A query in bytes.  Owns: ret->codes is room, [groups · 4], which the caller lends. */
+struct codes_int8_query {
+    struct scan_int8_query scan;
+    float slack; /* ‖f‖·‖x‖, and all rounding */
+};
+void codes_int8_query(const struct codes *codes, const float *query, int8_t *room, struct codes_int8_query *ret);
+
+/* Passes from now on every row whose inner product is at least floor. */
+void codes_int8_floor(struct codes_int8_query *query, float floor);
+
+/* The same in bits.  Owns: room for the table, [chunks · 128], aligned to 64 bytes. */
+void codes_bits_query(const struct codes *codes, const float *query, uint8_t *room, struct scan_bits_query *ret);
+void codes_bits_floor(struct scan_bits_query *query, float floor);
+
+/* The standard deviation of the bit codes' estimate for a row whose cosine is as given. */
+float codes_bits_deviation(const struct codes *codes, float cosine);
+
+#endif
