@@ -7,8 +7,10 @@
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/impl/AuxIndexStructures_c.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/base/mem.h"
+#include "core/base/size.h"
 #include "core/kernel/gemm.h"
 
 /*
@@ -109,6 +111,27 @@ enum err faiss_index_append(struct faiss_index *faiss, const float *vectors, siz
     run_on_this_thread_only();
     int code = faiss_Index_add(faiss->flat, (int64_t)n, vectors);
     return code == 0 ? ERR_NONE : refused(code, "adding vectors", note);
+}
+
+/*
+ * FAISS has no call that reserves, but one addition to an empty index takes exactly the memory it needs.  Pages that nobody has
+ * written are all the kernel's one page of zeros, so the source costs none.
+ */
+enum err faiss_index_reserve(struct faiss_index *faiss, size_t n, struct err_note *note)
+{
+    size_t bytes;
+
+    assert(faiss_index_rows(faiss) == 0);
+    if (!size_mul(n, faiss->dim * sizeof(float), &bytes)) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory for %zu vectors", n);
+    }
+    void *zeros = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (zeros == MAP_FAILED) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory for %zu vectors", n);
+    }
+    enum err err = faiss_index_append(faiss, zeros, n, note);
+    (void)munmap(zeros, bytes);
+    return err;
 }
 
 enum err faiss_index_cut(struct faiss_index *faiss, size_t first, struct err_note *note)

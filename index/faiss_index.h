@@ -30,6 +30,12 @@ float *faiss_index_row(struct faiss_index *faiss, size_t row);
 MUST_CHECK enum err faiss_index_append(struct faiss_index *faiss, const float *vectors, size_t n,
                                        struct err_note *note);
 
+/*
+ * Appends n rows of zeros, with memory for exactly these, so that rows written through faiss_index_row never move.  An index
+ * that is empty before.  Errors: ERR_NOMEM, ERR_FOREIGN.
+ */
+MUST_CHECK enum err faiss_index_reserve(struct faiss_index *faiss, size_t n, struct err_note *note);
+
 /* Drops every row from first on; the memory is kept for later rows.  Errors: ERR_NOMEM, ERR_FOREIGN, nothing dropped. */
 MUST_CHECK enum err faiss_index_cut(struct faiss_index *faiss, size_t first, struct err_note *note);
 

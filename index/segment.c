@@ -1,0 +1,172 @@
+/* segment.c: rows and their codes. */
+#include "index/segment.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "index/faiss_index.h"
+
+enum err segment_new(const struct codes *codes, size_t capacity, struct segment **ret, struct err_note *note)
+{
+    struct segment *segment = MEM_NEW(struct segment);
+    const size_t n_blocks = capacity / SCAN_ROWS;
+    enum err err = ERR_NOMEM;
+
+    assert(capacity > 0 && capacity % SCAN_ROWS == 0 && capacity <= SEGMENT_MAX_ROWS);
+    if (segment != NULL) {
+        segment->codes = codes;
+        segment->capacity = capacity;
+        segment->int8 = mem_new(n_blocks, codes_int8_bytes(codes));
+        segment->bits = mem_new(n_blocks, codes_bits_bytes(codes));
+        segment->ids = MEM_ARRAY(int64_t, capacity);
+        segment->live[0] = MEM_ARRAY(uint16_t, n_blocks);
+        segment->live[1] = MEM_ARRAY(uint16_t, n_blocks);
+        if (segment->int8 != NULL && segment->bits != NULL && segment->ids != NULL && segment->live[0] != NULL &&
+            segment->live[1] != NULL) {
+            memset(segment->live[0], 0xFF, n_blocks * sizeof(uint16_t));
+            err = faiss_index_new((int)codes->dim, &segment->faiss, note);
+        }
+        if (err == ERR_NONE) {
+            err = faiss_index_reserve(segment->faiss, capacity, note);
+        }
+    }
+    if (err != ERR_NONE) {
+        segment_free(segment);
+        return ERR_SAY(note, err, "no memory for %zu more vectors of %zu dimensions", capacity, codes->dim);
+    }
+    segment->floats = faiss_index_row(segment->faiss, 0);
+    *ret = segment;
+    return ERR_NONE;
+}
+
+void segment_free(struct segment *segment)
+{
+    if (segment == NULL) {
+        return;
+    }
+    faiss_index_free(segment->faiss);
+    mem_free_wiped(segment->int8);
+    mem_free_wiped(segment->bits);
+    mem_free(segment->ids);
+    mem_free(segment->live[0]);
+    mem_free(segment->live[1]);
+    mem_free(segment);
+}
+
+static uint8_t *int8_block(const struct segment *segment, size_t block)
+{
+    return segment->int8 + block * codes_int8_bytes(segment->codes);
+}
+
+static uint8_t *bits_block(const struct segment *segment, size_t block)
+{
+    return segment->bits + block * codes_bits_bytes(segment->codes);
+}
+
+void segment_append(struct segment *segment, const int64_t *ids, const float *vectors, size_t n)
+{
+    const size_t dim = segment->codes->dim;
+    const size_t first_block = segment->rows / SCAN_ROWS;
+
+    assert(n <= segment->capacity - segment->rows);
+    memcpy(segment->floats + segment->rows * dim, vectors, n * dim * sizeof *vectors);
+    memcpy(segment->ids + segment->rows, ids, n * sizeof *ids);
+    segment->rows += n;
+    for (size_t block = first_block; block < segment->rows / SCAN_ROWS; block++) {
+        codes_encode(segment->codes, segment->floats + block * SCAN_ROWS * dim, int8_block(segment, block),
+                     bits_block(segment, block));
+    }
+}
+
+enum err segment_grow(const struct segment *segment, size_t capacity, struct segment **ret, struct err_note *note)
+{
+    struct segment *bigger = NULL;
+    const size_t n_blocks = segment->rows / SCAN_ROWS; /* with codes */
+
+    enum err err = segment_new(segment->codes, capacity, &bigger, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    memcpy(bigger->floats, segment->floats, segment->rows * segment->codes->dim * sizeof(float));
+    memcpy(bigger->ids, segment->ids, segment->rows * sizeof *segment->ids);
+    memcpy(bigger->int8, segment->int8, n_blocks * codes_int8_bytes(segment->codes));
+    memcpy(bigger->bits, segment->bits, n_blocks * codes_bits_bytes(segment->codes));
+    memcpy(bigger->live[0], segment->live[segment->now], segment->capacity / SCAN_ROWS * sizeof(uint16_t));
+    bigger->rows = segment->rows;
+    bigger->dead = segment->dead;
+    *ret = bigger;
+    return ERR_NONE;
+}
+
+static bool is_set(const uint16_t *masks, size_t row)
+{
+    return (masks[row / SCAN_ROWS] >> (row % SCAN_ROWS) & 1U) != 0;
+}
+
+bool segment_is_live(const struct segment *segment, size_t row)
+{
+    return is_set(segment->live[segment->now], row);
+}
+
+void segment_marks_begin(struct segment *segment)
+{
+    memcpy(segment->live[1 - segment->now], segment->live[segment->now],
+           segment->capacity / SCAN_ROWS * sizeof(uint16_t));
+    segment->marking = true;
+}
+
+static void clear(struct segment *segment, uint16_t *masks, size_t row)
+{
+    masks[row / SCAN_ROWS] &= (uint16_t) ~(1U << (row % SCAN_ROWS));
+    segment->dead++;
+}
+
+void segment_mark_dead(struct segment *segment, size_t row)
+{
+    clear(segment, segment->live[1 - segment->now], row);
+}
+
+void segment_marks_end(struct segment *segment)
+{
+    segment->now = 1 - segment->now;
+}
+
+static void wipe(struct segment *segment, size_t row)
+{
+    const size_t block = row / SCAN_ROWS;
+
+    mem_wipe(segment->floats + row * segment->codes->dim, segment->codes->dim * sizeof(float));
+    if (block < segment->rows / SCAN_ROWS) {
+        codes_wipe(segment->codes, row % SCAN_ROWS, int8_block(segment, block), bits_block(segment, block));
+    }
+}
+
+void segment_wipe_marked(struct segment *segment)
+{
+    const uint16_t *now = segment->live[segment->now];
+    const uint16_t *before = segment->live[1 - segment->now];
+
+    for (size_t block = 0; block * SCAN_ROWS < segment->rows; block++) {
+        unsigned died = before[block] & ~(unsigned)now[block];
+        for (; died != 0; died &= died - 1) {
+            wipe(segment, block * SCAN_ROWS + (size_t)__builtin_ctz(died));
+        }
+    }
+    segment->marking = false;
+}
+
+void segment_kill(struct segment *segment, size_t row)
+{
+    clear(segment, segment->live[segment->now], row);
+    wipe(segment, row);
+}
+
+size_t segment_bytes(const struct segment *segment)
+{
+    const size_t n_blocks = segment->capacity / SCAN_ROWS;
+
+    return sizeof *segment + n_blocks * (codes_int8_bytes(segment->codes) + codes_bits_bytes(segment->codes)) +
+           segment->capacity * (segment->codes->dim * sizeof(float) + sizeof *segment->ids) +
+           2 * n_blocks * sizeof(uint16_t);
+}
