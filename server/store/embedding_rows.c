@@ -1,6 +1,8 @@
 /* embedding_rows.c: the vectors, checked as they are read. */
 #include "server/store/embedding_rows.h"
 
+#include <assert.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -160,9 +162,11 @@ static enum err walk_step(struct walk *walk, sqlite3_stmt *statement, struct err
     }
     floats_from_bytes(bytes, (size_t)dim, walk->vector);
     int64_t face_id = sqlite3_column_int64(statement, 0);
-    return walk->labelled != NULL
-               ? walk->labelled(walk->context, face_id, sqlite3_column_int64(statement, 5), walk->vector, dim)
-               : walk->visit(walk->context, face_id, walk->vector, dim);
+    if (walk->labelled != NULL) {
+        return walk->labelled(walk->context, face_id, sqlite3_column_int64(statement, 5), walk->vector, dim);
+    }
+    assert(walk->visit != NULL);
+    return walk->visit(walk->context, face_id, walk->vector, dim);
 }
 
 static enum err walk_all(struct store *store, const char *sql, const struct db_value *values, struct walk *walk,
