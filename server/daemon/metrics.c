@@ -58,6 +58,7 @@ static const struct {
     [METRICS_CONNECTIONS] = {"arcfaced_connections", "Open connections."},
     [METRICS_BODY_BYTES] = {"arcfaced_body_bytes", "Bytes of request bodies held."},
     [METRICS_FACES] = {"arcfaced_faces", "Faces in the gallery."},
+    [METRICS_SUBJECTS] = {"arcfaced_subjects", "Subjects enrolled."},
     [METRICS_COLLECTIONS] = {"arcfaced_collections", "Collections in the gallery."},
     [METRICS_MODELS] = {"arcfaced_models", "Models in memory."},
     [METRICS_MODEL_BYTES] = {"arcfaced_model_bytes", "Memory of the models' weights."},
@@ -204,8 +205,12 @@ static void put_all(struct text *text)
         for (int j = 0; j < N_STATUSES; j++) {
             int64_t count = get(&requests[i][j]);
             if (count > 0 && route_names[i] != NULL) {
-                put(text, "arcfaced_requests_total{route=\"%s\",status=\"%d\"} %" PRId64 "\n", route_names[i],
-                    statuses[j], count);
+                char status[8] = "other"; /* none: the HTTP library answered by itself, or the client left before */
+                if (statuses[j] != 0) {
+                    (void)snprintf(status, sizeof(status), "%d", statuses[j]);
+                }
+                put(text, "arcfaced_requests_total{route=\"%s\",status=\"%s\"} %" PRId64 "\n", route_names[i], status,
+                    count);
             }
         }
     }

@@ -44,6 +44,7 @@ enum metrics_gauge {
     METRICS_CONNECTIONS, /* open */
     METRICS_BODY_BYTES,  /* held */
     METRICS_FACES,       /* in the gallery; refreshed when the text is asked for */
+    METRICS_SUBJECTS,
     METRICS_COLLECTIONS,
     METRICS_MODELS,
     METRICS_INDEX_BYTES,

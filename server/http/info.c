@@ -9,6 +9,7 @@
 #include "server/http/handlers.h"
 #include "server/http/openapi.h"
 #include "server/http/service_private.h"
+#include "server/store/subject_rows.h"
 
 static json_t *cpu_json(void)
 {
@@ -80,7 +81,12 @@ void handle_metrics(struct call *call)
     struct gallery_usage usage;
     const char *text = NULL;
     size_t n_bytes = 0;
+    int64_t subjects = 0;
 
+    /* Rows that cannot be counted leave the last value: what else is counted says why. */
+    if (store_subject_count(call->store, &subjects, NULL) == ERR_NONE) {
+        metrics_set(METRICS_SUBJECTS, subjects);
+    }
     gallery_usage(call->gallery, &usage);
     metrics_set(METRICS_FACES, usage.indexed_faces);
     metrics_set(METRICS_COLLECTIONS, usage.collections);

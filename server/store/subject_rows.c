@@ -168,6 +168,19 @@ enum err store_subject_change(struct store *store, int64_t id, const struct subj
     return err != ERR_NONE ? err : db_change(store, change_apply, &what, NULL, note);
 }
 
+static enum err count_read(sqlite3_stmt *statement, struct arena *mem, void *ret_row)
+{
+    (void)mem;
+    *(int64_t *)ret_row = sqlite3_column_int64(statement, 0);
+    return ERR_NONE;
+}
+
+enum err store_subject_count(struct store *store, int64_t *ret, struct err_note *note)
+{
+    return one_read(store, "SELECT count(*) FROM subjects", (const struct db_value[]){{0}}, count_read, NULL, ret, "",
+                    note);
+}
+
 enum err store_subject_delete(struct store *store, int64_t id, const char *actor, const struct after_commit *after,
                               struct arena *mem, struct receipt *ret, struct err_note *note)
 {

@@ -104,6 +104,7 @@ answers "jobs" 200 '.jobs == []'
 call GET /v1/admin/audit
 answers "the audit log holds ids, not names" 200 '(.entries | map(.action) | index("face.enroll")) != null and (tostring | contains("bush") | not)'
 
+check "the metrics count subjects" "$(metric_is arcfaced_subjects "$(curl -s -H "$AUTH" "$URL/v1/collections" | jq '[.collections[].subjects] | add // 0')"; echo $?)"
 stop
 check "SIGTERM ends with status 0" $?
 start

@@ -45,7 +45,7 @@ static void counts_from_all_threads_reach_the_text(void **state)
     assert_int_equal(strlen(text), n_bytes);
     static const char *const lines[] = {
         "arcfaced_requests_total{route=\"GET /three\",status=\"200\"} 40000\n",
-        "arcfaced_requests_total{route=\"GET /three\",status=\"0\"} 1\n",
+        "arcfaced_requests_total{route=\"GET /three\",status=\"other\"} 1\n",
         "arcfaced_requests_total{route=\"none\",status=\"404\"} 1\n",
         "arcfaced_queue_length 0\n",
         "arcfaced_faces 42\n",
