@@ -2,7 +2,6 @@
 #include "server/store/embedding_rows.h"
 
 #include <assert.h>
-
 #include <stdio.h>
 #include <string.h>
 
