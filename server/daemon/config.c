@@ -460,16 +460,28 @@ static void print_value(const struct config *config, const struct setting *setti
     }
 }
 
+/* "1024 .. 1073741824"; empty for what is no number. */
+static void print_bounds(const struct setting *setting, char *ret, size_t ret_bytes)
+{
+    bool number = setting->type == WHOLE || setting->type == REAL;
+    (void)snprintf(ret, ret_bytes, number ? "%.12g .. %.12g" : "", setting->min, setting->max);
+}
+
 void config_print(const struct config *config, FILE *out)
 {
-    (void)fprintf(out, "%-16s %-16s %-12s %-28s %s\n", "setting", "value", "from", "variable", "meaning");
+    static const char row[] = "%-16s %-16s %-12s %-16s %-24s %-25s %s\n";
+
+    (void)fprintf(out, row, "setting", "value", "from", "default", "bounds", "variable", "meaning");
     for (int i = 0; i < N_SETTINGS; i++) {
         char value[256];
+        char bounds[64];
         char variable[NAME_BYTES];
         print_value(config, &settings[i], value, sizeof(value));
+        print_bounds(&settings[i], bounds, sizeof(bounds));
         variable_name(&settings[i], variable);
-        (void)fprintf(out, "%-16s %-16s %-12s %-28s %s\n", settings[i].name, *value == '\0' ? "-" : value,
-                      origin_word(config->origin[i]), variable, settings[i].help);
+        (void)fprintf(out, row, settings[i].name, *value == '\0' ? "-" : value, origin_word(config->origin[i]),
+                      *settings[i].standard == '\0' ? "-" : settings[i].standard, *bounds == '\0' ? "-" : bounds,
+                      variable, settings[i].help);
     }
 }
 

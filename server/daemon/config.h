@@ -94,7 +94,7 @@ struct config {
 MUST_CHECK enum err config_parse(int argc, char **argv, struct config *ret, struct err_note *note);
 void config_release(struct config *config);
 
-/* Prints the table: name, value, origin, flag, variable, meaning.  Secrets show only whether they are set. */
+/* Prints the table: name, value, origin, default, bounds, variable, meaning.  Secrets show only whether they are set. */
 void config_print(const struct config *config, FILE *out);
 
 /* Prints the flags with their defaults, for --help. */

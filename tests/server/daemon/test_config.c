@@ -95,6 +95,7 @@ static void flag_over_environment_over_file(void **state)
     assert_non_null(strstr(text, "environment"));
     assert_non_null(strstr(text, "/from/flag"));
     assert_non_null(strstr(text, "(set)"));
+    assert_non_null(strstr(text, "queue_length     9                environment  64               1 .. 65535"));
     assert_null(strstr(text, "0123456789abcdef"));
     config_release(&config);
     assert_int_equal(mem_live_blocks(), blocks);
