@@ -9,19 +9,17 @@
 #include "server/command.h"
 #include "server/data_folder.h"
 #include "server/store/audit_rows.h"
-#include "server/store/collection_rows.h"
 #include "server/store/key_rows.h"
 
 #define ARENA_BYTES ((size_t)16 << 20)
 #define DAY_MS 86400000LL
 #define DAYS_LIMIT 36500
 
-static const char usage[] =
-    "usage: arcfaced key create --name NAME --scopes SCOPE,... [--days N] [--collection C] [--data DIR]\n"
-    "       arcfaced key list [--data DIR]\n"
-    "       arcfaced key revoke ID [--data DIR]\n"
-    "scopes: identify, enroll, delete, images, admin\n"
-    "The daemon must be stopped; while it runs, use /v1/admin/keys.\n";
+static const char usage[] = "usage: arcfaced key create --name NAME --scopes SCOPE,... [--days N] [--data DIR]\n"
+                            "       arcfaced key list [--data DIR]\n"
+                            "       arcfaced key revoke ID [--data DIR]\n"
+                            "scopes: identify, enroll, delete, images, admin\n"
+                            "The daemon must be stopped; while it runs, use /v1/admin/keys.\n";
 
 /* The open data folder that a key command works on. */
 struct keys {
@@ -105,12 +103,10 @@ struct asked {
     const char *name;
     const char *scopes;
     const char *days;
-    const char *collection;
 };
 
 static enum err read_asked(const struct keys *keys, const struct asked *asked, struct key_new *ret)
 {
-    struct collection_row collection;
     char *end = NULL;
 
     ret->name = asked->name;
@@ -121,10 +117,6 @@ static enum err read_asked(const struct keys *keys, const struct asked *asked, s
             return ERR_SAY(keys->note, ERR_MISUSE, "--days must be from 1 to %d", DAYS_LIMIT);
         }
         ret->expires_ms = clock_unix_ms() + days * DAY_MS;
-    }
-    if (err == ERR_NONE && asked->collection != NULL) {
-        err = store_collection_find(keys->store, asked->collection, keys->mem, &collection, keys->note);
-        ret->collection_id = collection.id;
     }
     return err;
 }
@@ -184,7 +176,6 @@ int command_key(int argc, char **argv)
     (void)command_option(&argc, argv, "--name", &asked.name);
     (void)command_option(&argc, argv, "--scopes", &asked.scopes);
     (void)command_option(&argc, argv, "--days", &asked.days);
-    (void)command_option(&argc, argv, "--collection", &asked.collection);
     enum err err = config_parse(argc, argv, &config, &note);
     if (err != ERR_NONE) {
         return command_fail(EXIT_USAGE, err, &note);

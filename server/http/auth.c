@@ -41,8 +41,8 @@ enum err auth_check(struct store *store, const struct request *request, unsigned
         *ret_problem = &PROBLEM_BAD_KEY;
         return ERR_DENIED;
     }
-    if (err == ERR_DENIED) {
-        *ret_problem = &PROBLEM_EXPIRED_KEY;
+    if (err == ERR_DENIED || err == ERR_CONFLICT) {
+        *ret_problem = err == ERR_DENIED ? &PROBLEM_EXPIRED_KEY : &PROBLEM_REVOKED_KEY;
         return ERR_DENIED;
     }
     if (err != ERR_NONE) {
@@ -58,10 +58,11 @@ enum err auth_check(struct store *store, const struct request *request, unsigned
         *ret_problem = &PROBLEM_SCOPE;
         return ERR_DENIED;
     }
-    /* LATER: when keys can be made for one collection, compare it with what the call touches; until then they open nothing. */
+    /* LATER: when keys for one collection can be made (the rows have room for them), compare it with what the call touches.
+     * Such a row opens nothing until then. */
     if (key.collection_id != 0) {
         *ret_problem = &PROBLEM_SCOPE;
-        return ERR_SAY(note, ERR_DENIED, "this key belongs to one collection, which no call can honour yet");
+        return ERR_SAY(note, ERR_DENIED, "this key belongs to one collection");
     }
     ret->key = key;
     return ERR_NONE;

@@ -16,7 +16,9 @@ const struct problem PROBLEM_NO_KEY = {401, "no_key", "This call needs an API ke
                                        "Send Authorization: Bearer KEY, or x-api-key: KEY."};
 const struct problem PROBLEM_BAD_KEY = {401, "bad_key", "The API key is not known.",
                                         "Keys are made with POST /v1/admin/keys."};
-const struct problem PROBLEM_EXPIRED_KEY = {401, "expired_key", "The API key has expired or was revoked.",
+const struct problem PROBLEM_EXPIRED_KEY = {401, "expired_key", "The API key has expired.",
+                                            "An admin can make a new one with POST /v1/admin/keys."};
+const struct problem PROBLEM_REVOKED_KEY = {401, "revoked_key", "The API key has been revoked.",
                                             "An admin can make a new one with POST /v1/admin/keys."};
 const struct problem PROBLEM_SCOPE = {403, "missing_scope", "The API key does not allow this call.",
                                       "Use a key with the scope named in the detail."};

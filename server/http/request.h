@@ -77,7 +77,6 @@ MUST_CHECK enum err request_parse_pairs(const char *text, size_t n_bytes, struct
 /* Takes sent if it is 1 to 64 characters of A-Z a-z 0-9 . _ : - and else makes an id. */
 void request_set_id(struct request *request, const char *sent);
 
-
 /* The lower-case 8-4-4-4-12 form.  Upper case is accepted. */
 bool text_is_uuid(const char *text);
 

@@ -147,7 +147,7 @@ enum err store_key_check(struct store *store, const char *secret, int64_t now_ms
         return ERR_SAY(note, err, "no key has this text");
     }
     if (err == ERR_NONE && key.revoked_ms != 0) {
-        err = ERR_SAY(note, ERR_DENIED, "key %s has been revoked", key.id);
+        err = ERR_SAY(note, ERR_CONFLICT, "key %s has been revoked", key.id);
     }
     if (err == ERR_NONE && key.expires_ms != 0 && key.expires_ms <= now_ms) {
         err = ERR_SAY(note, ERR_DENIED, "key %s has expired", key.id);

@@ -59,7 +59,7 @@ MUST_CHECK enum err store_key_give(struct store *store, const struct key_new *wh
 
 /*
  * Who is it: finds the key with this text, compared in constant time.
- * Errors: ERR_NOT_FOUND no key has it; ERR_DENIED it is revoked, or expired at now_ms: the note says which.
+ * Errors: ERR_NOT_FOUND no key has it; ERR_CONFLICT it is revoked; ERR_DENIED it has expired at now_ms.
  */
 MUST_CHECK enum err store_key_check(struct store *store, const char *secret, int64_t now_ms, struct arena *mem,
                                     struct key_row *ret, struct err_note *note);
