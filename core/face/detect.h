@@ -37,7 +37,8 @@ struct detect_options {
  * Shapes: photo of any size; scaled inside with its aspect kept, pasted top left on black.  A network with a fixed input
  *         size gets that size.  Where no face is found, the photo is looked at once more at half the scale.
  * Owns:   *ret is carved from mem and dies with it.
- * Errors: ERR_LIMIT mem or the session's memory is spent; ERR_NOMEM.  No face is no error: *ret_count is 0.
+ * Errors: ERR_LIMIT mem or the session's memory is spent; ERR_NOMEM; ERR_MISUSE, ERR_FORMAT the network does not take the
+ *         picture, or computes something else for it than it did when it was loaded.  No face is no error: *ret_count is 0.
  */
 MUST_CHECK enum err detector_run(const struct detector *detector, struct session *session, const struct image *photo,
                                  const struct detect_options *options, struct arena *mem, struct face **ret,
