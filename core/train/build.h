@@ -57,4 +57,15 @@ const char *build_name(enum build_network network);
 MUST_CHECK enum err build_network(enum build_network network, const struct build_options *options, struct graph **ret,
                                   struct err_note *note);
 
+/*
+ * Builds a network with the weights of a safetensors file, sealed.  Names are those of the constants above, behind a prefix
+ * that the file chooses ("model.net." in CVLface's); num_batches_tracked is passed over, slopes may be vectors.
+ *
+ * Owns:   *ret belongs to the caller (graph_free); bytes may go away.
+ * Errors: ERR_FORMAT damaged, a tensor is missing, of another shape, or without a place; ERR_UNSUPPORTED a type that is not
+ *         F32, F16 or BF16; ERR_LIMIT, ERR_NOMEM.
+ */
+MUST_CHECK enum err build_from_safetensors(enum build_network network, const void *bytes, size_t n_bytes,
+                                           struct graph **ret, struct err_note *note);
+
 #endif

@@ -325,6 +325,124 @@ static void test_source(void **state)
     assert_int_equal(mem_live_blocks(), blocks);
 }
 
+/* ---- Weights from a safetensors file ----------------------------------------------------------------------------- */
+
+#define HEADER_BYTES ((size_t)1 << 20)
+
+struct file {
+    char *header;
+    size_t header_len;
+    unsigned char *data;
+    size_t data_len;
+};
+
+static void append(struct file *file, const char *name, const char *type, const struct shape *shape, const void *data,
+                   size_t n_bytes)
+{
+    char dims[SHAPE_TEXT_BYTES];
+
+    file->header_len += (size_t)snprintf(file->header + file->header_len, HEADER_BYTES - file->header_len,
+                                         "%s\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+                                         file->header_len == 0 ? "{" : ",", name, type, shape_text(shape, dims),
+                                         file->data_len, file->data_len + n_bytes);
+    memcpy(file->data + file->data_len, data, n_bytes);
+    file->data_len += n_bytes;
+}
+
+/* What is wrong with a file, and what is said about it. */
+static const struct file_row {
+    enum build_network network; /* that the y1 file is read as */
+    const char *left_out;
+    const char *added;
+    const char *flattened; /* written as a vector */
+    const char *said;      /* NULL: read */
+} file_rows[] = {
+    {BUILD_MBF_Y1, "", NULL, "", NULL},
+    {BUILD_MBF_Y1, "conv_sep.layers.0.weight", NULL, "", "holds no 'model.net.conv_sep.layers.0.weight'"},
+    {BUILD_MBF_Y1, "features.layers.3.running_mean", NULL, "", "it is another network"},
+    {BUILD_MBF_Y1, "", "model.net.head.weight", "", "'model.net.head.weight' has no place"},
+    {BUILD_MBF_Y1, "", "ema.features.layers.3.running_mean", "", "two networks"},
+    {BUILD_MBF_Y1, "", "model.net.more.num_batches_tracked", "", NULL},
+    {BUILD_MBF_Y1, "", NULL, "conv_sep.layers.0.weight", "'model.net.conv_sep.layers.0.weight' has the shape [65536]"},
+    {BUILD_MBF, "", NULL, "", "has the shape [64, 3, 3, 3]; this network needs [128, 3, 3, 3]"},
+    {BUILD_IRESNET18, "", NULL, "", "holds no vector 'features.running_mean'"},
+};
+
+/* As CVLface writes them: a prefix, slopes as vectors, counters that nobody needs. */
+static unsigned char *safetensors_of(const struct graph *graph, const struct file_row *row, size_t *ret_bytes)
+{
+    static const int64_t counter = 5;
+    const struct shape scalar = {0};
+    size_t room = graph_constant_bytes(graph) + 4096;
+    struct file file = {mem_new(HEADER_BYTES, 1), 0, mem_new(room, 1), 0};
+
+    for (value_id id = 0; id < graph_value_count(graph); id++) {
+        const struct tensor *constant = graph_constant(graph, id);
+        char name[128];
+        (void)snprintf(name, sizeof name, "model.net.%s", graph_value_name(graph, id));
+        if (constant == NULL || strcmp(row->left_out, graph_value_name(graph, id)) == 0) {
+            continue;
+        }
+        struct shape shape = constant->shape;
+        if (shape.rank == 3 || strcmp(row->flattened, graph_value_name(graph, id)) == 0) {
+            shape = (struct shape){1, {shape_elements(&shape)}};
+        }
+        append(&file, name, "F32", &shape, constant->data, tensor_bytes(constant));
+        char *end = strstr(name, "running_mean");
+        if (end != NULL) {
+            (void)snprintf(end, sizeof name - (size_t)(end - name), "num_batches_tracked");
+            append(&file, name, "I64", &scalar, &counter, sizeof counter);
+        }
+    }
+    if (row->added != NULL) {
+        append(&file, row->added, "I64", &scalar, &counter, sizeof counter);
+    }
+    file.header[file.header_len++] = '}';
+    *ret_bytes = 8 + file.header_len + file.data_len;
+    unsigned char *bytes = mem_new(*ret_bytes, 1);
+    for (int i = 0; i < 8; i++) {
+        bytes[i] = (unsigned char)(file.header_len >> (8 * i));
+    }
+    memcpy(bytes + 8, file.header, file.header_len);
+    memcpy(bytes + 8 + file.header_len, file.data, file.data_len);
+    mem_free(file.header);
+    mem_free(file.data);
+    return bytes;
+}
+
+static void test_safetensors(void **state)
+{
+    size_t blocks = mem_live_blocks();
+    struct build_options options = {.seed = 3, .embedding = 48}; /* the file says how many numbers */
+    struct graph *graph;
+    unsigned char hash[2][HASH_SHA256_BYTES];
+
+    assert_int_equal(build_network(BUILD_MBF_Y1, &options, &graph, NULL), ERR_NONE);
+    file_hash(graph, hash[0]);
+    for (size_t i = 0; i < sizeof file_rows / sizeof *file_rows; i++) {
+        const struct file_row *row = &file_rows[i];
+        size_t n_bytes;
+        unsigned char *bytes = safetensors_of(graph, row, &n_bytes);
+        struct graph *read = NULL;
+        struct err_note note = {0};
+        enum err err = build_from_safetensors(row->network, bytes, n_bytes, &read, &note);
+        if (err != (row->said == NULL ? ERR_NONE : ERR_FORMAT) ||
+            (row->said != NULL && strstr(note.text, row->said) == NULL)) {
+            fail_msg("row %zu: %s, \"%s\"", i, err_word(err), note.text);
+        }
+        if (err == ERR_NONE) {
+            file_hash(read, hash[1]);
+            assert_memory_equal(hash[0], hash[1], HASH_SHA256_BYTES);
+        } else {
+            assert_null(read);
+        }
+        graph_free(read);
+        mem_free(bytes);
+    }
+    graph_free(graph);
+    assert_int_equal(mem_live_blocks(), blocks);
+}
+
 static void test_names_and_limits(void **state)
 {
     size_t blocks = mem_live_blocks();
@@ -366,8 +484,9 @@ static void test_names_and_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_structure), cmocka_unit_test(test_batch),  cmocka_unit_test(test_first_weights),
-        cmocka_unit_test(test_seed),      cmocka_unit_test(test_source), cmocka_unit_test(test_names_and_limits),
+        cmocka_unit_test(test_structure),   cmocka_unit_test(test_batch),  cmocka_unit_test(test_first_weights),
+        cmocka_unit_test(test_seed),        cmocka_unit_test(test_source), cmocka_unit_test(test_names_and_limits),
+        cmocka_unit_test(test_safetensors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
