@@ -16,6 +16,12 @@ check-torch: $(SAVE_NETWORK) ## the networks we build give PyTorch's numbers wit
 	@set -e; for name in $(TORCH_NETWORKS); do \
 	    $(SAVE_NETWORK) $$name 1 $(FOREIGN)/$$name 3; \
 	    $(PYTHON3) $(FIXTURES)/compare_torch.py $$name $(FOREIGN)/$$name 3; \
+	    $(PYTHON3) $(FIXTURES)/make_safetensors.py $(FOREIGN)/$$name.onnx $(FOREIGN)/$$name.safetensors; \
+	    if [ -f $(FOREIGN)/$$name.safetensors ]; then \
+	        $(SAVE_NETWORK) $$name $(FOREIGN)/$$name.safetensors $(FOREIGN)/$$name-read 1; \
+	        cmp $(FOREIGN)/$$name.onnx $(FOREIGN)/$$name-read.onnx; \
+	        echo "ok - $$name from safetensors: the same file"; \
+	    fi; \
 	done
 
 # NODE_PATH names the folder of node modules; `npm install --ignore-scripts onnxruntime-node` fills one.
