@@ -156,7 +156,8 @@ static struct face_info face_of(const struct face_row *row, const char *collecti
                              .score = row->score,
                              .quality = row->quality,
                              .has_crop = row->has_crop,
-                             .has_photo = row->has_photo};
+                             .has_photo = row->has_photo,
+                             .set_aside = row->set_aside};
 
     memcpy(info.landmarks, row->point, sizeof info.landmarks);
     return info;

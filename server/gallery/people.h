@@ -99,6 +99,7 @@ struct face_info {
     const char *quality; /* JSON object as text: {"score": .., "reasons": [..]} and what was measured */
     bool has_crop;
     bool has_photo;
+    bool set_aside; /* no search finds it (review.h) */
 };
 
 MUST_CHECK enum err gallery_faces(struct gallery_worker *worker, const char *subject_id, const char *page_token,

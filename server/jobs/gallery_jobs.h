@@ -1,0 +1,45 @@
+/*
+ * gallery_jobs.h: the long use cases of the gallery as jobs: change collections over to another model, judge the labels of a collection,
+ * measure its recogniser.  What the arguments and the result of each kind look like is decided here.
+ *
+ *   activate   {"model": version, "collections": [name, ...]}
+ *              → {"collections": [{"collection", "from", "to", "faces", "embedded", "forgotten", "threshold_dropped",
+ *                 "max_fmr_dropped"}]}
+ *              One collection after the other; those that have changed over stay so if a later one fails.
+ *   purify     {"collection": name, "max_degrees": 75} → {"collection", "model", "faces", "people", "max_degrees", "found",
+ *              "likely", "unsure"}; what was found are rows (server/store/finding_rows.h)
+ *   evaluate   {"collection": name, "most_faces": n, "rounds": n} → {"collection", "model", "faces", "measured_faces", "people",
+ *              "sampled", "pairs", "tar": [...], "rank1", "rank5", "tpir": [...], "det": [...]}; a figure is
+ *              {"value", "low", "high"}: the middle 95 % of the bootstrap over people
+ *
+ * All three may be begun again after the daemon was killed: an activation goes on with the faces that lack an embedding.
+ */
+#ifndef SERVER_JOBS_GALLERY_JOBS_H
+#define SERVER_JOBS_GALLERY_JOBS_H
+
+#include "server/gallery/gallery.h"
+#include "server/jobs/jobs.h"
+
+#define ACTIVATE_KIND "activate"
+#define PURIFY_KIND "purify"
+#define EVALUATE_KIND "evaluate"
+
+/* Lines of the table for jobs_start; the gallery must outlive the jobs. */
+struct job_handler activate_handler(struct gallery *gallery);
+struct job_handler purify_handler(struct gallery *gallery);
+struct job_handler evaluate_handler(struct gallery *gallery);
+
+/*
+ * Queue a job; jobs_wake is the caller's.  The caller has checked that it can be done (gallery_activation_plan).
+ * collection_id: the row that the job belongs to; 0: several.
+ * Errors: ERR_MISUSE the arguments together are longer than 16 KiB; ERR_NOT_FOUND the collection; as store_job_add.
+ */
+MUST_CHECK enum err activate_job_add(struct store *store, const char *version, const char *const *collections, int n,
+                                     int64_t collection_id, const char *actor, int64_t *ret_id, struct err_note *note);
+MUST_CHECK enum err purify_job_add(struct store *store, const char *collection, int64_t collection_id,
+                                   double max_degrees, const char *actor, int64_t *ret_id, struct err_note *note);
+MUST_CHECK enum err evaluate_job_add(struct store *store, const char *collection, int64_t collection_id,
+                                     int64_t most_faces, int64_t rounds, const char *actor, int64_t *ret_id,
+                                     struct err_note *note);
+
+#endif

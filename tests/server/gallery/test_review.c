@@ -1,0 +1,158 @@
+/* test_review.c: wrong names are found, set aside and brought back; what is measured on stored embeddings. */
+#include "tests/server/gallery/fixture.h"
+
+#include "server/gallery/assess.h"
+#include "server/gallery/review.h"
+#include "server/store/finding_rows.h"
+#include "server/store/job_rows.h"
+
+#define PEOPLE 6
+#define FACES 6
+
+/* Somebody's face: near the axis of that number, leaning a little elsewhere. */
+static void face_of(int person, int photo, float *ret)
+{
+    leaning(DIM, person, (person + 1 + photo) % DIM == person ? (person + 2) % DIM : (person + 1 + photo) % DIM, .96,
+            ret);
+}
+
+static void enroll_as(struct fixture *f, int named, int person, int photo, char *ret_face)
+{
+    char name[16];
+    float vector[DIM];
+
+    (void)snprintf(name, sizeof name, "person %d", named);
+    face_of(person, photo, vector);
+    enroll_vector(f, NULL, name, vector, DIM, ret_face);
+}
+
+static int64_t queue_job(struct fixture *f, const char *kind)
+{
+    struct collection_row row;
+    int64_t job = 0;
+
+    GOOD(store_collection_find(f->store, "default", f->worker->mem, &row, &f->fault.note));
+    GOOD(store_job_add(f->store, kind, row.id, "{}", "key1", &job, &f->fault.note));
+    gallery_worker_reset(f->worker);
+    return job;
+}
+
+static void end_job(struct fixture *f)
+{
+    struct job_row row;
+    const struct job_end end = {.state = JOB_SUCCEEDED, .result = "{}"};
+
+    GOOD(store_job_claim(f->store, f->worker->mem, &row, &f->fault.note));
+    GOOD(store_job_end(f->store, row.id, &end, &f->fault.note));
+    gallery_worker_reset(f->worker);
+}
+
+static int64_t indexed(struct fixture *f)
+{
+    struct gallery_usage usage;
+
+    gallery_usage(f->gallery, &usage);
+    return usage.indexed_faces;
+}
+
+static void test_wrong_names(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    const struct long_work work = {.actor = "key1"};
+    struct review review;
+    struct finding_row *rows;
+    struct face_info info;
+    char wrong[2][STORE_UUID_TEXT], name[64];
+    float probe[DIM];
+    const char *next;
+    int64_t n_faces = 0;
+    int n = 0;
+
+    (void)state;
+    fixture_open(f, -1);
+    int64_t job = queue_job(f, REVIEW_KIND);
+    BAD(gallery_review(f->worker, NULL, 0, job, &work, &review, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
+    for (int i = 0; i < PEOPLE * FACES; i++) {
+        enroll_as(f, i / FACES, i / FACES, i % FACES, NULL);
+    }
+    enroll_as(f, 0, 3, 7, wrong[0]);
+    enroll_as(f, 1, 9, 0, wrong[1]); /* nobody whom we know */
+    BAD(gallery_review(f->worker, NULL, 181, job, &work, &review, &f->fault), ERR_MISUSE, GALLERY_BAD_OPTION);
+    GOOD(gallery_review(f->worker, NULL, 0, job, &work, &review, &f->fault));
+    gallery_worker_reset(f->worker);
+    assert_int_equal(review.n_faces, PEOPLE * FACES + 2);
+    assert_int_equal(review.n_people, PEOPLE);
+    assert_int_equal(review.n_found, 2);
+    assert_int_equal(review.n_likely, 1);
+    GOOD(store_finding_list(f->store, job, &(struct store_page){.limit = 10}, f->worker->mem, &rows, &n, &next,
+                            &f->fault.note));
+    assert_int_equal(n, 2);
+    for (int i = 0; i < 2; i++) {
+        if (strcmp(rows[i].face_uuid, wrong[i]) != 0 || rows[i].degrees < 75 || rows[i].set_aside) {
+            fail_msg("finding %d: %s at %g degrees", i, rows[i].face_uuid, (double)rows[i].degrees);
+        }
+    }
+    assert_string_equal(rows[0].likely_name, "person 3");
+    assert_null(rows[1].likely_name);
+
+    /* Only what a job that succeeded has found can be used. */
+    BAD(gallery_set_aside(f->worker, job, &n_faces, &f->fault), ERR_CONFLICT, GALLERY_OTHER_JOB);
+    BAD(gallery_set_aside(f->worker, job + 1, &n_faces, &f->fault), ERR_NOT_FOUND, GALLERY_NO_SUCH_JOB);
+    end_job(f);
+    face_of(9, 0, probe);
+    assert_int_equal(who(f, NULL, probe, DIM, name), DECISION_MATCH);
+    assert_string_equal(name, "person 1");
+    GOOD(gallery_set_aside(f->worker, job, &n_faces, &f->fault));
+    assert_int_equal(n_faces, 2);
+    assert_int_equal(who(f, NULL, probe, DIM, name), DECISION_UNKNOWN);
+    assert_int_equal(indexed(f), PEOPLE * FACES);
+    fixture_restart(f);
+    assert_int_equal(indexed(f), PEOPLE * FACES);
+    GOOD(gallery_face_get(f->worker, wrong[1], &info, &f->fault)); /* still there */
+    assert_true(info.set_aside);
+    int64_t other = queue_job(f, REVIEW_KIND);
+    GOOD(gallery_review(f->worker, NULL, 0, other, &work, &review, &f->fault));
+    assert_int_equal(review.n_found, 0); /* they are judged no more */
+
+    GOOD(gallery_bring_back(f->worker, job, &n_faces, &f->fault));
+    assert_int_equal(n_faces, 2);
+    assert_int_equal(who(f, NULL, probe, DIM, name), DECISION_MATCH);
+    assert_int_equal(indexed(f), PEOPLE * FACES + 2);
+    GOOD(gallery_bring_back(f->worker, job, &n_faces, &f->fault));
+    assert_int_equal(n_faces, 0);
+    fixture_close(f);
+}
+
+static void test_measured(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    const struct long_work work = {.actor = "key1"};
+    static struct assessment got;
+
+    (void)state;
+    fixture_open(f, -1);
+    enroll_as(f, 0, 0, 0, NULL);
+    enroll_as(f, 0, 0, 1, NULL);
+    BAD(gallery_assess(f->worker, NULL, 0, 20, &work, &got, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
+    for (int i = 2; i < PEOPLE * FACES; i++) {
+        enroll_as(f, i / FACES, i / FACES, i % FACES, NULL);
+    }
+    GOOD(gallery_assess(f->worker, NULL, 0, 20, &work, &got, &f->fault));
+    assert_int_equal(got.evaluation.photos, PEOPLE * FACES);
+    assert_int_equal(got.evaluation.people, PEOPLE);
+    assert_false(got.sampled);
+    assert_int_equal(got.evaluation.genuine, PEOPLE * FACES * (FACES - 1) / 2);
+    assert_true(got.evaluation.n_tar > 0 && got.evaluation.tar[0].measured);
+    assert_true(got.evaluation.tar[0].hit.value > .99); /* the axes are far apart */
+    assert_true(got.evaluation.identifies && got.evaluation.rank1.value > .99);
+    /* A share of the people when there are more faces than wanted. */
+    GOOD(gallery_assess(f->worker, NULL, 20, 20, &work, &got, &f->fault));
+    assert_true(got.sampled && got.evaluation.photos < PEOPLE * FACES && got.n_faces == PEOPLE * FACES);
+    fixture_close(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_wrong_names), cmocka_unit_test(test_measured)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
