@@ -1,0 +1,23 @@
+/*
+ * centers.h: where class centers begin.
+ *
+ * Random centers would push a recogniser that already knows faces away from what it knows until they have found their
+ * classes; so a center begins at the mean of its class's embeddings, and sub-centers at the means of the class's groups.
+ * A function of the embeddings alone; any thread.
+ */
+#ifndef CORE_TRAIN_CENTERS_H
+#define CORE_TRAIN_CENTERS_H
+
+#include "core/base/arena.h"
+#include "core/base/err.h"
+
+/*
+ * Spherical k-means in each class, begun with the rows that are farthest from each other; a class with fewer photos than
+ * sub-centers repeats its mean, and one without any photo gets zeros.
+ * Shapes: u [n, dim] unit rows; label [n] in 0 .. classes-1, or -1: passed over; ret [classes · subcenters, dim] unit rows.
+ * Errors: ERR_LIMIT, ERR_NOMEM.
+ */
+MUST_CHECK enum err centers_begin(const float *u, const int *label, int n, int dim, int classes, int subcenters,
+                                  struct arena *mem, float *ret);
+
+#endif

@@ -1,0 +1,234 @@
+/* phase.c: one step: a batch in shards, their gradients added in order, the change of what learns. */
+#include <math.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/train/phase_private.h"
+
+/* PyTorch's: how fast running statistics follow. */
+#define FOLLOW 0.1F
+
+/* ---- Who ---------------------------------------------------------------------------------------------------------- */
+
+static enum err choose_items(struct phase *phase, struct arena *mem)
+{
+    long in_epoch = phase->step % phase->steps_per_epoch;
+    enum err err = ERR_NONE;
+
+    if (phase->ordered != phase->epoch) {
+        err = epoch_order(phase->label, phase->n_items, phase->classes, phase->options->balanced, phase->options->seed,
+                          phase->epoch, mem, phase->order);
+        arena_reset(mem);
+        phase->ordered = err == ERR_NONE ? phase->epoch : -1;
+    }
+    for (int i = 0; i < phase->batch && err == ERR_NONE; i++) {
+        /* a set smaller than a batch goes round */
+        long at = (in_epoch * phase->batch + i) % phase->n_items;
+        phase->batch_item[i] = phase->order[at];
+        phase->batch_class[i] = phase->label[phase->order[at]];
+    }
+    return err;
+}
+
+/* Fills v: the unit centers of the chosen classes, then the frozen ones, each repeated for every sub-center. */
+static void fill_centers(struct phase *phase)
+{
+    size_t dim = (size_t)phase->dim;
+    size_t k = (size_t)phase->subcenters;
+    float *to = phase->v;
+
+    for (int j = 0; j < phase->n_chosen; j++) {
+        memcpy(to, phase->centers + (size_t)phase->chosen[j] * k * dim, k * dim * sizeof *to);
+        to += k * dim;
+    }
+    unit_rows(phase->v, phase->n_chosen * phase->subcenters, phase->dim, phase->v, phase->length);
+    for (int j = 0; j < phase->options->n_frozen; j++) {
+        for (size_t copy = 0; copy < k; copy++, to += dim) {
+            memcpy(to, phase->options->frozen + (size_t)j * dim, dim * sizeof *to);
+        }
+    }
+    phase->rows = (phase->n_chosen + phase->options->n_frozen) * phase->subcenters;
+    if (phase->taught != NULL) {
+        for (int j = 0; j < phase->n_chosen + phase->options->n_frozen; j++) {
+            int from = j < phase->n_chosen ? phase->chosen[j] : phase->classes + j - phase->n_chosen;
+            memcpy(phase->taught_now + (size_t)j * dim, phase->taught + (size_t)from * dim, dim * sizeof(float));
+        }
+    }
+}
+
+enum err phase_choose(struct phase *phase, struct arena *mem)
+{
+    const struct objective *objective = &phase->options->objective;
+    enum err err = choose_items(phase, mem);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    if (objective->sample_rate < 1) {
+        int *label = phase->worker[0].label; /* scratch of batch numbers */
+        memcpy(label, phase->batch_class, (size_t)phase->batch * sizeof *label);
+        phase->n_chosen =
+            sample_classes(label, phase->batch, phase->classes, objective->sample_rate, phase->options->seed,
+                           (unsigned long long)phase->step, phase->mark, phase->chosen, phase->batch_class);
+    }
+    if (!objective->softmax) {
+        fill_centers(phase);
+    }
+    return ERR_NONE;
+}
+
+/* ---- Shards ------------------------------------------------------------------------------------------------------- */
+
+static enum err fill_shard(const struct phase *phase, struct phase_worker *worker, int shard)
+{
+    const float *teacher = student_teacher(phase->student);
+    size_t dim = (size_t)phase->dim;
+
+    for (int i = 0; i < phase->shard; i++) {
+        int at = shard * phase->shard + i;
+        int item = phase->items[phase->batch_item[at]];
+        worker->label[i] = phase->batch_class[at];
+        memcpy(worker->teacher + (size_t)i * dim, teacher + (size_t)item * dim, dim * sizeof *teacher);
+        enum err err = student_fill(phase->student, item, phase->epoch, worker->mem,
+                                    worker->input + (size_t)i * phase->map_floats, &worker->note);
+        arena_reset(worker->mem);
+        if (err != ERR_NONE) {
+            return err;
+        }
+    }
+    return ERR_NONE;
+}
+
+static enum err run_shard(const struct phase *phase, struct phase_worker *worker, int shard)
+{
+    const struct train_options *options = phase->options;
+    struct tensor input = student_input(phase->student, phase->shard);
+    struct tensor output = {0};
+    bool softmax = options->objective.softmax;
+    float *dv = worker->gradients + phase->parameters->n_floats;
+    float *dbias = dv + (size_t)phase->most_rows * (size_t)phase->dim;
+    struct objective_classes classes = {.classes = softmax ? phase->classes : phase->n_chosen + options->n_frozen,
+                                        .v = softmax ? phase->centers : phase->v,
+                                        .bias = phase->centers +
+                                                (size_t)phase->classes * (size_t)phase->subcenters * (size_t)phase->dim,
+                                        .taught = phase->taught_now};
+    uint64_t drop = options->seed + 0x9E3779B97F4A7C15U * (uint64_t)(phase->step * 65536 + shard + 1);
+
+    memset(worker->gradients, 0, phase->gradient_floats * sizeof(float));
+    memset(&worker->sums, 0, sizeof worker->sums);
+    enum err err = fill_shard(phase, worker, shard);
+    if (err == ERR_NONE) {
+        input.data = worker->input;
+        err = tape_forward(worker->tape, &input, drop, &output, &worker->note);
+    }
+    if (err == ERR_NONE) {
+        objective_shard(&options->objective, output.data, worker->label, worker->teacher, phase->shard, phase->batch,
+                        phase->dim, &classes, worker->work, worker->dx, dv, dbias, worker->angles, &worker->sums);
+        err = tape_backward(worker->tape, worker->dx, worker->gradients, NULL, &worker->note);
+    }
+    return err;
+}
+
+static void work(void *context, int number)
+{
+    const struct phase *phase = context;
+    struct phase_worker *worker = &phase->worker[number];
+
+    worker->err = cancel_asked(phase->cancel) ? ERR_CANCELLED : run_shard(phase, worker, phase->first_shard + number);
+}
+
+static void add_worker(struct phase *phase, const struct phase_worker *worker)
+{
+    for (size_t i = 0; i < phase->gradient_floats; i++) {
+        phase->total[i] += worker->gradients[i];
+    }
+    phase->sums.rows += worker->sums.rows;
+    phase->sums.loss += worker->sums.loss;
+    phase->sums.terms += worker->sums.terms;
+    phase->sums.correct += worker->sums.correct;
+    phase->sums.angle += worker->sums.angle;
+}
+
+/* Gradients of v become those of the centers; rows that were not chosen keep none. */
+static void spread_centers(struct phase *phase)
+{
+    size_t dim = (size_t)phase->dim;
+    float *dv = phase->total + phase->parameters->n_floats;
+    size_t all = (size_t)phase->classes * (size_t)phase->subcenters;
+
+    memset(phase->center_gradient, 0, phase->center_floats * sizeof(float));
+    if (phase->options->objective.softmax) {
+        memcpy(phase->center_gradient, dv, all * dim * sizeof *dv);
+        memcpy(phase->center_gradient + all * dim, dv + (size_t)phase->most_rows * dim,
+               (size_t)phase->classes * sizeof *dv);
+        return;
+    }
+    for (int j = 0; j < phase->n_chosen; j++) {
+        size_t from = (size_t)j * (size_t)phase->subcenters;
+        size_t to = (size_t)phase->chosen[j] * (size_t)phase->subcenters;
+        unit_rows_backward(phase->v + from * dim, phase->length + from, dv + from * dim, phase->subcenters, phase->dim,
+                           phase->center_gradient + to * dim);
+    }
+}
+
+/*
+ * Rounds of as many shards as there are threads; after each, gradients are added in the order of the shards: ((0 + s₀) + s₁) + …
+ * is the same sum however the rounds fall.
+ */
+enum err phase_gradient(struct phase *phase)
+{
+    int shards = phase->batch / phase->shard;
+
+    memset(phase->total, 0, phase->gradient_floats * sizeof(float));
+    memset(&phase->sums, 0, sizeof phase->sums);
+    memset(phase->step_bins, 0, sizeof phase->step_bins);
+    for (phase->first_shard = 0; phase->first_shard < shards; phase->first_shard += phase->threads) {
+        int now = shards - phase->first_shard < phase->threads ? shards - phase->first_shard : phase->threads;
+        pool_run(student_pool(phase->student), now, work, phase);
+        for (int t = 0; t < now; t++) {
+            const struct phase_worker *worker = &phase->worker[t];
+            if (worker->err != ERR_NONE) {
+                return worker->note.text[0] == '\0' ? worker->err
+                                                    : ERR_SAY(phase->note, worker->err, "%s", worker->note.text);
+            }
+            add_worker(phase, worker);
+            for (int i = 0; i < phase->shard; i++) {
+                int bin = (int)(worker->angles[i] * (TRAIN_ANGLE_BINS / 3.14159265F));
+                phase->step_bins[bin < 0 ? 0 : bin >= TRAIN_ANGLE_BINS ? TRAIN_ANGLE_BINS - 1 : bin]++;
+            }
+        }
+    }
+    spread_centers(phase);
+    return ERR_NONE;
+}
+
+/* ---- The change --------------------------------------------------------------------------------------------------- */
+
+enum err phase_apply(struct phase *phase, struct train_point *point)
+{
+    const struct objective_sums *sums = &phase->sums;
+    float rate = schedule_rate(&phase->schedule, phase->step);
+    double norm = gradient_clip(phase->total, 0, phase->parameters->n_trainable, (double)phase->options->clip);
+    double centers = gradient_clip(phase->center_gradient, 0, phase->center_floats, 0);
+
+    if (!isfinite(sums->loss) || !isfinite(sums->terms) || !isfinite(norm) || !isfinite(centers)) {
+        return ERR_SAY(phase->note, ERR_FORMAT,
+                       "step %ld: the loss is %g and its gradient %g: the rate %g is too high, or a crop is no picture",
+                       phase->step + 1, sums->loss / sums->rows, norm, (double)rate);
+    }
+    if (phase->options->batch_statistics) {
+        parameters_follow(phase->parameters, phase->total, FOLLOW, phase->batch / phase->shard);
+    }
+    optimizer_step(phase->network_steps, rate, phase->total, phase->parameters->values);
+    optimizer_step(phase->center_steps, rate, phase->center_gradient, phase->centers);
+    for (int i = 0; i < TRAIN_ANGLE_BINS; i++) {
+        phase->angle_bins[phase->epoch][i] += phase->step_bins[i];
+    }
+    *point = (struct train_point){.loss = (float)(sums->loss / sums->rows),
+                                  .terms = (float)(sums->terms / sums->rows),
+                                  .rate = rate,
+                                  .angle = (float)(sums->angle / sums->rows),
+                                  .correct = (float)(sums->correct / sums->rows),
+                                  .norm = (float)norm};
+    return ERR_NONE;
+}
