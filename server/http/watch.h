@@ -2,8 +2,8 @@
  * watch.h: deadlines of connections, kept by one thread, because the HTTP library has none for a suspended connection and
  * none for a client that sends one byte now and then.
  *
- * Threads: any.  late is called on the watch's own thread (or on that of watch_expire_all) with the watch's lock held, so that nothing is removed and freed
- *          under its feet: it must be short and must not call the watch.
+ * Threads: any.  late is called on the watch's own thread (or on that of watch_expire_all) with the watch's lock held, so
+ *          that nothing is removed and freed under its feet: it must be short and must not call the watch.
  */
 #ifndef SERVER_HTTP_WATCH_H
 #define SERVER_HTTP_WATCH_H
