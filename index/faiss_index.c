@@ -5,7 +5,6 @@
 #include <faiss/c_api/IndexFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
-#include <faiss/c_api/impl/AuxIndexStructures_c.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -131,21 +130,6 @@ enum err faiss_index_reserve(struct faiss_index *faiss, size_t n, struct err_not
     }
     enum err err = faiss_index_append(faiss, zeros, n, note);
     (void)munmap(zeros, bytes);
-    return err;
-}
-
-enum err faiss_index_cut(struct faiss_index *faiss, size_t first, struct err_note *note)
-{
-    FaissIDSelectorRange *tail = NULL;
-    size_t removed = 0;
-
-    run_on_this_thread_only();
-    int code = faiss_IDSelectorRange_new(&tail, (int64_t)first, INT64_MAX);
-    if (code == 0) {
-        code = faiss_Index_remove_ids(faiss->flat, (const FaissIDSelector *)tail, &removed);
-    }
-    enum err err = code == 0 ? ERR_NONE : refused(code, "dropping rows", note);
-    faiss_IDSelectorRange_free(tail);
     return err;
 }
 

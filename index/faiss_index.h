@@ -23,7 +23,7 @@ void faiss_index_free(struct faiss_index *faiss);
 
 size_t faiss_index_rows(const struct faiss_index *faiss);
 
-/* The floats of a row, writable.  Owns: the index; valid until the next append or cut. */
+/* The floats of a row, writable.  Owns: the index; valid until the next append. */
 float *faiss_index_row(struct faiss_index *faiss, size_t row);
 
 /* Appends n rows at the end, or none.  Shapes: vectors [n, dim] f32.  Errors: ERR_NOMEM, ERR_FOREIGN. */
@@ -35,9 +35,6 @@ MUST_CHECK enum err faiss_index_append(struct faiss_index *faiss, const float *v
  * that is empty before.  Errors: ERR_NOMEM, ERR_FOREIGN.
  */
 MUST_CHECK enum err faiss_index_reserve(struct faiss_index *faiss, size_t n, struct err_note *note);
-
-/* Drops every row from first on; the memory is kept for later rows.  Errors: ERR_NOMEM, ERR_FOREIGN, nothing dropped. */
-MUST_CHECK enum err faiss_index_cut(struct faiss_index *faiss, size_t first, struct err_note *note);
 
 /*
  * Scores every row and gives the n best, best first; in which order equal scores come, and which of them are cut off, is

@@ -1,53 +1,34 @@
 /*
- * index.c: ids over FAISS's rows, and the lock that keeps searches and changes apart.
+ * index.c: ids over segments, and how changes and searches keep out of each other's way.
+ *
+ * Searches read a view (view.h) and wait for nobody.  Changes come one at a time: they write where no view looks, show a new
+ * view, and, where something is to be overwritten or freed, wait until the last search that might read it is over.
+ * Nothing is done in place under readers, so a search sees each change whole.
  *
  * The map of ids is our own and not FAISS's IndexIDMap2: that one takes an id twice without a word, cannot be asked whether
  * it has one, and rebuilds its whole table on every removal.
- *
- * Rows 0 .. count-1 live; those behind are spare: zeros, left by removals.  A removed row is overwritten by the last live
- * one and the last becomes spare, so that removing costs one row and cannot fail; the next vectors go into the spare rows.
- * When more rows are spare than live they are cut off, which makes the cost of cutting constant per removal.
- *
- * LATER: when adding to a large index makes FAISS copy all its rows (some 300 ms at a million), cut the index into segments
- * of fixed length behind this header.
  */
 #include "index/index.h"
 
 #include <assert.h>
 #include <math.h>
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
 #include "core/base/size.h"
-#include "index/faiss_index.h"
-#include "index/id_map.h"
+#include "index/index_private.h"
+#include "index/search.h"
 
 enum {
-    DIM_MAX = 4096,
-    SPARE_MIN = 1024,  /* spare rows that are never worth cutting off */
-    STACK_RESULTS = 64 /* results that a search keeps on the stack; it allocates for more */
-};
-
-struct index {
-    /* immutable */
-    int dim;
-    pthread_rwlock_t lock;
-
-    /* guarded by lock */
-    struct faiss_index *faiss;
-    int64_t *ids; /* of the live rows; room for capacity */
-    size_t capacity;
-    size_t count;
-    struct id_map map;
+    FIRST_ROWS = 64,       /* of the first segment, and of every later one while it is short */
+    REWRITTEN_A_CHANGE = 8 /* rows copied for each vector that is added or removed */
 };
 
 /*
- * glibc's locks let readers pass a waiting writer by default: under steady search nothing would ever be enrolled.  This
+ * glibc's locks let readers pass a waiting writer by default: under steady reading nothing would ever be enrolled.  This
  * kind makes new readers wait behind a waiting writer; in exchange no thread may take the lock for reading twice.
  */
-static int lock_init(pthread_rwlock_t *lock)
+static int map_lock_init(pthread_rwlock_t *lock)
 {
     pthread_rwlockattr_t kind;
 
@@ -62,47 +43,79 @@ static int lock_init(pthread_rwlock_t *lock)
     return failed;
 }
 
-static void lock_reading(struct index *index)
+static void lock_changing(struct index *index)
 {
-    int failed = pthread_rwlock_rdlock(&index->lock);
+    int failed = pthread_mutex_lock(&index->changing);
     assert(failed == 0);
     (void)failed;
 }
 
-static void lock_writing(struct index *index)
+static void unlock_changing(struct index *index)
 {
-    int failed = pthread_rwlock_wrlock(&index->lock);
+    (void)pthread_mutex_unlock(&index->changing);
+}
+
+static void lock_map_reading(struct index *index)
+{
+    int failed = pthread_rwlock_rdlock(&index->map_lock);
     assert(failed == 0);
     (void)failed;
 }
 
-static void unlock(struct index *index)
+void index_lock_map(struct index *index)
 {
-    (void)pthread_rwlock_unlock(&index->lock);
+    int failed = pthread_rwlock_wrlock(&index->map_lock);
+    assert(failed == 0);
+    (void)failed;
 }
 
-enum err index_new(int dim, struct index **ret, struct err_note *note)
+void index_unlock_map(struct index *index)
 {
-    if (dim < 1 || dim > DIM_MAX) {
-        return ERR_SAY(note, ERR_MISUSE, "an index of dimension %d; 1 to %d are possible", dim, DIM_MAX);
+    (void)pthread_rwlock_unlock(&index->map_lock);
+}
+
+enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, struct index **ret,
+                        struct err_note *note)
+{
+    if (dim < 1 || dim > CODES_MAX_DIM) {
+        return ERR_SAY(note, ERR_MISUSE, "an index of dimension %d; 1 to %d are possible", dim, CODES_MAX_DIM);
     }
+    assert(segment_rows % SCAN_ROWS == 0 && segment_rows <= SEGMENT_MAX_ROWS);
     struct index *index = MEM_NEW(struct index);
     if (index == NULL) {
         return ERR_SAY(note, ERR_NOMEM, "no memory for an index");
     }
-    index->dim = dim;
-    enum err err = faiss_index_new(dim, &index->faiss, note);
-    if (err != ERR_NONE) {
-        mem_free(index);
-        return err;
+    index->segment_rows = segment_rows;
+    index->tail = NO_SLOT;
+    if (!codes_init(&index->codes, (size_t)dim, scan)) {
+        goto no_codes;
     }
-    if (lock_init(&index->lock) != 0) {
-        faiss_index_free(index->faiss);
-        mem_free(index);
-        return ERR_SAY(note, ERR_NOMEM, "no resources for the lock of an index");
+    if (!views_init(&index->views)) {
+        goto no_views;
+    }
+    if (pthread_mutex_init(&index->changing, NULL) != 0) {
+        goto no_changing;
+    }
+    if (map_lock_init(&index->map_lock) != 0) {
+        goto no_map_lock;
     }
     *ret = index;
     return ERR_NONE;
+
+no_map_lock:
+    (void)pthread_mutex_destroy(&index->changing);
+no_changing:
+    views_release(&index->views);
+no_views:
+    codes_release(&index->codes);
+no_codes:
+    mem_free(index);
+    return ERR_SAY(note, ERR_NOMEM, "no memory for an index of dimension %d", dim);
+}
+
+enum err index_new(int dim, struct index **ret, struct err_note *note)
+{
+    return index_new_with(dim, SEGMENT_MAX_ROWS, scan_best(), ret, note);
 }
 
 void index_free(struct index *index)
@@ -110,46 +123,53 @@ void index_free(struct index *index)
     if (index == NULL) {
         return;
     }
-    faiss_index_free(index->faiss);
-    mem_free(index->ids);
+    rewrite_release(&index->rewrite);
+    for (size_t slot = 0; slot < index->n_slots; slot++) {
+        segment_free(index->slots[slot]);
+    }
+    mem_free(index->slots);
     id_map_release(&index->map);
-    (void)pthread_rwlock_destroy(&index->lock);
+    views_release(&index->views);
+    codes_release(&index->codes);
+    (void)pthread_mutex_destroy(&index->changing);
+    (void)pthread_rwlock_destroy(&index->map_lock);
     mem_free(index);
 }
 
 int index_dim(const struct index *index)
 {
-    return index->dim;
+    return (int)index->codes.dim;
 }
 
 int64_t index_count(struct index *index)
 {
-    lock_reading(index);
-    int64_t count = (int64_t)index->count;
-    unlock(index);
+    const struct view *view = views_take(&index->views);
+    int64_t count = (int64_t)view->count;
+    views_drop(&index->views, view);
     return count;
 }
 
 size_t index_bytes(struct index *index)
 {
-    lock_reading(index);
-    size_t bytes = sizeof *index + faiss_index_rows(index->faiss) * (size_t)index->dim * sizeof(float) +
-                   index->capacity * sizeof *index->ids + index->map.n_slots * sizeof *index->map.slots;
-    unlock(index);
+    size_t bytes = sizeof *index;
+
+    lock_map_reading(index);
+    bytes += index->map.n_slots * sizeof *index->map.slots;
+    index_unlock_map(index);
+    const struct view *view = views_take(&index->views);
+    for (size_t i = 0; i < view->n_parts; i++) {
+        bytes += segment_bytes(view->parts[i].segment);
+    }
+    views_drop(&index->views, view);
     return bytes;
 }
 
-static size_t row_bytes(const struct index *index)
-{
-    return (size_t)index->dim * sizeof(float);
-}
-
-/* FAISS takes NaN and vectors of any length without a word, so both are found here. */
-static enum err check_vector(int dim, const float *vector, const char *what, struct err_note *note)
+/* FAISS takes NaN and vectors of any length without a word, and codes rest on the length; both are found here. */
+static enum err check_vector(const struct index *index, const float *vector, const char *what, struct err_note *note)
 {
     double sum = 0;
 
-    for (int i = 0; i < dim; i++) {
+    for (size_t i = 0; i < index->codes.dim; i++) {
         sum += (double)vector[i] * (double)vector[i];
     }
     if (!isfinite(sum)) {
@@ -161,82 +181,209 @@ static enum err check_vector(int dim, const float *vector, const char *what, str
     return ERR_NONE;
 }
 
-/* Makes room for the ids of extra more rows, at least doubling, so that adding one by one stays cheap. */
-static bool reserve_ids(struct index *index, size_t extra)
+void index_show(struct index *index)
 {
-    size_t wanted;
+    struct view *view = views_begin(&index->views, index->n_slots);
 
-    if (!size_add(index->count, extra, &wanted)) {
-        return false;
-    }
-    if (wanted > index->capacity) {
-        size_t capacity = wanted > 2 * index->capacity ? wanted : 2 * index->capacity;
-        int64_t *ids = mem_resize(index->ids, capacity, sizeof *ids);
-        if (ids == NULL) {
-            return false;
+    for (size_t slot = 0; slot < index->n_slots; slot++) {
+        const struct segment *segment = index->slots[slot];
+        if (segment != NULL && segment->rows > 0) {
+            view->parts[view->n_parts++] = (struct part){
+                .segment = segment, .live = segment->live[segment->now], .rows = segment->rows, .slot = slot};
+            view->count += segment->rows - segment->dead;
         }
-        index->ids = ids;
-        index->capacity = capacity;
     }
-    return id_map_reserve(&index->map, extra);
+    views_show(&index->views, view);
+}
+
+/* ---- Adding ------------------------------------------------------------------------------------------------------ */
+
+/* Where new rows go: the tail, or a longer copy that takes its place, then new segments. */
+struct place {
+    struct segment *segment;
+    size_t slot;
+    size_t n;
+    bool is_new; /* not yet in the slots */
+};
+
+struct places {
+    struct place *list;
+    size_t n;
+    size_t n_slots; /* that the index will have */
+};
+
+static size_t capacity_for(const struct index *index, size_t rows)
+{
+    size_t capacity = FIRST_ROWS < index->segment_rows ? FIRST_ROWS : index->segment_rows;
+
+    while (capacity < rows && capacity < index->segment_rows) {
+        capacity *= 2;
+    }
+    return capacity < index->segment_rows ? capacity : index->segment_rows;
+}
+
+static void places_release(struct places *places)
+{
+    for (size_t i = 0; i < places->n; i++) {
+        if (places->list[i].is_new) {
+            segment_free(places->list[i].segment);
+        }
+    }
+    mem_free(places->list);
+    *places = (struct places){0};
+}
+
+/* The tail, grown if it is too short for n more and not as long as it can be; its n is what it can take of them. */
+static enum err place_in_tail(const struct index *index, size_t n, struct place *ret, struct err_note *note)
+{
+    struct segment *tail = index->slots[index->tail];
+    struct place place = {.segment = tail, .slot = index->tail};
+
+    if (tail->capacity - tail->rows < n && tail->capacity < index->segment_rows) {
+        enum err err = segment_grow(tail, capacity_for(index, tail->rows + n), &place.segment, note);
+        if (err != ERR_NONE) {
+            return err;
+        }
+        place.is_new = true;
+    }
+    size_t room = place.segment->capacity - place.segment->rows;
+    place.n = n < room ? n : room;
+    *ret = place;
+    return ERR_NONE;
+}
+
+static size_t next_free_slot(const struct index *index, size_t slot)
+{
+    while (slot < index->n_slots && index->slots[slot] != NULL) {
+        slot++;
+    }
+    return slot;
+}
+
+static enum err places_new(const struct index *index, size_t n, struct places *ret, struct err_note *note)
+{
+    struct places places = {.n_slots = index->n_slots};
+    enum err err = ERR_NONE;
+    size_t slot = 0;
+
+    places.list = MEM_ARRAY(struct place, n / index->segment_rows + 2);
+    if (places.list == NULL) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory to add %zu vectors", n);
+    }
+    if (index->tail != NO_SLOT) {
+        err = place_in_tail(index, n, &places.list[0], note);
+        if (err == ERR_NONE) {
+            n -= places.list[0].n;
+            places.n = 1;
+        }
+    }
+    while (err == ERR_NONE && n > 0) {
+        size_t rows = n < index->segment_rows ? n : index->segment_rows;
+        struct place place = {.slot = next_free_slot(index, slot), .n = rows, .is_new = true};
+        err = segment_new(&index->codes, capacity_for(index, rows), &place.segment, note);
+        if (err == ERR_NONE) {
+            places.list[places.n++] = place;
+            slot = place.slot + 1;
+            places.n_slots = slot > places.n_slots ? slot : places.n_slots;
+            n -= rows;
+        }
+    }
+    if (err != ERR_NONE) {
+        places_release(&places);
+        return err;
+    }
+    *ret = places;
+    return ERR_NONE;
 }
 
 /* Takes the ids in, at the rows that their vectors will have; none of them if one is there already. */
-static enum err claim_ids(struct index *index, const int64_t *ids, size_t n, struct err_note *note)
+static enum err claim_ids(struct index *index, const int64_t *ids, size_t n, const struct places *places,
+                          struct err_note *note)
 {
-    for (size_t i = 0; i < n; i++) {
-        size_t row;
-        if (id_map_find(&index->map, ids[i], &row)) {
-            bool twice = row >= index->count;
+    size_t i = 0;
+
+    for (size_t p = 0; p < places->n; p++) {
+        const struct place *place = &places->list[p];
+        for (size_t row = 0; row < place->n; row++, i++) {
+            size_t known;
+            if (!id_map_find(&index->map, ids[i], &known)) {
+                id_map_put(&index->map, ids[i], index_location(place->slot, place->segment->rows + row));
+                continue;
+            }
+            bool twice = false;
             for (size_t j = 0; j < i; j++) {
+                twice = twice || ids[j] == ids[i];
                 id_map_remove(&index->map, ids[j]);
             }
             return ERR_SAY(note, ERR_EXISTS,
                            twice ? "id %lld stands twice in the list" : "id %lld is in the index already",
                            (long long)ids[i]);
         }
-        id_map_put(&index->map, ids[i], index->count + i);
     }
+    assert(i == n);
     return ERR_NONE;
 }
 
-/* Spare rows first, then new ones. */
-static enum err place_vectors(struct index *index, const float *vectors, size_t n, struct err_note *note)
+/* Everything that can fail comes first, the ids last: from there on nothing does. */
+static enum err add_prepare(struct index *index, const int64_t *ids, size_t n, struct places *ret,
+                            struct err_note *note)
 {
-    size_t spare = faiss_index_rows(index->faiss) - index->count;
-    size_t reused = n < spare ? n : spare;
+    struct places places;
 
-    if (n > reused) { /* what can fail comes first */
-        enum err err = faiss_index_append(index->faiss, vectors + reused * (size_t)index->dim, n - reused, note);
-        if (err != ERR_NONE) {
-            return err;
+    enum err err = places_new(index, n, &places, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    bool room = views_reserve(&index->views, places.n_slots);
+    if (room && places.n_slots > index->n_slots) {
+        struct segment **slots = mem_resize(index->slots, places.n_slots, sizeof(struct segment *));
+        room = slots != NULL;
+        if (room) {
+            index->slots = slots;
+            index->n_slots = places.n_slots;
         }
     }
-    if (reused > 0) {
-        memcpy(faiss_index_row(index->faiss, index->count), vectors, reused * row_bytes(index));
+    index_lock_map(index);
+    room = room && id_map_reserve(&index->map, n);
+    err = room ? claim_ids(index, ids, n, &places, note)
+               : ERR_SAY(note, ERR_NOMEM, "no memory for the ids of %zu more vectors", n);
+    index_unlock_map(index);
+    if (err != ERR_NONE) {
+        places_release(&places);
+        return err;
     }
+    *ret = places;
     return ERR_NONE;
 }
 
-static enum err add_locked(struct index *index, const int64_t *ids, const float *vectors, size_t n,
-                           struct err_note *note)
+static enum err add_alone(struct index *index, const int64_t *ids, const float *vectors, size_t n,
+                          struct err_note *note)
 {
-    if (!reserve_ids(index, n)) {
-        return ERR_SAY(note, ERR_NOMEM, "no memory for %zu more ids beside %zu", n, index->count);
-    }
-    enum err err = claim_ids(index, ids, n, note);
+    struct segment *outgrown = NULL;
+    struct places places;
+
+    enum err err = add_prepare(index, ids, n, &places, note);
     if (err != ERR_NONE) {
         return err;
     }
-    err = place_vectors(index, vectors, n, note);
-    if (err != ERR_NONE) {
-        for (size_t i = 0; i < n; i++) {
-            id_map_remove(&index->map, ids[i]);
+    for (size_t p = 0; p < places.n; p++) {
+        struct place *place = &places.list[p];
+        if (place->is_new) {
+            outgrown = index->slots[place->slot] != NULL ? index->slots[place->slot] : outgrown;
+            index->slots[place->slot] = place->segment;
+            place->is_new = false;
         }
-        return err;
+        segment_append(place->segment, ids, vectors, place->n);
+        ids += place->n;
+        vectors += place->n * index->codes.dim;
+        index->tail = place->slot;
     }
-    memcpy(index->ids + index->count, ids, n * sizeof *ids);
-    index->count += n;
+    places_release(&places);
+    index_show(index);
+    if (outgrown != NULL) {
+        views_wait(&index->views);
+        segment_free(outgrown);
+    }
     return ERR_NONE;
 }
 
@@ -246,7 +393,7 @@ enum err index_add(struct index *index, const int64_t *ids, const float *vectors
         if (ids[i] < 0) {
             return ERR_SAY(note, ERR_MISUSE, "id %lld is negative", (long long)ids[i]);
         }
-        enum err err = check_vector(index->dim, vectors + i * (size_t)index->dim, "a vector to add", note);
+        enum err err = check_vector(index, vectors + i * index->codes.dim, "a vector to add", note);
         if (err != ERR_NONE) {
             err_prefix(note, "id %lld: ", (long long)ids[i]);
             return err;
@@ -255,179 +402,171 @@ enum err index_add(struct index *index, const int64_t *ids, const float *vectors
     if (n == 0) {
         return ERR_NONE;
     }
-    lock_writing(index);
-    enum err err = add_locked(index, ids, vectors, n, note);
-    unlock(index);
+    lock_changing(index);
+    enum err err = add_alone(index, ids, vectors, n, note);
+    if (err == ERR_NONE) {
+        (void)rewrite_step(index, n * REWRITTEN_A_CHANGE);
+    }
+    unlock_changing(index);
     return err;
 }
 
-/* The last live row takes the place of the removed one and leaves zeros behind. */
-static void remove_row(struct index *index, size_t row)
-{
-    size_t last = index->count - 1;
-    float *floats = faiss_index_row(index->faiss, row);
-    float *last_floats = faiss_index_row(index->faiss, last);
+/* ---- Removing ---------------------------------------------------------------------------------------------------- */
 
-    id_map_remove(&index->map, index->ids[row]);
-    if (row != last) {
-        memcpy(floats, last_floats, row_bytes(index));
-        index->ids[row] = index->ids[last];
-        id_map_put(&index->map, index->ids[row], row);
+/* Marks the rows dead and shows it.  Needs no memory: the marks and the view stand ready. */
+static size_t bury(struct index *index, const int64_t *ids, size_t n)
+{
+    size_t buried = 0;
+
+    index_lock_map(index);
+    for (size_t i = 0; i < n; i++) {
+        size_t location;
+        if (!id_map_find(&index->map, ids[i], &location)) {
+            continue;
+        }
+        struct segment *segment = index->slots[location / SEGMENT_MAX_ROWS];
+        if (!segment->marking) {
+            segment_marks_begin(segment);
+        }
+        segment_mark_dead(segment, location % SEGMENT_MAX_ROWS);
+        rewrite_follow(index, location / SEGMENT_MAX_ROWS, location % SEGMENT_MAX_ROWS);
+        id_map_remove(&index->map, ids[i]);
+        buried++;
     }
-    mem_wipe(last_floats, row_bytes(index));
-    index->count = last;
+    if (buried > 0) {
+        for (size_t slot = 0; slot < index->n_slots; slot++) {
+            if (index->slots[slot] != NULL && index->slots[slot]->marking) {
+                segment_marks_end(index->slots[slot]);
+            }
+        }
+        index_show(index);
+    }
+    index_unlock_map(index);
+    return buried;
 }
 
 enum err index_remove(struct index *index, const int64_t *ids, size_t n, size_t *ret_removed, struct err_note *note)
 {
-    size_t removed = 0;
-
-    lock_writing(index);
-    for (size_t i = 0; i < n; i++) {
-        size_t row;
-        if (id_map_find(&index->map, ids[i], &row)) {
-            remove_row(index, row);
-            removed++;
+    (void)note; /* it cannot fail */
+    lock_changing(index);
+    size_t removed = bury(index, ids, n);
+    if (removed > 0) {
+        views_wait(&index->views); /* searches that began before may be reading the floats */
+        for (size_t slot = 0; slot < index->n_slots; slot++) {
+            if (index->slots[slot] != NULL && index->slots[slot]->marking) {
+                segment_wipe_marked(index->slots[slot]);
+            }
         }
+        (void)rewrite_step(index, removed * REWRITTEN_A_CHANGE);
     }
-    size_t spare = faiss_index_rows(index->faiss) - index->count;
-    if (spare > SPARE_MIN && spare > index->count) {
-        /* A failure leaves spare rows, which are harmless; the next removal tries again. */
-        enum err ignored = faiss_index_cut(index->faiss, index->count, NULL);
-        (void)ignored;
-    }
-    unlock(index);
+    unlock_changing(index);
     if (ret_removed != NULL) {
         *ret_removed = removed;
     }
     return ERR_NONE;
 }
 
-static int better_first(const void *left, const void *right)
+void index_tidy(struct index *index)
 {
-    const struct index_hit *a = left;
-    const struct index_hit *b = right;
+    bool more = true;
 
-    if (a->cosine != b->cosine) {
-        return a->cosine > b->cosine ? -1 : 1;
+    while (more) { /* other changes come in between */
+        lock_changing(index);
+        more = rewrite_step(index, SCAN_ROWS * SCAN_ROWS);
+        unlock_changing(index);
     }
-    return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* What one search of n rows needs: on the stack while n is small. */
-struct results {
-    float *scores;
-    int64_t *rows;
-    struct index_hit *hits;
-    void *heap; /* the block that holds all three, or NULL */
-    size_t n;
-};
+/* ---- Searching --------------------------------------------------------------------------------------------------- */
 
-static bool results_new(size_t n, struct results *ret)
+static enum err check_ask(const struct index *index, const float *queries, size_t n, const struct index_ask *ask,
+                          struct err_note *note)
 {
-    const size_t each = sizeof *ret->hits + sizeof *ret->rows + sizeof *ret->scores;
-    unsigned char *block = mem_new(n, each);
-
-    if (block == NULL) {
-        return false;
+    if (ask->k < 1) {
+        return ERR_SAY(note, ERR_MISUSE, "a search for %d hits; at least 1", ask->k);
     }
-    *ret = (struct results){.heap = block, .n = n};
-    ret->hits = (struct index_hit *)block; /* the widest first: each part stays aligned */
-    ret->rows = (int64_t *)(block + n * sizeof *ret->hits);
-    ret->scores = (float *)(block + n * (sizeof *ret->hits + sizeof *ret->rows));
-    return true;
+    if (isnan(ask->min_cosine)) {
+        return ERR_SAY(note, ERR_MISUSE, "the least cosine of a search is not a number");
+    }
+    for (size_t i = 0; i < n; i++) {
+        enum err err = check_vector(index, queries + i * index->codes.dim, "the query", note);
+        if (err != ERR_NONE) {
+            return err;
+        }
+    }
+    return ERR_NONE;
 }
 
-/*
- * Turns rows into hits and says whether they settle the answer: no row that FAISS did not give could belong among the first
- * k, not even by a smaller id at an equal score.
- */
-static bool settle(const struct index *index, size_t k, float min_cosine, struct results *results, size_t *ret_hits)
+/* Up to SEARCH_MAX_QUERIES.  Shapes: room [n, search_room_bytes]. */
+static void search_together(struct index *index, const float *queries, size_t n, const struct index_ask *ask,
+                            uint8_t *room, struct index_hit *ret_hits, int *ret_counts)
 {
-    size_t n_hits = 0;
+    struct search_query together[SEARCH_MAX_QUERIES];
 
-    for (size_t i = 0; i < results->n && results->scores[i] >= min_cosine; i++) {
-        if ((size_t)results->rows[i] < index->count) { /* the others are spare */
-            results->hits[n_hits++] =
-                (struct index_hit){.id = index->ids[results->rows[i]], .cosine = results->scores[i]};
-        }
+    for (size_t i = 0; i < n; i++) {
+        together[i].vector = queries + i * index->codes.dim;
+        together[i].hits = ret_hits + i * (size_t)ask->k;
+        together[i].room = room + i * search_room_bytes(&index->codes);
     }
-    *ret_hits = n_hits;
-    float last = results->scores[results->n - 1];
-    return results->n == faiss_index_rows(index->faiss) || last < min_cosine ||
-           (n_hits >= k && last < results->hits[k - 1].cosine);
-}
-
-static enum err search_locked(struct index *index, const float *query, int k, float min_cosine,
-                              struct index_hit *ret_hits, int *ret_count, struct err_note *note)
-{
-    float scores[STACK_RESULTS];
-    int64_t rows[STACK_RESULTS];
-    struct index_hit hits[STACK_RESULTS];
-    struct results results = {.scores = scores, .rows = rows, .hits = hits};
-    size_t n_rows = faiss_index_rows(index->faiss);
-    size_t n_hits = 0;
-    enum err err = ERR_NONE;
-
-    if (index->count == 0) {
-        *ret_count = 0;
-        return ERR_NONE;
+    const struct view *view = views_take(&index->views);
+    search_view(&index->codes, view, ask, together, n);
+    views_drop(&index->views, view);
+    for (size_t i = 0; i < n; i++) {
+        ret_counts[i] = (int)together[i].n_hits;
     }
-    /* A few more than k show, nearly always, that nothing equal was cut off at place k; else ask for ever more. */
-    for (size_t wanted = (size_t)k + 6;; wanted *= 4) {
-        size_t n = wanted < n_rows ? wanted : n_rows;
-        if (n <= STACK_RESULTS) {
-            results.n = n;
-        } else {
-            mem_free(results.heap);
-            results.heap = NULL;
-            if (!results_new(n, &results)) {
-                return ERR_SAY(note, ERR_NOMEM, "no memory for %zu search results", n);
-            }
-        }
-        err = faiss_index_search(index->faiss, query, n, results.scores, results.rows, note);
-        if (err != ERR_NONE || settle(index, (size_t)k, min_cosine, &results, &n_hits)) {
-            break;
-        }
-    }
-    if (err == ERR_NONE) {
-        qsort(results.hits, n_hits, sizeof *results.hits, better_first);
-        n_hits = n_hits < (size_t)k ? n_hits : (size_t)k;
-        memcpy(ret_hits, results.hits, n_hits * sizeof *ret_hits);
-        *ret_count = (int)n_hits;
-    }
-    mem_free(results.heap);
-    return err;
 }
 
 enum err index_search(struct index *index, const float *query, int k, float min_cosine, struct index_hit *ret_hits,
                       int *ret_count, struct err_note *note)
 {
-    if (k < 1) {
-        return ERR_SAY(note, ERR_MISUSE, "a search for %d hits; at least 1", k);
-    }
-    if (isnan(min_cosine)) {
-        return ERR_SAY(note, ERR_MISUSE, "the least cosine of a search is not a number");
-    }
-    enum err err = check_vector(index->dim, query, "the query", note);
+    const struct index_ask ask = {.k = k, .min_cosine = min_cosine};
+    _Alignas(MEM_ALIGN) uint8_t room[SEARCH_MAX_ROOM_BYTES]; /* on the stack: this search allocates nothing */
+
+    enum err err = check_ask(index, query, 1, &ask, note);
     if (err != ERR_NONE) {
         return err;
     }
-    lock_reading(index);
-    err = search_locked(index, query, k, min_cosine, ret_hits, ret_count, note);
-    unlock(index);
-    return err;
+    search_together(index, query, 1, &ask, room, ret_hits, ret_count);
+    return ERR_NONE;
+}
+
+enum err index_search_many(struct index *index, const float *queries, size_t n, const struct index_ask *ask,
+                           struct index_hit *ret_hits, int *ret_counts, struct err_note *note)
+{
+    enum err err = check_ask(index, queries, n, ask, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    uint8_t *room = mem_new(n < SEARCH_MAX_QUERIES ? n : SEARCH_MAX_QUERIES, search_room_bytes(&index->codes));
+    if (room == NULL) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory for %zu queries", n);
+    }
+    for (size_t i = 0; i < n; i += SEARCH_MAX_QUERIES) {
+        size_t some = n - i < SEARCH_MAX_QUERIES ? n - i : SEARCH_MAX_QUERIES;
+        search_together(index, queries + i * index->codes.dim, some, ask, room, ret_hits + i * (size_t)ask->k,
+                        ret_counts + i);
+    }
+    mem_free_wiped(room);
+    return ERR_NONE;
 }
 
 enum err index_get(struct index *index, int64_t id, float *ret, struct err_note *note)
 {
-    size_t row;
+    bool found = false;
+    size_t location;
 
-    lock_reading(index);
-    bool found = id_map_find(&index->map, id, &row);
-    if (found) {
-        memcpy(ret, faiss_index_row(index->faiss, row), row_bytes(index));
+    lock_map_reading(index);
+    bool known = id_map_find(&index->map, id, &location);
+    const struct view *view = views_take(&index->views); /* of the same moment; keeps the floats as they are */
+    index_unlock_map(index);
+    for (size_t i = 0; known && i < view->n_parts; i++) {
+        const struct part *part = &view->parts[i];
+        size_t row = location % SEGMENT_MAX_ROWS;
+        if (part->slot == location / SEGMENT_MAX_ROWS && row < part->rows) {
+            memcpy(ret, part->segment->floats + row * index->codes.dim, index->codes.dim * sizeof *ret);
+            found = true;
+        }
     }
-    unlock(index);
+    views_drop(&index->views, view);
     return found ? ERR_NONE : ERR_SAY(note, ERR_NOT_FOUND, "id %lld is not in the index", (long long)id);
 }

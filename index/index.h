@@ -39,6 +39,13 @@ MUST_CHECK enum err index_add(struct index *index, const int64_t *ids, const flo
 MUST_CHECK enum err index_remove(struct index *index, const int64_t *ids, size_t n, size_t *ret_removed,
                                  struct err_note *note);
 
+/*
+ * Gives the memory of removed vectors back: copies what lives of half-dead parts into new ones.  Adding and removing do some of
+ * this each time, so it is for an owner who has a background thread and wants it done at once; it may take a second, searches do
+ * not notice, and changes wait a few milliseconds.
+ */
+void index_tidy(struct index *index);
+
 struct index_hit {
     int64_t id;
     float cosine;
@@ -46,11 +53,43 @@ struct index_hit {
 
 /*
  * Finds at most k hits with cosine ≥ min_cosine, best first; equal cosines by smaller id.
+ * Where min_cosine is high enough for the dimension (from .25 at 512) codes of one bit sort out first; they miss a hit whose
+ * cosine is min_cosine itself with probability 3e-7, a better one less often.  index_search_many can be told not to.
  * Shapes: query [dim] f32 of unit length; ret_hits room for k.
  * Errors: ERR_MISUSE k below 1, a query that is not finite or not of unit length; ERR_NOMEM, ERR_FOREIGN.
  */
 MUST_CHECK enum err index_search(struct index *index, const float *query, int k, float min_cosine,
                                  struct index_hit *ret_hits, int *ret_count, struct err_note *note);
+
+/* ---- More than one query, and ways to answer it -------------------------------------------------------------------- */
+
+enum index_way {
+    INDEX_WAY_PLANNED, /* the fastest for this dimension and least cosine, which is what index_search takes */
+    INDEX_WAY_EXACT,   /* the fastest of those that never miss a hit: all but the codes of one bit */
+    INDEX_WAY_FLOATS,  /* every vector is scored */
+    INDEX_WAY_BYTES,   /* codes of one byte a dimension rule out by proof all but a few */
+    INDEX_WAY_BITS     /* codes of one bit do, and miss a hit exactly at the least cosine with probability 3e-7 */
+};
+
+/* {0} but for k and min_cosine is what index_search asks. */
+struct index_ask {
+    int k;
+    float min_cosine;
+    enum index_way way;
+    /* Says whether a hit may have this id; NULL: any.  Asked, on the searching thread, only of ids that codes do not rule out;
+     * it must not call the index. */
+    bool (*allow)(void *context, int64_t id);
+    void *context;
+};
+
+/*
+ * Answers n queries, up to 16 of them in one pass over the index; each answer is what index_search would give, and all are
+ * of one moment per 16.
+ * Shapes: queries [n, dim] f32 of unit length; ret_hits [n, k], ret_counts [n].
+ * Errors: as index_search.
+ */
+MUST_CHECK enum err index_search_many(struct index *index, const float *queries, size_t n, const struct index_ask *ask,
+                                      struct index_hit *ret_hits, int *ret_counts, struct err_note *note);
 
 /* The vector of an id, copied out.  Errors: ERR_NOT_FOUND. */
 MUST_CHECK enum err index_get(struct index *index, int64_t id, float *ret, struct err_note *note);

@@ -9,13 +9,13 @@
 
 #define UNROLLED _Pragma("GCC unroll 16")
 
-static inline uint16_t passing(__m512 score, const float *tail, float query_error, float floor)
+READS_DEAD_ROWS static inline uint16_t passing(__m512 score, const float *tail, float query_error, float floor)
 {
     __m512 bound = _mm512_fmadd_ps(_mm512_load_ps(tail + 16), _mm512_set1_ps(query_error), score);
     return (uint16_t)_mm512_cmp_ps_mask(bound, _mm512_set1_ps(floor), _CMP_GE_OQ);
 }
 
-static inline uint16_t int8_finish(const struct scan_int8_query *query, __m512i sum, const float *tail)
+READS_DEAD_ROWS static inline uint16_t int8_finish(const struct scan_int8_query *query, __m512i sum, const float *tail)
 {
     sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(query->offset));
     __m512 scaled = _mm512_mul_ps(_mm512_set1_ps(query->scale), _mm512_cvtepi32_ps(sum));

@@ -44,20 +44,24 @@ static void test_rows_are_kept_and_scored(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
-static void test_rows_are_writable_and_cut(void **state)
+static void test_reserved_rows_stay_in_place(void **state)
 {
-    struct faiss_index *faiss = with_corners();
+    struct faiss_index *faiss = NULL;
     float scores[2];
     int64_t rows[2];
 
-    memcpy(faiss_index_row(faiss, 1), corners[3], sizeof corners[3]);
-    assert_int_equal(faiss_index_cut(faiss, 2, NULL), ERR_NONE);
-    assert_int_equal(faiss_index_rows(faiss), 2);
+    assert_int_equal(faiss_index_new(3, &faiss, NULL), ERR_NONE);
+    assert_int_equal(faiss_index_reserve(faiss, 5000, NULL), ERR_NONE);
+    assert_int_equal(faiss_index_rows(faiss), 5000);
+    float *floats = faiss_index_row(faiss, 0);
+    for (size_t i = 0; i < 5000L * 3; i++) {
+        assert_true(floats[i] == 0.0F);
+    }
+    memcpy(faiss_index_row(faiss, 4999), corners[3], sizeof corners[3]);
+    assert_ptr_equal(faiss_index_row(faiss, 0), floats);
     assert_int_equal(faiss_index_search(faiss, corners[1], 2, scores, rows, NULL), ERR_NONE);
-    assert_int_equal(rows[0], 1);
-    assert_true(scores[0] == 0.8F);
-    assert_int_equal(faiss_index_cut(faiss, 0, NULL), ERR_NONE);
-    assert_int_equal(faiss_index_rows(faiss), 0);
+    assert_int_equal(rows[0], 4999);
+    assert_true(scores[0] == 0.8F && scores[1] == 0.0F);
     faiss_index_free(faiss);
     faiss_index_free(NULL);
     assert_int_equal(mem_live_blocks(), 0);
@@ -86,7 +90,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_are_kept_and_scored),
-        cmocka_unit_test(test_rows_are_writable_and_cut),
+        cmocka_unit_test(test_reserved_rows_stay_in_place),
         cmocka_unit_test(test_refusals_carry_the_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

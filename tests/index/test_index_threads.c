@@ -13,19 +13,22 @@
 
 #include "core/base/mem.h"
 #include "core/base/random.h"
-#include "index/index.h"
+#include "index/index_private.h"
 
 enum {
-    DIM = 32,
+    DIM = 64, /* the least that has codes of one bit */
     READERS = 3,
     STABLE = 200,
     ROUNDS = 400,
-    PAIRS = 16
+    PAIRS = 16,
+    FILLERS = 24,
+    FIRST_FILLER = 100000
 };
 
 /*
  * Ids below STABLE stay.  The writer adds and removes pairs: two ids with one vector in one call.  A search for that
- * vector finds both or neither, whenever it runs.
+ * vector finds both or neither, whenever it runs.  Fillers come and go beside them, so that segments are grown, sealed and
+ * rewritten all the time.
  */
 struct scene {
     struct index *index;
@@ -35,6 +38,17 @@ struct scene {
     atomic_int wrong;
     atomic_long searches;
 };
+
+/* Not along an axis: its cosine with a pair's vector is .8 at most. */
+static void random_oblique(struct random *random, float *ret)
+{
+    size_t a = (size_t)random_below(random, DIM);
+    size_t b = (a + 1 + (size_t)random_below(random, DIM - 1)) % DIM;
+
+    memset(ret, 0, DIM * sizeof *ret);
+    ret[a] = 0.6F;
+    ret[b] = 0.8F;
+}
 
 static void axis(float *ret, int i, float sign)
 {
@@ -53,8 +67,9 @@ static void *read_on(void *context)
     do {
         i++;
         int pair = i % PAIRS;
+        const struct index_ask ask = {.k = 8, .min_cosine = 0.999F, .way = (enum index_way)(i / PAIRS % 5)};
         bool failed =
-            index_search(scene->index, scene->pair[pair], 8, 0.999F, hits, &count, NULL) != ERR_NONE ||
+            index_search_many(scene->index, scene->pair[pair], 1, &ask, hits, &count, NULL) != ERR_NONE ||
             (count != 0 && (count != 2 || hits[0].id != STABLE + 2 * pair || hits[1].id != STABLE + 2 * pair + 1));
         int id = i % STABLE;
         failed = failed || index_search(scene->index, scene->stable[id], 8, 0.999F, hits, &count, NULL) != ERR_NONE ||
@@ -78,14 +93,33 @@ static int hits_for(struct scene *scene, int pair)
     return count;
 }
 
+static void *tidy_on(void *context)
+{
+    struct scene *scene = context;
+
+    do {
+        index_tidy(scene->index);
+    } while (!atomic_load(&scene->done));
+    return NULL;
+}
+
 static void write_on(struct scene *scene)
 {
+    struct random random = random_seeded(6, 6);
+    float filler[FILLERS][DIM];
+    int64_t filler_ids[FILLERS];
+
     for (int round = 0; round < ROUNDS; round++) {
         int pair = round % PAIRS;
         const int64_t ids[2] = {STABLE + 2 * pair, STABLE + 2 * pair + 1};
         float both[2][DIM];
         size_t removed = 0;
 
+        for (int i = 0; i < FILLERS; i++) {
+            random_oblique(&random, filler[i]);
+            filler_ids[i] = FIRST_FILLER + round * FILLERS + i;
+        }
+        assert_int_equal(index_add(scene->index, filler_ids, filler[0], FILLERS, NULL), ERR_NONE);
         memcpy(both[0], scene->pair[pair], sizeof both[0]);
         memcpy(both[1], scene->pair[pair], sizeof both[1]);
         assert_int_equal(index_add(scene->index, ids, both[0], 2, NULL), ERR_NONE);
@@ -93,47 +127,59 @@ static void write_on(struct scene *scene)
         assert_int_equal(index_remove(scene->index, ids, 2, &removed, NULL), ERR_NONE);
         assert_int_equal(removed, 2);
         assert_int_equal(hits_for(scene, pair), 0);
+        assert_int_equal(index_remove(scene->index, filler_ids, FILLERS - 1, &removed, NULL), ERR_NONE);
+        assert_int_equal(removed, FILLERS - 1);
     }
 }
 
-static void test_searches_beside_changes(void **state)
+static void searches_beside_changes(size_t segment_rows)
 {
     static struct scene scene;
     struct random random = random_seeded(5, 5);
     pthread_t readers[READERS];
+    pthread_t tidier;
     int64_t ids[STABLE];
 
-    /* Pairs are axes; the others lie off them, in two dimensions each, so that no cosine comes near .999. */
+    atomic_store(&scene.done, false);
     for (int i = 0; i < PAIRS; i++) {
         axis(scene.pair[i], i, 1);
     }
     for (int i = 0; i < STABLE; i++) {
-        size_t a = (size_t)random_below(&random, DIM);
-        size_t b = (a + 1 + (size_t)random_below(&random, DIM - 1)) % DIM;
-        scene.stable[i][a] = 0.6F;
-        scene.stable[i][b] = 0.8F;
+        random_oblique(&random, scene.stable[i]);
         ids[i] = i;
     }
-    assert_int_equal(index_new(DIM, &scene.index, NULL), ERR_NONE);
+    assert_int_equal(index_new_with(DIM, segment_rows, scan_best(), &scene.index, NULL), ERR_NONE);
     assert_int_equal(index_add(scene.index, ids, scene.stable[0], STABLE, NULL), ERR_NONE);
     for (int i = 0; i < READERS; i++) {
         assert_int_equal(pthread_create(&readers[i], NULL, read_on, &scene), 0);
     }
+    assert_int_equal(pthread_create(&tidier, NULL, tidy_on, &scene), 0);
     /* That this ends at all while the readers never pause shows that a writer does not starve. */
     write_on(&scene);
     atomic_store(&scene.done, true);
     for (int i = 0; i < READERS; i++) {
         assert_int_equal(pthread_join(readers[i], NULL), 0);
     }
+    assert_int_equal(pthread_join(tidier, NULL), 0);
     assert_int_equal(atomic_load(&scene.wrong), 0);
     assert_true(atomic_load(&scene.searches) >= READERS);
-    assert_int_equal(index_count(scene.index), STABLE);
+    assert_int_equal(index_count(scene.index), STABLE + ROUNDS);
     index_free(scene.index);
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+static void test_one_segment(void **state)
+{
+    searches_beside_changes(SEGMENT_MAX_ROWS);
+}
+
+static void test_many_segments(void **state)
+{
+    searches_beside_changes(64);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_searches_beside_changes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_segment), cmocka_unit_test(test_many_segments)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,78 @@
+/*
+ * index_private.h: the inside of an index, for index.c and rewrite.c.
+ *
+ * Order of locks: changing, map_lock, the views' own.  Searches take the last alone, and for a few lines.
+ */
+#ifndef INDEX_INDEX_PRIVATE_H
+#define INDEX_INDEX_PRIVATE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "index/codes.h"
+#include "index/id_map.h"
+#include "index/index.h"
+#include "index/segment.h"
+#include "index/view.h"
+
+#define NO_SLOT SIZE_MAX
+
+/* One or two segments on their way into a new one, some rows with every change. */
+struct rewrite {
+    size_t n; /* sources; 0: nothing is being rewritten */
+    size_t slots[2];
+    uint32_t *moved[2]; /* [rows of the source]: 1 + the row in to; 0: not copied */
+    size_t source, row; /* what is copied next */
+    struct segment *to; /* no view shows it; NULL: no row is left to copy */
+};
+
+struct index {
+    /* immutable */
+    size_t segment_rows; /* of a full segment */
+    struct codes codes;
+
+    /* any thread */
+    struct views views;
+
+    pthread_mutex_t changing;
+    /* guarded by changing */
+    struct segment **slots; /* a segment keeps its number; some are NULL */
+    size_t n_slots;
+    size_t tail; /* the slot that is being filled, or NO_SLOT; every other segment is sealed */
+    struct rewrite rewrite;
+
+    /* Changed with changing and map_lock held, read with either.  It changes together with the view, but for ids that are being
+     * added: their rows are not in the view yet. */
+    pthread_rwlock_t map_lock;
+    struct id_map map;
+};
+
+/* For tests: segments as short as one likes, a multiple of 16 and a power of two; and the kernels. */
+MUST_CHECK enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, struct index **ret,
+                                   struct err_note *note);
+
+static inline size_t index_location(size_t slot, size_t row)
+{
+    return slot * SEGMENT_MAX_ROWS + row;
+}
+
+void index_lock_map(struct index *index);
+void index_unlock_map(struct index *index);
+
+/* Shows searches what the slots hold; views_reserve has made room. */
+void index_show(struct index *index);
+
+/*
+ * With changing held: copies up to max_rows rows of a rewrite, which it begins if one is due.  True: there is more to do.
+ * Without memory it does nothing, and tries again when next called.
+ */
+bool rewrite_step(struct index *index, size_t max_rows);
+
+/* With changing held: the row of a source is dead; so is its copy, which is overwritten. */
+void rewrite_follow(struct index *index, size_t slot, size_t row);
+
+void rewrite_release(struct rewrite *rewrite);
+
+#endif
