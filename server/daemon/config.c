@@ -52,6 +52,8 @@ static const struct setting settings[] = {
     {"arena_bytes", WHOLE, AT(arena_bytes), "512M", 16 * MIB, 64 * GIB, "memory one request may use"},
     {"session_bytes", WHOLE, AT(session_bytes), "1G", 16 * MIB, 64 * GIB, "memory one network may use in one worker"},
     {"body_bytes", WHOLE, AT(body_bytes), "16M", 1 * KIB, 1 * GIB, "largest body of a request"},
+    {"upload_bytes", WHOLE, AT(upload_bytes), "16G", 1 * KIB, 1024 * GIB,
+     "largest archive or model sent to be kept in a file"},
     {"photo_pixels", WHOLE, AT(photo_pixels), "40000000", 1024, 1e9, "largest photo, width times height"},
     {"photo_side", WHOLE, AT(photo_side), "16384", 32, 65535, "longest side of a photo in pixels"},
     {"faces_max", WHOLE, AT(faces_max), "256", 1, 4096, "faces taken from one photo, the weakest are dropped"},

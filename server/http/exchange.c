@@ -48,6 +48,7 @@ void exchange_unref(struct exchange *exchange)
         return;
     }
     free_body(exchange);
+    spool_drop(&exchange->upload);
     reply_release(&exchange->reply);
     (void)pthread_mutex_destroy(&exchange->lock);
     arena_free(exchange->mem);
@@ -62,6 +63,30 @@ void exchange_refuse(struct exchange *exchange, const struct problem *problem, c
     exchange->state = EXCHANGE_REFUSED;
     (void)pthread_mutex_unlock(&exchange->lock);
     free_body(exchange);
+    spool_drop(&exchange->upload);
+}
+
+void exchange_spool(struct exchange *exchange, const char *data)
+{
+    enum err err = spool_begin(&exchange->upload, data);
+
+    if (err != ERR_NONE) {
+        exchange_refuse(exchange, problem_of(err), NULL);
+    }
+}
+
+/* The next piece into the file; a refused rest is swallowed like any other. */
+static bool receive_upload(struct exchange *exchange, const void *bytes, size_t n_bytes, size_t limit_bytes)
+{
+    if (n_bytes > limit_bytes - (size_t)exchange->upload.bytes) {
+        exchange_refuse(exchange, &PROBLEM_BODY_TOO_LARGE, NULL);
+        return true;
+    }
+    enum err err = spool_write(&exchange->upload, bytes, n_bytes);
+    if (err != ERR_NONE) {
+        exchange_refuse(exchange, problem_of(err), NULL);
+    }
+    return true;
 }
 
 /* Room for more bytes, at least doubling, within the budget of all bodies. */
@@ -94,6 +119,9 @@ static bool grow(struct exchange *exchange, size_t wanted)
 
 bool exchange_receive(struct exchange *exchange, const void *bytes, size_t n_bytes, size_t limit_bytes)
 {
+    if (exchange->state == EXCHANGE_RECEIVING && exchange->upload.begun) {
+        return receive_upload(exchange, bytes, n_bytes, limit_bytes);
+    }
     if (exchange->state == EXCHANGE_RECEIVING) {
         if (n_bytes > limit_bytes - exchange->body_bytes) {
             exchange->swallowed_bytes = exchange->body_bytes;
@@ -118,6 +146,10 @@ void exchange_complete(struct exchange *exchange, int64_t deadline_ns)
 {
     exchange->request.body = exchange->body;
     exchange->request.body_bytes = exchange->body_bytes;
+    if (exchange->upload.begun) {
+        exchange->request.upload_path = exchange->upload.path;
+        exchange->request.upload_bytes = exchange->upload.bytes;
+    }
     exchange->request.deadline_ns = deadline_ns;
     exchange->request.cancel = &exchange->cancel;
 }

@@ -13,6 +13,7 @@
 
 #include "core/base/cancel.h"
 #include "server/http/service.h"
+#include "server/http/spool.h"
 
 enum exchange_state {
     EXCHANGE_RECEIVING, /* head or body; the network thread alone has it */
@@ -41,6 +42,8 @@ struct exchange {
     unsigned char *body;
     size_t body_bytes, body_room;
     struct body_budget *budget;
+    struct spool upload; /* instead of body, for ROUTE_UPLOAD */
+    int64_t upload_told; /* of its bytes when the deadline was last put off */
 
     /* immutable from waiting on */
     int fd;
@@ -69,6 +72,9 @@ void exchange_refuse(struct exchange *exchange, const struct problem *problem, c
  * Returns false when a refused body has gone on for as long again and the connection should be cut.
  */
 bool exchange_receive(struct exchange *exchange, const void *bytes, size_t n_bytes, size_t limit_bytes);
+
+/* The body shall go to a file in the data folder, or is refused.  Network thread. */
+void exchange_spool(struct exchange *exchange, const char *data);
 
 /* The body is complete: it is handed to request, with the deadline. */
 void exchange_complete(struct exchange *exchange, int64_t deadline_ns);

@@ -128,6 +128,14 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     }
 }
 
+/* Puts the deadline off for whoever keeps sending or reading: so much in every body_ms, or it is a slow client. */
+#define PROGRESS_BYTES ((int64_t)1 << 20)
+
+static void put_off(struct link *link)
+{
+    watch_set(link->listener->watch, &link->watched, after_ms(link->listener->config->body_ms));
+}
+
 /* ---- Answers ----------------------------------------------------------------------------------------------------- */
 
 static void free_body(void *body)
@@ -140,13 +148,74 @@ static void add_header(struct MHD_Response *response, const char *name, const ch
     (void)MHD_add_response_header(response, name, value);
 }
 
+/* A stream on its way out. */
+struct outflow {
+    struct reply_stream stream;
+    struct link *link;
+    const char *piece;
+    size_t left;
+    int64_t untold_bytes; /* sent since the deadline was put off */
+};
+
+static ssize_t pull(void *context, uint64_t at, char *ret, size_t room)
+{
+    struct outflow *out = context;
+
+    (void)at;
+    if (out->left == 0) {
+        if (out->stream.next(out->stream.context, &out->piece, &out->left) != ERR_NONE) {
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        }
+        if (out->left == 0) {
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        }
+    }
+    size_t n = out->left < room ? out->left : room;
+    memcpy(ret, out->piece, n);
+    out->piece += n;
+    out->left -= n;
+    out->untold_bytes += (int64_t)n;
+    if (out->untold_bytes >= PROGRESS_BYTES) {
+        out->untold_bytes = 0;
+        put_off(out->link);
+    }
+    return (ssize_t)n;
+}
+
+static void outflow_end(void *context)
+{
+    struct outflow *out = context;
+
+    out->stream.close(out->stream.context);
+    mem_free(out);
+}
+
+static struct MHD_Response *stream_response(struct reply *reply, struct link *link)
+{
+    struct outflow *out = MEM_NEW(struct outflow);
+    if (out == NULL) {
+        return NULL;
+    }
+    *out = (struct outflow){.stream = reply->stream, .link = link};
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, (size_t)64 << 10, pull, out, outflow_end);
+    if (response == NULL) {
+        mem_free(out);
+        return NULL;
+    }
+    reply->stream = (struct reply_stream){0};
+    return response;
+}
+
 /* Hands the answer to the library; the body goes with it. */
 static enum MHD_Result send_answer(struct MHD_Connection *connection, struct exchange *exchange)
 {
     struct reply *reply = &exchange->reply;
     char number[16];
     struct MHD_Response *response =
-        MHD_create_response_from_buffer_with_free_callback(reply->body_bytes, reply->body, free_body);
+        reply->stream.next != NULL
+            ? stream_response(reply, link_of(connection))
+            : MHD_create_response_from_buffer_with_free_callback(reply->body_bytes, reply->body, free_body);
 
     if (response == NULL) {
         return MHD_NO;
@@ -277,6 +346,9 @@ static enum MHD_Result on_head(struct listener *listener, struct MHD_Connection 
     exchange->fd = link->fd;
     read_head(listener, connection, method, exchange);
     watch_set(listener->watch, &link->watched, after_ms(listener->config->body_ms));
+    if (exchange->state == EXCHANGE_RECEIVING && (exchange->admission.match.route->flags & ROUTE_UPLOAD) != 0) {
+        exchange_spool(exchange, listener->config->data);
+    }
     if (exchange->state == EXCHANGE_REFUSED &&
         (exchange->request.expects_continue || exchange->request.content_length > 2 * listener->config->body_bytes)) {
         return send_answer(connection, exchange);
@@ -291,6 +363,10 @@ static enum MHD_Result on_body_end(struct listener *listener, struct MHD_Connect
     struct link *link = link_of(connection);
     int64_t deadline_ns = after_ms(listener->config->deadline_ms);
 
+    if (exchange->upload.begun && spool_close(&exchange->upload) != ERR_NONE) {
+        exchange_refuse(exchange, problem_of(ERR_IO), NULL);
+        return send_answer(connection, exchange);
+    }
     exchange_complete(exchange, deadline_ns);
     if ((exchange->admission.match.route->flags & ROUTE_INLINE) != 0) {
         service_run(listener->service, NULL, exchange->mem, &exchange->request, &exchange->admission, &exchange->reply);
@@ -317,6 +393,23 @@ static enum MHD_Result on_body_end(struct listener *listener, struct MHD_Connect
     return MHD_YES;
 }
 
+/* The next piece of the body; false: the connection is cut. */
+static bool receive(struct listener *listener, struct MHD_Connection *connection, struct exchange *exchange,
+                    const char *bytes, size_t n_bytes)
+{
+    const struct config *config = listener->config;
+    int64_t limit_bytes = exchange->upload.begun ? config->upload_bytes : config->body_bytes;
+
+    if (!exchange_receive(exchange, bytes, n_bytes, (size_t)limit_bytes)) {
+        return false;
+    }
+    if (exchange->upload.bytes - exchange->upload_told >= PROGRESS_BYTES) {
+        exchange->upload_told = exchange->upload.bytes;
+        put_off(link_of(connection));
+    }
+    return true;
+}
+
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *upload, size_t *upload_bytes, void **request_context)
 {
@@ -334,8 +427,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     if (*upload_bytes > 0) {
         size_t n_bytes = *upload_bytes;
         *upload_bytes = 0;
-        bool go_on = exchange_receive(exchange, upload, n_bytes, (size_t)listener->config->body_bytes);
-        return go_on ? MHD_YES : MHD_NO;
+        return receive(listener, connection, exchange, upload, n_bytes) ? MHD_YES : MHD_NO;
     }
     if (exchange->state == EXCHANGE_RECEIVING) {
         return on_body_end(listener, connection, exchange);
@@ -468,6 +560,7 @@ enum err listener_open(struct service *service, const struct service_parts *part
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&listener->fewer, &attributes);
     (void)pthread_condattr_destroy(&attributes);
+    spool_tidy(parts->config->data);
     enum err err = watch_new(late, &listener->watch);
     if (err == ERR_NONE) {
         err = start_workers(listener, parts->gallery);

@@ -396,6 +396,9 @@ static enum err read_body(struct reading *reading)
 {
     const struct request *request = reading->request;
 
+    if ((reading->route->flags & ROUTE_UPLOAD) != 0) {
+        return ERR_NONE; /* the handler looks into the file */
+    }
     if (type_is(request->content_type, "multipart/form-data")) {
         return read_multipart(reading);
     }

@@ -209,8 +209,18 @@ enum err reply_set(struct reply *reply, int status, const char *type, const void
     return ERR_NONE;
 }
 
+void reply_set_stream(struct reply *reply, int status, const char *type, struct reply_stream take)
+{
+    reply->status = status;
+    reply->type = type;
+    reply->stream = take;
+}
+
 void reply_release(struct reply *reply)
 {
+    if (reply->stream.close != NULL) {
+        reply->stream.close(reply->stream.context);
+    }
     mem_free_wiped(reply->body);
     *reply = (struct reply){0};
 }

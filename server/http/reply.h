@@ -12,23 +12,38 @@
 #include "core/base/err.h"
 #include "server/gallery/gallery.h"
 
+/* A body that is made while it is sent: long, and never whole in memory. */
+struct reply_stream {
+    void *context;
+    /*
+     * Gives the next piece, valid until the next call; *ret_bytes 0 is the end.  On the network's thread: it should take
+     * milliseconds.  An error cuts the answer off, which the client notices.
+     */
+    enum err (*next)(void *context, const char **ret, size_t *ret_bytes);
+    void (*close)(void *context); /* once, sent or not */
+};
+
 struct reply {
     int status;       /* 0: not answered yet */
     const char *type; /* of the body; static text */
     unsigned char *body;
     size_t body_bytes;
-    char allow[64];     /* Allow, empty: none */
-    char location[160]; /* Location */
-    int retry_after_s;  /* 0: none */
-    bool ask_for_key;   /* WWW-Authenticate */
-    bool close;         /* Connection: close */
-    const char *code;   /* of a problem, for the log; NULL if it is none; static text */
+    struct reply_stream stream; /* instead of a body; next NULL: none */
+    char allow[64];             /* Allow, empty: none */
+    char location[160];         /* Location */
+    int retry_after_s;          /* 0: none */
+    bool ask_for_key;           /* WWW-Authenticate */
+    bool close;                 /* Connection: close */
+    const char *code;           /* of a problem, for the log; NULL if it is none; static text */
 };
 
 /*
  * Copies the body (heap, wiped when released: it may hold embeddings).  Errors: ERR_NOMEM, the reply is then unchanged.
  */
 MUST_CHECK enum err reply_set(struct reply *reply, int status, const char *type, const void *body, size_t body_bytes);
+
+/* Answers with a stream, which is taken. */
+void reply_set_stream(struct reply *reply, int status, const char *type, struct reply_stream take);
 void reply_release(struct reply *reply);
 
 /* One kind of failure as the API promises it; rows are static. */

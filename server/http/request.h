@@ -57,6 +57,10 @@ struct request {
     const unsigned char *body;
     size_t body_bytes;
 
+    /* ROUTE_UPLOAD: the body's file, NULL elsewhere.  A handler that wants to keep it renames it; else it goes with the request. */
+    const char *upload_path;
+    int64_t upload_bytes;
+
     int64_t deadline_ns;   /* monotonic; set when the body is complete; 0: none */
     struct cancel *cancel; /* NULL: nobody can ask */
 };

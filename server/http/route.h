@@ -35,10 +35,12 @@ struct param_def {
 };
 
 enum route_flag {
-    ROUTE_OPEN = 1,    /* asks for no key */
-    ROUTE_INLINE = 2,  /* answered on the network thread: quick, needs no worker, works when the queue is full */
-    ROUTE_PHOTO = 4,   /* a body that is neither JSON nor multipart is the photo "image" */
-    ROUTE_STOPPING = 8 /* answered while the daemon drains */
+    ROUTE_OPEN = 1,     /* asks for no key */
+    ROUTE_INLINE = 2,   /* answered on the network thread: quick, needs no worker, works when the queue is full */
+    ROUTE_PHOTO = 4,    /* a body that is neither JSON nor multipart is the photo "image" */
+    ROUTE_STOPPING = 8, /* answered while the daemon drains */
+    ROUTE_UPLOAD =
+        16 /* the body goes to a file (request->upload_path) as it arrives; parameters stand in the address */
 };
 
 #define ROUTE_MAX_ARGUMENTS 1

@@ -91,7 +91,8 @@ bool service_admit(struct service *service, const struct request *request, struc
             return false;
         }
     }
-    if (request->content_length > service->parts.config->body_bytes) {
+    bool upload = (route->flags & ROUTE_UPLOAD) != 0;
+    if (request->content_length > (upload ? service->parts.config->upload_bytes : service->parts.config->body_bytes)) {
         reply_problem(reply, &PROBLEM_BODY_TOO_LARGE, NULL, request->id);
         return false;
     }
