@@ -81,7 +81,7 @@ LIBS_image := -lturbojpeg -lspng -lwebp -lexif
 LIBS_kernel := -l:libopenblas.a
 LIBS_daemon := -ljansson
 LIBS_store := -lsqlite3 -ljansson
-LIBS_gallery := -ljansson
+LIBS_gallery := -larchive -ljansson
 LIBS_jobs := -ljansson
 LIBS_http := -lmicrohttpd -ljansson
 include index/faiss.mk

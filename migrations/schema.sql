@@ -1,3 +1,7 @@
+CREATE TRIGGER import_items_forget BEFORE DELETE ON faces BEGIN
+    UPDATE import_items SET name = '', sentence = '', outcome = 'erased', face_id = NULL WHERE face_id = OLD.id;
+END;
+
 CREATE TABLE api_keys (
     row_id INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,            -- stands in the key's text, in logs and in audit rows
@@ -87,6 +91,17 @@ CREATE TABLE findings (
     UNIQUE (job_id, face_id)
 ) STRICT;
 
+CREATE TABLE import_items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,            -- of the entry of the archive, or of the line, from 1
+    name TEXT NOT NULL,                 -- path in the archive, '' for a line
+    outcome TEXT NOT NULL,              -- enrolled, no_face, several_faces, low_quality, duplicate …
+    sentence TEXT NOT NULL,
+    face_id INTEGER REFERENCES faces (id) ON DELETE SET NULL, -- the first of the photo's
+    UNIQUE (job_id, number)
+) STRICT;
+
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
@@ -105,6 +120,24 @@ CREATE TABLE jobs (
     created_ms INTEGER NOT NULL,
     started_ms INTEGER NOT NULL DEFAULT 0,
     finished_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE merged_faces (
+    merge_id INTEGER NOT NULL REFERENCES merges (id) ON DELETE CASCADE,
+    face_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
+    PRIMARY KEY (merge_id, face_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE merges (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner_id INTEGER NOT NULL REFERENCES subjects (id) ON DELETE CASCADE, -- who has the faces at present
+    into_uuid TEXT NOT NULL,            -- who got them; merged away itself if it is not the owner's
+    from_uuid TEXT NOT NULL,
+    from_name TEXT NOT NULL,
+    from_external_id TEXT,
+    from_metadata TEXT NOT NULL,
+    from_created_ms INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE meta (
@@ -179,9 +212,15 @@ CREATE INDEX findings_by_likely ON findings (likely_id) WHERE likely_id IS NOT N
 
 CREATE INDEX findings_by_subject ON findings (subject_id);
 
+CREATE INDEX import_items_by_face ON import_items (face_id) WHERE face_id IS NOT NULL;
+
 CREATE INDEX jobs_by_collection ON jobs (collection_id) WHERE collection_id IS NOT NULL;
 
 CREATE INDEX jobs_by_state ON jobs (state);
+
+CREATE INDEX merged_faces_by_face ON merged_faces (face_id);
+
+CREATE INDEX merges_by_owner ON merges (owner_id);
 
 CREATE INDEX subjects_by_collection ON subjects (collection_id);
 

@@ -19,7 +19,7 @@
 #include "server/http/auth.h"
 #include "server/http/listen.h"
 #include "server/http/service.h"
-#include "server/jobs/jobs.h"
+#include "server/jobs/import_job.h"
 #include "server/store/store.h"
 
 static const char *kernels_word(void)
@@ -82,6 +82,8 @@ struct daemon {
     struct store *store;
     struct gallery *gallery;
     struct jobs *jobs;
+    struct import_job import;
+    struct job_handler handlers[1];
     struct service *service;
     struct listener *listener;
 };
@@ -119,7 +121,11 @@ static enum err open_all(struct daemon *daemon, struct err_note *note)
         err = log_models(daemon->gallery);
     }
     if (err == ERR_NONE) {
-        err = jobs_start(daemon->store, NULL, 0, NULL, &daemon->jobs, note);
+        daemon->import = (struct import_job){
+            .gallery = daemon->gallery, .data = config->data, .arena_bytes = (size_t)config->arena_bytes};
+        daemon->handlers[0] = import_handler(&daemon->import);
+        import_job_tidy(daemon->store, config->data);
+        err = jobs_start(daemon->store, daemon->handlers, 1, NULL, &daemon->jobs, note);
     }
     if (err == ERR_NONE && !config->no_auth) {
         err = give_first_key(daemon, note);

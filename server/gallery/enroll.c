@@ -279,6 +279,9 @@ static enum err prepare_answer(const struct enrolling *e, const struct subject_r
 /* Store's reasons in the API's words. */
 static enum err explain(enum err err, struct gallery_fault *fault)
 {
+    if (err == ERR_EXISTS) {
+        return gallery_fail(fault, GALLERY_DUPLICATE, err);
+    }
     if (err == ERR_NOT_FOUND) {
         /* deleted since we looked */
         return gallery_fail(fault, GALLERY_NO_SUCH_SUBJECT, err);
@@ -330,6 +333,8 @@ static enum err run(struct enrolling *e, struct enroll_answer *ret, struct galle
                           .model_id = e->pair->model->row_id,
                           .external_id = query->external_id,
                           .metadata = query->metadata,
+                          .refuse_duplicates = query->on_duplicate == DUPLICATE_REJECT,
+                          .mark = query->mark,
                           .actor = worker_actor(e->worker)};
     struct subject_row subject = {0};
     enum err err = ERR_NONE;

@@ -10,6 +10,13 @@
 
 #include "server/gallery/gallery.h"
 
+struct import_mark;
+
+enum on_duplicate {
+    DUPLICATE_KEEP, /* the same photo again is another face; the default */
+    DUPLICATE_REJECT /* GALLERY_DUPLICATE when the subject has a face of this photo, or this face (server/store/enroll.h) */
+};
+
 enum quality_wanted {
     QUALITY_WANTED_NONE, /* everything that the detector finds */
     QUALITY_WANTED_AUTO, /* what would only spoil the gallery is refused; the default of the API */
@@ -28,6 +35,8 @@ struct enroll_query {
     const char *metadata;    /* of the subject: a JSON object as text; NULL leaves it */
     enum faces_wanted faces; /* SINGLE (default), LARGEST, ALL */
     enum quality_wanted quality;
+    enum on_duplicate on_duplicate;
+    const struct import_mark *mark; /* the import that this is a part of; NULL: none */
 };
 
 struct new_face {
@@ -50,7 +59,7 @@ struct enroll_answer {
 };
 
 /*
- * Errors: the photo's (see gallery_reason); GALLERY_NO_FACE, GALLERY_SEVERAL_FACES, GALLERY_LOW_QUALITY (all were rejected;
+ * Errors: the photo's (see gallery_reason); GALLERY_NO_FACE, GALLERY_SEVERAL_FACES, GALLERY_DUPLICATE, GALLERY_LOW_QUALITY (all were rejected;
  *         the note names the reasons); GALLERY_NO_SUCH_COLLECTION, GALLERY_NO_SUCH_SUBJECT, GALLERY_BAD_NAME,
  *         GALLERY_BAD_METADATA, GALLERY_BAD_OPTION, GALLERY_WRONG_DIMENSION, GALLERY_BAD_EMBEDDING; ERR_LIMIT, ERR_TIMEOUT,
  *         ERR_CANCELLED, ERR_NOMEM, ERR_BUSY, ERR_IO, ERR_NO_SPACE.  On every error nothing has been stored.

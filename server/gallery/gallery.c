@@ -35,6 +35,8 @@ const char *gallery_reason_word(enum gallery_reason reason)
     case GALLERY_WRONG_DIMENSION: return "wrong_dimension";
     case GALLERY_UNSUPPORTED_RATE: return "unsupported_rate";
     case GALLERY_NAME_TAKEN: return "name_taken";
+    case GALLERY_DUPLICATE: return "duplicate";
+    case GALLERY_NOT_MERGED: return "not_merged";
     case GALLERY_COLLECTION_EXISTS: return "collection_exists";
     case GALLERY_OTHER_COLLECTION: return "other_collection";
     case GALLERY_NO_MODEL: return "no_model";

@@ -47,7 +47,9 @@ void handle_enroll(struct call *call)
                                  .external_id = call_text(call, "external_id", NULL),
                                  .metadata = call_text(call, "metadata", NULL),
                                  .faces = call_faces(call),
-                                 .quality = qualities[call_choice(call, "quality", QUALITY_WANTED_AUTO)]};
+                                 .quality = qualities[call_choice(call, "quality", QUALITY_WANTED_AUTO)],
+                                 .on_duplicate =
+                                     call_choice(call, "on_duplicate", 0) == 0 ? DUPLICATE_KEEP : DUPLICATE_REJECT};
     struct enroll_answer answer;
     struct gallery_fault fault = {0};
 

@@ -32,6 +32,9 @@ void handle_keys_list(struct call *call);
 void handle_key_add(struct call *call);
 void handle_key_revoke(struct call *call);
 
+void handle_import(struct call *call);
+void handle_export(struct call *call);
+void handle_job_items(struct call *call);
 void handle_jobs_list(struct call *call);
 void handle_job_get(struct call *call);
 void handle_job_cancel(struct call *call);

@@ -65,6 +65,10 @@ static json_t *body_of(const struct route *route)
 {
     json_t *properties = json_object();
 
+    if ((route->flags & ROUTE_UPLOAD) != 0) {
+        json_decref(properties);
+        return json_pack("{s:{s:{}}}", "content", "application/octet-stream");
+    }
     for (int i = 0; i < ROUTE_MAX_PARAMS && route->params[i] != NULL; i++) {
         json_t *schema = schema_of(route->params[i]);
         (void)json_object_set_new(schema, "description", json_string(route->params[i]->help));

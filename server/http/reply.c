@@ -131,6 +131,10 @@ const struct problem *problem_of_reason(enum gallery_reason reason)
         unsupported_rate = {422, "unsupported_rate", "The model's calibration does not reach this false match rate.",
                             "Ask for a threshold, or for a rate that the calibration covers."},
         name_taken = {409, "name_taken", "Another subject has this name.", "Choose another name."},
+        duplicate = {409, "duplicate", "The subject has this photo or this face already.",
+                     "Say on_duplicate=keep to enroll it all the same."},
+        not_merged = {409, "not_merged", "No merge into this subject can be undone.",
+                      "Only the last merge is undone, and only while its faces are there."},
         collection_exists = {409, "collection_exists", "There is a collection of this name.", "Choose another name."},
         other_collection = {409, "other_collection", "It belongs to another collection.",
                             "Name the collection that it lives in."},
@@ -173,6 +177,8 @@ const struct problem *problem_of_reason(enum gallery_reason reason)
     case GALLERY_WRONG_DIMENSION: return &wrong_dimension;
     case GALLERY_UNSUPPORTED_RATE: return &unsupported_rate;
     case GALLERY_NAME_TAKEN: return &name_taken;
+    case GALLERY_DUPLICATE: return &duplicate;
+    case GALLERY_NOT_MERGED: return &not_merged;
     case GALLERY_COLLECTION_EXISTS: return &collection_exists;
     case GALLERY_OTHER_COLLECTION: return &other_collection;
     case GALLERY_NO_MODEL: return &no_model;

@@ -9,7 +9,7 @@
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/base/random.h"
-#include "server/store/db_private.h"
+#include "server/store/enroll_private.h"
 
 #define FACES_MOST 1024 /* of one photo; bounds the audit row */
 #define DIM_MOST 4096
@@ -21,8 +21,6 @@ struct enrolment {
     unsigned char *vector; /* one embedding as bytes, wiped after use */
     char *objects;         /* room for the audit row */
     size_t objects_room;
-    const struct after_commit *after;
-    struct enrolled *ret;
 };
 
 /* ---- Checks that need no rows ------------------------------------------------------------------------------------- */
@@ -196,7 +194,7 @@ static enum err face_insert(struct db *db, const struct enroll *what, const stru
                                   db_int(what->photo.height_px),
                                   db_blob(what->photo.sha256, HASH_SHA256_BYTES),
                                   db_int_or_null(photo_id),
-                                  db_int(out->at_ms),
+                                  db_int(what->at_ms > 0 && what->at_ms < out->at_ms ? what->at_ms : out->at_ms),
                                   {0}},
         note);
     ret->id = db_last_id(db);
@@ -246,6 +244,16 @@ static enum err audit_write(struct db *db, struct enrolment *enrolment, struct e
     return audit_append(db, what->actor, "face.enroll", text, &enrolment->out->audit_id, NULL, note);
 }
 
+static enum err mark_write(struct db *db, const struct import_mark *mark, int64_t face_id, struct err_note *note)
+{
+    return db_run(db,
+                  "INSERT INTO import_items (job_id, number, name, outcome, sentence, face_id) "
+                  "VALUES (?1, ?2, ?3, '" IMPORT_ENROLLED "', '', ?4)",
+                  (const struct db_value[]){
+                      db_int(mark->job_id), db_int(mark->number), db_text(mark->name), db_int(face_id), {0}},
+                  note);
+}
+
 static enum err enrolment_apply(struct db *db, void *context, struct err_note *note)
 {
     struct enrolment *enrolment = context;
@@ -262,6 +270,9 @@ static enum err enrolment_apply(struct db *db, void *context, struct err_note *n
     if (err == ERR_NONE) {
         err = subject_settle(db, what, out, note);
     }
+    if (err == ERR_NONE && what->refuse_duplicates && !out->subject_is_new) {
+        err = duplicate_judge(db, what, out->subject_id, dim, note);
+    }
     if (err == ERR_NONE) {
         err = photo_insert(db, &what->photo, &photo_id, note);
     }
@@ -275,42 +286,104 @@ static enum err enrolment_apply(struct db *db, void *context, struct err_note *n
             err = crop_insert(db, face->id, &what->faces[i], note);
         }
     }
+    if (err == ERR_NONE && what->mark != NULL) {
+        err = mark_write(db, what->mark, enrolment->faces[0].id, note);
+    }
     return err != ERR_NONE ? err : audit_write(db, enrolment, note);
 }
 
-/* The result is the caller's before the index is told. */
-static void enrolment_committed(void *context)
-{
-    struct enrolment *enrolment = context;
+/* ---- One and many ------------------------------------------------------------------------------------------------- */
 
-    *enrolment->ret = *enrolment->out;
-    if (enrolment->after != NULL) {
-        enrolment->after->call(enrolment->after->context);
+struct enrolments {
+    struct enrolment *all;
+    int n;
+    int at; /* the one being applied; n behind the last */
+    const struct after_commit *after;
+    struct enrolled *ret;
+};
+
+static enum err enrolments_apply(struct db *db, void *context, struct err_note *note)
+{
+    struct enrolments *enrolments = context;
+
+    for (enrolments->at = 0; enrolments->at < enrolments->n; enrolments->at++) {
+        enum err err = enrolment_apply(db, &enrolments->all[enrolments->at], note);
+        if (err != ERR_NONE) {
+            return err;
+        }
     }
+    return ERR_NONE;
+}
+
+/* The results are the caller's before the index is told. */
+static void enrolments_committed(void *context)
+{
+    const struct enrolments *enrolments = context;
+
+    for (int i = 0; i < enrolments->n; i++) {
+        enrolments->ret[i] = *enrolments->all[i].out;
+    }
+    if (enrolments->after != NULL) {
+        enrolments->after->call(enrolments->after->context);
+    }
+}
+
+/* vector is room that all share: they are applied one after the other. */
+static enum err enrolment_prepare(const struct enroll *what, unsigned char *vector, struct arena *mem,
+                                  struct enrolment *ret)
+{
+    struct enrolment enrolment = {.what = what, .vector = vector};
+
+    enrolment.objects_room = 192 + (size_t)what->n_faces * (STORE_UUID_TEXT + 2);
+    enrolment.out = ARENA_NEW(mem, struct enrolled);
+    if (enrolment.out != NULL) {
+        enrolment.faces = ARENA_ARRAY(mem, struct enrolled_face, what->n_faces);
+    }
+    if (enrolment.faces != NULL) {
+        enrolment.objects = arena_alloc(mem, enrolment.objects_room, 1);
+    }
+    if (enrolment.objects == NULL) {
+        return arena_why(mem);
+    }
+    *ret = enrolment;
+    return ERR_NONE;
+}
+
+enum err store_enroll_many(struct store *store, const struct enroll *what, int n, const struct after_commit *after,
+                           struct arena *mem, struct enrolled *ret, int *ret_failed, struct err_note *note)
+{
+    struct enrolments enrolments = {.n = n, .at = n, .after = after, .ret = ret};
+    unsigned char *vector = arena_alloc(mem, DIM_MOST, 4);
+
+    *ret_failed = n;
+    if (vector != NULL) {
+        enrolments.all = ARENA_ARRAY(mem, struct enrolment, n);
+    }
+    if (enrolments.all == NULL) {
+        return arena_why(mem);
+    }
+    for (int i = 0; i < n; i++) {
+        enum err err = photo_check(&what[i], note);
+        if (err != ERR_NONE) {
+            *ret_failed = i;
+            return err;
+        }
+        err = enrolment_prepare(&what[i], vector, mem, &enrolments.all[i]);
+        if (err != ERR_NONE) {
+            return err;
+        }
+    }
+    enum err err = db_change(store, enrolments_apply, &enrolments,
+                             &(struct after_commit){enrolments_committed, &enrolments}, note);
+    mem_wipe(vector, (size_t)DIM_MOST * 4);
+    *ret_failed = enrolments.at;
+    return err;
 }
 
 enum err store_enroll(struct store *store, const struct enroll *what, const struct after_commit *after,
                       struct arena *mem, struct enrolled *ret, struct err_note *note)
 {
-    struct enrolled out;
-    enum err err = photo_check(what, note);
+    int failed = 0;
 
-    if (err != ERR_NONE) {
-        return err;
-    }
-    size_t room = 192 + (size_t)what->n_faces * (STORE_UUID_TEXT + 2);
-    struct enrolment enrolment = {.what = what, .out = &out, .objects_room = room, .after = after, .ret = ret};
-    enrolment.faces = ARENA_ARRAY(mem, struct enrolled_face, what->n_faces);
-    if (enrolment.faces != NULL) {
-        enrolment.vector = arena_alloc(mem, DIM_MOST, 4);
-    }
-    if (enrolment.vector != NULL) {
-        enrolment.objects = arena_alloc(mem, room, 1);
-    }
-    if (enrolment.objects == NULL) {
-        return arena_why(mem);
-    }
-    err = db_change(store, enrolment_apply, &enrolment, &(struct after_commit){enrolment_committed, &enrolment}, note);
-    mem_wipe(enrolment.vector, (size_t)DIM_MOST * 4);
-    return err;
+    return store_enroll_many(store, what, 1, after, mem, ret, &failed, note);
 }

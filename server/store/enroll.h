@@ -5,6 +5,7 @@
 #define SERVER_STORE_ENROLL_H
 
 #include "server/store/face_rows.h"
+#include "server/store/import_rows.h"
 
 struct enroll_face {
     enum face_source source;
@@ -41,7 +42,17 @@ struct enroll {
     int n_faces;
     struct enroll_photo photo;
     const char *actor; /* key id, for the audit log */
+
+    int64_t at_ms;          /* when the faces were first enrolled; 0: now */
+    bool refuse_duplicates; /* ERR_EXISTS if the subject has a face of this photo, or such a face (DUPLICATE_COSINE) */
+    const struct import_mark *mark; /* the import that this is a part of, whose row is written with it; NULL: none */
 };
+
+/*
+ * From this cosine on two embeddings of one subject are the same face: what re-encoding (JPEG quality 60) or scaling (80 %) a
+ * photo leaves, while different photos of a person lie at .6-.8.
+ */
+#define DUPLICATE_COSINE .95F
 
 struct enrolled_face {
     int64_t id;
@@ -61,10 +72,19 @@ struct enrolled {
  * Enrolls n_faces ≥ 1 faces of one photo under one subject.  *ret is complete when after (may be NULL) is called.
  * Owns:   ret->faces is carved from mem.
  * Errors: ERR_NOT_FOUND collection, subject; ERR_CONFLICT the collection uses another model by now, or the subject belongs to
- *         another collection; ERR_MISUSE no face, an embedding that is not finite or not of unit length (to 1e-3);
+ *         another collection; ERR_EXISTS a duplicate, the note names the face that is there; ERR_MISUSE no face, an embedding that is not finite or not of unit length (to 1e-3);
  *         as store_name_check and store_json_check.
  */
 MUST_CHECK enum err store_enroll(struct store *store, const struct enroll *what, const struct after_commit *after,
                                  struct arena *mem, struct enrolled *ret, struct err_note *note);
+
+/*
+ * Enrolls many at once, in one transaction: all of them or none.  ret[i] belongs to what[i].  On an error *ret_failed is the
+ * one to blame, or n when it is none of them.
+ * Errors: as store_enroll.
+ */
+MUST_CHECK enum err store_enroll_many(struct store *store, const struct enroll *what, int n,
+                                      const struct after_commit *after, struct arena *mem, struct enrolled *ret,
+                                      int *ret_failed, struct err_note *note);
 
 #endif

@@ -27,6 +27,7 @@ BEGIN {
     own["webp/"] = "^core/image/"
     own["libexif/"] = "^core/image/"
     own["faiss/"] = "^index/faiss_index\\.c$"
+    own["archive"] = "^server/gallery/unpack\\.c$"
     own["omp.h"] = "^core/kernel/|^index/faiss_index\\.c$"
 }
 /^#include/ {

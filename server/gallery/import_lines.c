@@ -1,0 +1,515 @@
+/*
+ * import_lines.c: the lines of an export (export.h): embeddings that were computed before.
+ *
+ * The first line names the model, and must name the collection's: embeddings of different networks cannot be compared.  Lines
+ * are enrolled some hundred at a time in one transaction, because a transaction for each would take weeks for millions.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/hash.h"
+#include "core/base/mem.h"
+#include "server/gallery/export.h"
+#include "server/gallery/import_private.h"
+#include "server/gallery/pipeline.h"
+#include "server/store/enroll.h"
+
+#define LINE_BYTES ((size_t)4 << 20) /* the longest: an embedding of 4096 numbers with a crop of 512 pixels */
+#define READ_BYTES ((size_t)256 << 10)
+#define LINES_AT_ONCE 256
+#define BATCH_BYTES ((size_t)24 << 20) /* of the worker's arena; then the batch is full */
+#define WORKER_BYTES ((size_t)128 << 20)
+#define PHOTO_SIDE_MOST 1000000
+
+struct lines {
+    struct import *import;
+    struct gallery_worker *worker;
+    struct collection_row collection;
+    struct pair *pair;
+
+    int fd;
+    char *buffer;
+    size_t begin, end; /* of what was read and not yet used */
+    int64_t position;
+    int64_t number;
+    bool at_end; /* the line that says so was there */
+
+    struct enroll batch[LINES_AT_ONCE];
+    struct import_mark marks[LINES_AT_ONCE];
+    struct enrolled enrolled[LINES_AT_ONCE];
+    int n_batch;
+};
+
+/* ---- Lines -------------------------------------------------------------------------------------------------------- */
+
+/* The next line without its end; *ret NULL behind the last. */
+static enum err line_next(struct lines *lines, const char **ret, size_t *ret_bytes, struct err_note *note)
+{
+    for (;;) {
+        char *from = lines->buffer + lines->begin;
+        char *newline = memchr(from, '\n', lines->end - lines->begin);
+        if (newline != NULL) {
+            *ret = from;
+            *ret_bytes = (size_t)(newline - from);
+            lines->begin += *ret_bytes + 1;
+            lines->number++;
+            return ERR_NONE;
+        }
+        memmove(lines->buffer, from, lines->end - lines->begin);
+        lines->end -= lines->begin;
+        lines->begin = 0;
+        if (lines->end >= LINE_BYTES) {
+            return ERR_SAY(note, ERR_LIMIT, "line %lld is longer than %zu bytes", (long long)lines->number + 1,
+                           LINE_BYTES);
+        }
+        ssize_t n = read(lines->fd, lines->buffer + lines->end, READ_BYTES);
+        if (n < 0) {
+            return ERR_SAY(note, err_from_errno(errno), "the file of this import cannot be read");
+        }
+        if (n == 0) {
+            *ret = lines->end == 0 ? NULL : lines->buffer;
+            *ret_bytes = lines->end;
+            lines->begin = lines->end;
+            lines->number += lines->end != 0;
+            return ERR_NONE;
+        }
+        lines->end += (size_t)n;
+        lines->position += n;
+    }
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+/* ---- A face ------------------------------------------------------------------------------------------------------- */
+
+static enum err floats_of(const json_t *array, size_t n, float *ret)
+{
+    if (json_array_size(array) != n) {
+        return ERR_FORMAT;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *number = json_array_get(array, i);
+        if (!json_is_number(number)) {
+            return ERR_FORMAT;
+        }
+        ret[i] = (float)json_number_value(number);
+    }
+    return ERR_NONE;
+}
+
+/* A vector that has unit length but for the rounding of its decimals stays as it is, to the last bit. */
+static enum err vector_of(struct lines *lines, const json_t *face, struct enroll_face *ret, struct gallery_fault *fault)
+{
+    size_t dim = (size_t)lines->pair->model->dim;
+    const json_t *array = json_object_get(face, "embedding");
+    float *vector = ARENA_ARRAY(lines->worker->mem, float, dim);
+    double square = 0;
+
+    if (vector == NULL) {
+        return spent(lines->worker->mem);
+    }
+    if (floats_of(array, dim, vector) != ERR_NONE) {
+        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_WRONG_DIMENSION, ERR_MISUSE),
+                       "the embedding is no list of %zu numbers", dim);
+    }
+    for (size_t i = 0; i < dim; i++) {
+        square += (double)vector[i] * (double)vector[i];
+    }
+    ret->embedding = vector;
+    ret->norm = (float)json_number_value(json_object_get(face, "norm"));
+    if (!(ret->norm >= 0) || !isfinite(ret->norm)) {
+        ret->norm = 0;
+    }
+    if (fabs(sqrt(square) - 1) <= 1e-5) {
+        return ERR_NONE;
+    }
+    const struct gallery_embedding sent = {.values = vector, .dim = (int)dim};
+    return pipeline_vector(lines->worker, &sent, (int)dim, &ret->embedding, &ret->norm, fault);
+}
+
+/* A crop is shown to people later: it must be a picture, of the side that this model takes. */
+static enum err crop_of(struct lines *lines, const json_t *face, struct enroll_face *ret, struct gallery_fault *fault)
+{
+    struct arena *mem = lines->worker->mem;
+    const char *text = text_of(face, "crop");
+    size_t text_bytes = text == NULL ? 0 : strlen(text);
+    size_t n_bytes = 0;
+    struct image image;
+
+    if (text == NULL || lines->collection.keep == KEEP_NONE) {
+        return ERR_NONE;
+    }
+    unsigned char *bytes = arena_alloc(mem, text_bytes / 4 * 3 + 3, 1);
+    if (bytes == NULL) {
+        return spent(mem);
+    }
+    if (sodium_base642bin(bytes, text_bytes / 4 * 3 + 3, text, text_bytes, NULL, &n_bytes, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) != 0 ||
+        n_bytes < 12 || memcmp(bytes + 8, "WEBP", 4) != 0) {
+        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_NOT_AN_IMAGE, ERR_FORMAT),
+                       "the crop is no WebP in base64");
+    }
+    enum err err = image_decode(bytes, n_bytes, &lines->import->gallery->limits, mem, &image, &fault->note);
+    if (err != ERR_NONE) {
+        return err == ERR_NOMEM ? err : gallery_fail(fault, GALLERY_DAMAGED_IMAGE, ERR_FORMAT);
+    }
+    if (image.width != lines->pair->model->side || image.height != lines->pair->model->side) {
+        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_WRONG_CROP_SIZE, ERR_CONFLICT),
+                       "the crop has %d x %d pixels, the model takes %d", image.width, image.height,
+                       lines->pair->model->side);
+    }
+    ret->crop = bytes;
+    ret->crop_bytes = n_bytes;
+    ret->crop_side_px = image.width;
+    return ERR_NONE;
+}
+
+/* What is known of the photo; all of it may be absent. */
+static enum err place_of(struct lines *lines, const json_t *face, struct enroll *what, struct enroll_face *ret)
+{
+    const json_t *photo = json_object_get(face, "photo");
+    const char *sha256 = text_of(photo, "sha256");
+    const char *source = text_of(face, "source");
+    const json_t *landmarks = json_object_get(face, "landmarks");
+    float box[4];
+
+    ret->source = FACE_FROM_EMBEDDING;
+    if (source != NULL && strcmp(source, face_source_word(FACE_FROM_CROP)) == 0) {
+        ret->source = FACE_FROM_CROP;
+    }
+    int64_t width = json_integer_value(json_object_get(photo, "width"));
+    int64_t height = json_integer_value(json_object_get(photo, "height"));
+    if (width > 0 && width <= PHOTO_SIDE_MOST && height > 0 && height <= PHOTO_SIDE_MOST) {
+        what->photo.width_px = (int)width;
+        what->photo.height_px = (int)height;
+    }
+    if (sha256 != NULL && strlen(sha256) == 2 * HASH_SHA256_BYTES) {
+        unsigned char *digest = arena_alloc(lines->worker->mem, HASH_SHA256_BYTES, 1);
+        size_t n_bytes = 0;
+        if (digest == NULL) {
+            return spent(lines->worker->mem);
+        }
+        if (sodium_hex2bin(digest, HASH_SHA256_BYTES, sha256, 2 * (size_t)HASH_SHA256_BYTES, NULL, &n_bytes, NULL) ==
+                0 &&
+            n_bytes == HASH_SHA256_BYTES) {
+            what->photo.sha256 = digest;
+        }
+    }
+    bool placed = floats_of(json_object_get(face, "box"), 4, box) == ERR_NONE && json_array_size(landmarks) == 5;
+    for (size_t i = 0; placed && i < 5; i++) {
+        placed = floats_of(json_array_get(landmarks, i), 2, ret->point[i]) == ERR_NONE;
+    }
+    for (int i = 0; placed && i < 4; i++) {
+        placed = isfinite(box[i]);
+    }
+    for (int i = 0; placed && i < 10; i++) {
+        placed = isfinite((&ret->point[0][0])[i]);
+    }
+    if (placed) {
+        const float corners[4] = {box[0], box[1], box[0] + box[2], box[1] + box[3]};
+        memcpy(ret->box, corners, sizeof corners);
+        ret->source = FACE_FROM_PHOTO;
+    } else {
+        memset(ret->point, 0, sizeof ret->point);
+    }
+    double score = json_number_value(json_object_get(face, "score"));
+    ret->score = isfinite(score) && score >= 0 && score <= 1 ? (float)score : 0;
+    return ERR_NONE;
+}
+
+/* An object's text in the arena; NULL if it is none. */
+static enum err object_of(struct lines *lines, const json_t *object, const char **ret)
+{
+    *ret = NULL;
+    if (!json_is_object(object)) {
+        return ERR_NONE;
+    }
+    size_t n_bytes = json_dumpb(object, NULL, 0, JSON_COMPACT);
+    char *text = arena_alloc(lines->worker->mem, n_bytes + 1, 1);
+    if (text == NULL) {
+        return spent(lines->worker->mem);
+    }
+    (void)json_dumpb(object, text, n_bytes, JSON_COMPACT);
+    *ret = text;
+    return ERR_NONE;
+}
+
+/* When the face was first enrolled, so that retention counts from then; 0: unknown. */
+static int64_t time_of(const char *text)
+{
+    struct tm tm = {0};
+    int ms = 0;
+
+    if (text == NULL || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+                               &tm.tm_min, &tm.tm_sec, &ms) < 6) {
+        return 0;
+    }
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    int64_t seconds = timegm(&tm);
+    return seconds < 0 ? 0 : seconds * 1000 + ms;
+}
+
+static enum err details_of(struct lines *lines, const json_t *face, const json_t *subject, struct enroll *what,
+                           struct enroll_face *row, struct gallery_fault *fault)
+{
+    struct arena *mem = lines->worker->mem;
+    const char *name = text_of(subject, "name");
+    const char *external_id = text_of(subject, "external_id");
+
+    if (name == NULL || store_name_check("the subject's name", name, &fault->note) != ERR_NONE ||
+        (external_id != NULL && store_name_check("external_id", external_id, &fault->note) != ERR_NONE)) {
+        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_BAD_NAME, ERR_MISUSE), "the subject has no name");
+    }
+    what->subject_name = arena_copy_text(mem, name);
+    what->external_id = external_id == NULL ? NULL : arena_copy_text(mem, external_id);
+    if (what->subject_name == NULL || (external_id != NULL && what->external_id == NULL)) {
+        return spent(mem);
+    }
+    what->at_ms = time_of(text_of(face, "enrolled_at"));
+    enum err err = object_of(lines, json_object_get(subject, "metadata"), &what->metadata);
+    if (err == ERR_NONE) {
+        err = object_of(lines, json_object_get(face, "quality"), &row->quality);
+    }
+    if (err == ERR_NONE && ((what->metadata != NULL && store_json_check("metadata", what->metadata, &fault->note)) ||
+                            (row->quality != NULL && store_json_check("quality", row->quality, &fault->note)))) {
+        return gallery_fail(fault, GALLERY_BAD_METADATA, ERR_MISUSE);
+    }
+    return err;
+}
+
+static enum err face_of(struct lines *lines, const json_t *face, struct enroll *ret, struct gallery_fault *fault)
+{
+    struct enroll_face *row = ARENA_NEW(lines->worker->mem, struct enroll_face);
+    struct enroll what = {.collection_id = lines->collection.id,
+                          .model_id = lines->pair->model->row_id,
+                          .faces = row,
+                          .n_faces = 1,
+                          .refuse_duplicates = lines->import->plan->on_duplicate == DUPLICATE_REJECT,
+                          .actor = worker_actor(lines->worker)};
+
+    if (row == NULL) {
+        return spent(lines->worker->mem);
+    }
+    enum err err = details_of(lines, face, json_object_get(face, "subject"), &what, row, fault);
+    if (err == ERR_NONE) {
+        err = vector_of(lines, face, row, fault);
+    }
+    if (err == ERR_NONE) {
+        err = place_of(lines, face, &what, row);
+    }
+    if (err == ERR_NONE) {
+        err = crop_of(lines, face, row, fault);
+    }
+    if (err == ERR_NONE) {
+        *ret = what;
+    }
+    return err;
+}
+
+/* ---- Batches ------------------------------------------------------------------------------------------------------ */
+
+static void follow(void *context)
+{
+    struct lines *lines = context;
+
+    for (int i = 0; i < lines->n_batch; i++) {
+        live_added(lines->import->gallery->live, lines->collection.id, &lines->enrolled[i].faces[0].id,
+                   lines->batch[i].faces[0].embedding, 1);
+    }
+}
+
+/* Takes the one that could not be enrolled out of the batch; the rest is tried again. */
+static enum err batch_drop(struct lines *lines, int failed, enum err err, struct gallery_fault *fault)
+{
+    const char *outcome = err == ERR_EXISTS ? gallery_reason_word(GALLERY_DUPLICATE) : import_outcome(err, fault);
+
+    if (failed >= lines->n_batch || outcome == NULL) {
+        return err;
+    }
+    err = import_failed(lines->import, lines->marks[failed].number, "", outcome, fault->note.text, NULL);
+    lines->n_batch--;
+    for (int i = failed; i < lines->n_batch; i++) {
+        lines->batch[i] = lines->batch[i + 1];
+        lines->marks[i] = lines->marks[i + 1];
+    }
+    *fault = (struct gallery_fault){0};
+    return err;
+}
+
+static enum err batch_write(struct lines *lines, struct gallery_fault *fault)
+{
+    const struct after_commit after = {.call = follow, .context = lines};
+    enum err err = ERR_NONE;
+
+    while (lines->n_batch > 0) {
+        int failed = 0;
+        for (int i = 0; i < lines->n_batch; i++) {
+            lines->batch[i].mark = &lines->marks[i];
+        }
+        err = store_enroll_many(lines->import->gallery->store, lines->batch, lines->n_batch, &after, lines->worker->mem,
+                                lines->enrolled, &failed, &fault->note);
+        if (err == ERR_NONE) {
+            break;
+        }
+        err = batch_drop(lines, failed, err, fault);
+        if (err != ERR_NONE) {
+            return err;
+        }
+    }
+    lines->n_batch = 0;
+    gallery_worker_reset(lines->worker);
+    gallery_worker_begin(lines->worker, &(struct gallery_request){.actor = lines->import->plan->actor,
+                                                                  .cancel = lines->import->plan->cancel});
+    return import_flush(lines->import, &fault->note);
+}
+
+/* ---- The file ----------------------------------------------------------------------------------------------------- */
+
+static enum err face_take(struct lines *lines, const json_t *face, struct gallery_fault *fault)
+{
+    if (import_is_done(lines->import, lines->number)) {
+        return ERR_NONE;
+    }
+    enum err err = face_of(lines, face, &lines->batch[lines->n_batch], fault);
+    if (err == ERR_NONE) {
+        lines->marks[lines->n_batch] =
+            (struct import_mark){.job_id = lines->import->plan->job_id, .number = lines->number, .name = ""};
+        lines->n_batch++;
+        return ERR_NONE;
+    }
+    const char *outcome = import_outcome(err, fault);
+    if (outcome == NULL || err == ERR_LIMIT) { /* the arena is ours to size */
+        return err;
+    }
+    err = import_failed(lines->import, lines->number, "", outcome, fault->note.text, NULL);
+    *fault = (struct gallery_fault){0};
+    return err;
+}
+
+static enum err header_check(const struct lines *lines, const json_t *line, struct gallery_fault *fault)
+{
+    const char *model = text_of(line, "model");
+    const char *type = text_of(line, "type");
+
+    if (type == NULL || strcmp(type, "header") != 0 || model == NULL) {
+        return ERR_SAY(&fault->note, ERR_FORMAT,
+                       "the first line is not {\"type\":\"header\",\"model\":...}: it must name the embeddings' model");
+    }
+    if (json_integer_value(json_object_get(line, "format")) > EXPORT_FORMAT) {
+        return ERR_SAY(&fault->note, ERR_UNSUPPORTED, "the file was written by a newer arcfaced");
+    }
+    if (strcmp(model, lines->pair->model->version) != 0) {
+        return ERR_SAY(&fault->note, ERR_CONFLICT, "the embeddings are of model %.64s, the collection uses %.64s",
+                       model, lines->pair->model->version);
+    }
+    return ERR_NONE;
+}
+
+static enum err line_take(struct lines *lines, const char *text, size_t n_bytes, struct gallery_fault *fault)
+{
+    json_error_t error;
+
+    if (n_bytes == 0) {
+        return ERR_NONE;
+    }
+    json_t *line = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &error);
+    const char *type = text_of(line, "type");
+    enum err err;
+    if (lines->number == 1) {
+        err = header_check(lines, line, fault);
+    } else if (type != NULL && strcmp(type, "face") == 0) {
+        err = face_take(lines, line, fault);
+    } else if (type != NULL && strcmp(type, "end") == 0) {
+        lines->at_end = true;
+        err = ERR_NONE;
+    } else {
+        err = import_failed(lines->import, lines->number, "", err_word(ERR_FORMAT),
+                            line == NULL ? "the line is not JSON" : "the line is neither a face nor the end", NULL);
+    }
+    json_decref(line);
+    return err;
+}
+
+static enum err lines_walk(struct lines *lines, struct gallery_fault *fault)
+{
+    for (;;) {
+        const char *text = NULL;
+        size_t n_bytes = 0;
+        enum err err = line_next(lines, &text, &n_bytes, &fault->note);
+        if (err == ERR_NONE && text != NULL) {
+            err = line_take(lines, text, n_bytes, fault);
+        }
+        bool full = lines->n_batch == LINES_AT_ONCE || arena_used_bytes(lines->worker->mem) >= BATCH_BYTES;
+        if (err == ERR_NONE && (full || text == NULL)) {
+            err = batch_write(lines, fault);
+            if (err == ERR_NONE) {
+                err = import_goes_on(lines->import, lines->position);
+            }
+        }
+        if (err != ERR_NONE) {
+            return err;
+        }
+        if (text == NULL) {
+            break;
+        }
+    }
+    if (!lines->at_end) {
+        return ERR_SAY(&fault->note, ERR_FORMAT,
+                       "the file ends after %lld lines without its line \"end\": what there was is enrolled, but the "
+                       "export was cut off",
+                       (long long)lines->number);
+    }
+    return ERR_NONE;
+}
+
+static enum err open_and_walk(struct lines *lines, struct gallery_fault *fault)
+{
+    const struct import_plan *plan = lines->import->plan;
+
+    gallery_worker_begin(lines->worker, &(struct gallery_request){.actor = plan->actor, .cancel = plan->cancel});
+    enum err err = find_pair(lines->worker, plan->collection, &lines->collection, &lines->pair, fault);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    lines->collection.name = NULL; /* they lived in the worker's arena, which is emptied between batches */
+    lines->collection.model = lines->collection.settings = NULL;
+    lines->fd = open(plan->path, O_RDONLY | O_CLOEXEC);
+    if (lines->fd < 0) {
+        err = ERR_SAY(&fault->note, err_from_errno(errno), "the file of this import is gone");
+    } else {
+        err = lines_walk(lines, fault);
+        (void)close(lines->fd);
+    }
+    live_unref(lines->import->gallery->live, lines->pair);
+    return err;
+}
+
+enum err import_lines(struct import *import, struct gallery_fault *fault)
+{
+    struct lines *lines = MEM_NEW(struct lines);
+    enum err err = ERR_NOMEM;
+
+    if (lines != NULL) {
+        lines->import = import;
+        lines->buffer = mem_new(LINE_BYTES + READ_BYTES, 1);
+        err = lines->buffer == NULL ? ERR_NOMEM : gallery_worker_new(import->gallery, WORKER_BYTES, &lines->worker);
+        if (err == ERR_NONE) {
+            err = open_and_walk(lines, fault);
+        }
+        gallery_worker_free(lines->worker);
+        mem_free_wiped(lines->buffer);
+    }
+    mem_free(lines);
+    return err;
+}

@@ -1,0 +1,102 @@
+/* import.c: POST /v1/import, GET /v1/export, GET /v1/admin/jobs/{job}/items. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/gallery/export.h"
+#include "server/http/answers.h"
+#include "server/http/handlers.h"
+#include "server/http/service_private.h"
+#include "server/jobs/import_job.h"
+#include "server/store/import_rows.h"
+
+void call_job(struct call *call, int64_t id)
+{
+    jobs_wake(call->service->parts.jobs);
+    (void)snprintf(call->reply->location, sizeof call->reply->location, "/v1/admin/jobs/%lld", (long long)id);
+    call_answer(call, 202, json_pack("{s:I, s:s}", "id", (json_int_t)id, "state", "queued"));
+}
+
+void handle_import(struct call *call)
+{
+    static const enum quality_wanted qualities[] = {QUALITY_WANTED_NONE, QUALITY_WANTED_AUTO, QUALITY_WANTED_HIGH};
+    const struct import_request request = {
+        .collection = call_text(call, "collection", "default"),
+        .faces = call_faces(call),
+        .quality = qualities[call_choice(call, "quality", QUALITY_WANTED_AUTO)],
+        .on_duplicate = call_choice(call, "on_duplicate", DUPLICATE_KEEP) == 0 ? DUPLICATE_KEEP : DUPLICATE_REJECT,
+        .actor = auth_actor(call->caller)};
+    int64_t id = 0;
+    struct gallery_fault fault = {0};
+
+    if (call->request->upload_path == NULL || call->request->upload_bytes == 0) {
+        call_problem(call, &PROBLEM_EMPTY_BODY, "the request holds no file");
+        return;
+    }
+    enum err err =
+        import_job_add(call->store, call->config->data, call->request->upload_path, &request, call->mem, &id, &fault);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    call_job(call, id);
+}
+
+static enum err stream_next(void *context, const char **ret, size_t *ret_bytes)
+{
+    return export_next(context, ret, ret_bytes);
+}
+
+static void stream_close(void *context)
+{
+    export_free(context);
+}
+
+void handle_export(struct call *call)
+{
+    struct export *export = NULL;
+    struct gallery_fault fault = {0};
+    enum export_crops crops = call_switch(call, "crops") ? EXPORT_WITH_CROPS : EXPORT_WITHOUT_CROPS;
+
+    enum err err = gallery_export(call->worker, call_text(call, "collection", NULL), crops, &export, &fault);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    reply_set_stream(call->reply, 200, "application/x-ndjson",
+                     (struct reply_stream){.context = export, .next = stream_next, .close = stream_close});
+}
+
+static json_t *item_json(const struct import_item *item)
+{
+    return json_pack("{s:I, s:s, s:s, s:s, s:s?}", "number", (json_int_t)item->number, "name", item->name, "outcome",
+                     item->outcome, "sentence", item->sentence, "face_id", item->face_uuid);
+}
+
+void handle_job_items(struct call *call)
+{
+    const struct store_page page = {.limit = call_limit(call), .token = call_text(call, "page_token", NULL)};
+    struct job_row job;
+    struct import_item *list = NULL;
+    const char *next = NULL;
+    int count = 0;
+    struct gallery_fault fault = {0};
+
+    enum err err =
+        store_job_get(call->store, strtoll(call->argument, NULL, 10), call->mem, &job, &fault.note); /* 0 is none */
+    if (err == ERR_NONE) {
+        err = store_import_list(call->store, job.id, &page, call->mem, &list, &count, &next, &fault.note);
+    }
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    json_t *items = json_array();
+    for (int i = 0; i < count; i++) {
+        if (json_array_append_new(items, item_json(&list[i])) != 0) {
+            json_decref(items);
+            items = NULL;
+            break;
+        }
+    }
+    call_answer(call, 200, json_page("items", items, next));
+}

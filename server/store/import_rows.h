@@ -1,0 +1,58 @@
+/*
+ * import_rows.h: what became of each part of an import: an entry of an archive, a line of a file.
+ *
+ * The row of an enrolled part is written in the transaction that enrolls it (enroll.h), so an import that is killed and goes
+ * on enrolls nothing twice.  When a face is erased its row forgets the name and stays, as "erased".
+ */
+#ifndef SERVER_STORE_IMPORT_ROWS_H
+#define SERVER_STORE_IMPORT_ROWS_H
+
+#include "server/store/store.h"
+
+/* The outcome of what was enrolled; all others are words of the gallery. */
+#define IMPORT_ENROLLED "enrolled"
+
+struct import_mark {
+    int64_t job_id;
+    int64_t number;   /* from 1 */
+    const char *name; /* path in the archive; "" for a line */
+};
+
+struct import_item {
+    int64_t id;
+    int64_t number;
+    const char *name;
+    const char *outcome;
+    const char *sentence;
+    const char *face_uuid; /* NULL unless enrolled */
+};
+
+/* Writes parts that were not enrolled; those that have a row already keep it.  id and face_uuid are not read. */
+MUST_CHECK enum err store_import_add(struct store *store, int64_t job_id, const struct import_item *items, int n,
+                                     struct err_note *note);
+
+/*
+ * Which numbers have a row: bit (number - 1) of *ret, least significant first; *ret_count is the highest number.
+ * Owns:   *ret is carved from mem; NULL when there is none.
+ * Errors: ERR_CORRUPT a number that no import gives.
+ */
+MUST_CHECK enum err store_import_done(struct store *store, int64_t job_id, struct arena *mem, unsigned char **ret,
+                                      int64_t *ret_count, struct err_note *note);
+
+struct import_count {
+    const char *outcome;
+    int64_t n;
+};
+/* By outcome, most frequent first.  Owns: carved from mem. */
+MUST_CHECK enum err store_import_counts(struct store *store, int64_t job_id, struct arena *mem,
+                                        struct import_count **ret, int *ret_count, struct err_note *note);
+
+/* In the order in which they were written; *ret_next is NULL at the end of the list. */
+MUST_CHECK enum err store_import_list(struct store *store, int64_t job_id, const struct store_page *page,
+                                      struct arena *mem, struct import_item **ret, int *ret_count,
+                                      const char **ret_next, struct err_note *note);
+
+/* Whether a job that waits or runs has {"file": file} among its arguments. */
+MUST_CHECK enum err store_job_wants_file(struct store *store, const char *file, bool *ret, struct err_note *note);
+
+#endif

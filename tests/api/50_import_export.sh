@@ -1,0 +1,175 @@
+#!/bin/bash
+# 50_import_export.sh: an archive of people comes in, is killed in the middle, goes on, and goes out again as lines.
+. "$(dirname "$0")/lib.bash"
+
+LFW=$FACES/lfw/images
+skip_without "$LFW"
+
+# twenty people with two to four photos each
+mapfile -t people < <(find "$LFW" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort | while read -r name; do
+    n=$(find "$LFW/$name" -name '*.jpg' | wc -l)
+    [ "$n" -ge 2 ] && [ "$n" -le 4 ] && echo "$name"
+done | head -20)
+tar -C "$LFW" -czf "$TEST_TMP/people.tar.gz" "${people[@]}"
+photos=$(tar -tzf "$TEST_TMP/people.tar.gz" | grep -c '\.jpg$')
+
+# job_of PATH FILE: sends a file, sets JOB.
+job_of() {
+    call POST "$1" -T "$2"
+    JOB=$(printf '%s' "$BODY" | jq -r .id)
+}
+
+# ended: the job has ended.
+ended() {
+    call GET "/v1/admin/jobs/$JOB"
+    printf '%s' "$BODY" | jq -e '.state | IN("succeeded", "failed", "cancelled")' >/dev/null
+}
+
+enrolled_reaches() {
+    call GET "/v1/collections/people"
+    printf '%s' "$BODY" | jq -e ".faces >= $1" >/dev/null
+}
+
+start
+call PUT /v1/collections/people
+answers "a collection is made" 201 '.faces == 0'
+
+# ---- killed in the middle ----
+job_of "/v1/import?collection=people&faces=largest" "$TEST_TMP/people.tar.gz"
+answers "an import is queued" 202 '.id > 0 and .state == "queued"'
+until_true 60 enrolled_reaches 5
+check "some are enrolled already" $?
+kill -KILL "$PID"
+wait "$PID" 2>/dev/null
+PID=
+start
+until_true 120 ended
+answers "the import goes on after kill -9 and succeeds" 200 ".state == \"succeeded\" and .attempts == 2"
+outcomes=$(printf '%s' "$BODY" | jq '[.result.outcomes[]] | add')
+[ "$outcomes" = "$photos" ]
+check "every photo has one outcome" $? "$outcomes of $photos"
+enrolled=$(printf '%s' "$BODY" | jq '.result.outcomes.enrolled')
+call GET /v1/collections/people
+answers "nothing is enrolled twice" 200 ".faces == $enrolled and .subjects <= 20"
+[ "$enrolled" -ge $((photos * 9 / 10)) ]
+check "nearly all are enrolled" $? "$enrolled of $photos"
+call GET "/v1/admin/jobs/$JOB/items?limit=1000"
+answers "its items are listed" 200 \
+    "(.items | length) == $photos and ([.items[].number] | unique | length) == $photos and all(.items[]; .name != \"\")"
+[ -z "$(find "$TEST_TMP/data/imports" "$TEST_TMP/data/uploads" -type f)" ]
+check "no file is left behind" $?
+
+# ---- the same again ----
+job_of "/v1/import?collection=people&faces=largest&on_duplicate=reject" "$TEST_TMP/people.tar.gz"
+until_true 120 ended
+answers "with on_duplicate=reject the same archive enrolls nobody" 200 \
+    ".state == \"succeeded\" and .result.outcomes.duplicate == $enrolled and (.result.outcomes | has(\"enrolled\") | not)"
+name=${people[0]}
+photo=$(find "$LFW/$name" -name '*.jpg' | sort | head -1)
+call POST "/v1/enroll?collection=people&subject=$name&faces=largest&on_duplicate=reject" -H "$JPEG" --data-binary "@$photo"
+answers "enroll refuses a duplicate" 409 '.code == "duplicate"'
+
+# ---- out and in again ----
+identify_all() {
+    local name photo
+    for name in "${people[@]:0:8}"; do
+        photo=$(find "$LFW/$name" -name '*.jpg' | sort | tail -1)
+        call POST "/v1/identify?collection=$1&top_k=5&faces=largest" -H "$JPEG" --data-binary "@$photo"
+        printf '%s' "$BODY" | jq -c '[.faces[] | [.decision, [.candidates[] | [.subject.name, .cosine]]]]'
+    done
+}
+identify_all people >"$TEST_TMP/before"
+curl -s -m 60 -H "$AUTH" "$URL/v1/export?collection=people&crops=true" >"$TEST_TMP/people.ndjson"
+[ "$(grep -c '"type":"face"' "$TEST_TMP/people.ndjson")" = "$enrolled" ] && tail -1 "$TEST_TMP/people.ndjson" | jq -e ".type == \"end\" and .faces == $enrolled" >/dev/null
+check "the export holds every face and its end" $?
+call PUT /v1/collections/copy
+job_of "/v1/import?collection=copy" "$TEST_TMP/people.ndjson"
+until_true 60 ended
+answers "the lines are imported" 200 ".state == \"succeeded\" and .result.outcomes.enrolled == $enrolled"
+identify_all copy >"$TEST_TMP/after"
+cmp -s "$TEST_TMP/before" "$TEST_TMP/after" && [ "$(grep -c match "$TEST_TMP/before")" = 8 ]
+check "the copy answers the same, to the last digit" $? "$(diff "$TEST_TMP/before" "$TEST_TMP/after")"
+curl -s -m 60 -H "$AUTH" "$URL/v1/export?collection=copy&crops=true" >"$TEST_TMP/copy.ndjson"
+facts='select(.type == "face") | [.subject.name, .embedding, .crop, .box, .landmarks, .photo, .enrolled_at, .quality]'
+diff -q <(jq -c "$facts" "$TEST_TMP/people.ndjson" | sort) <(jq -c "$facts" "$TEST_TMP/copy.ndjson" | sort) >/dev/null
+check "exporting the copy gives the same faces" $?
+
+# ---- what is refused ----
+head -c 20000 "$TEST_TMP/people.ndjson" >"$TEST_TMP/cut.ndjson"
+sed '1s/"model":"[0-9a-f]*/&0/; 1s/"model":"./"model":"/' "$TEST_TMP/people.ndjson" >"$TEST_TMP/other.ndjson"
+head -c 300000 "$TEST_TMP/people.tar.gz" >"$TEST_TMP/cut.tar.gz"
+echo "hello" >"$TEST_TMP/text"
+for row in 'cut.ndjson|.error.code == "format" and (.error.sentence | contains("cut off"))' \
+    'other.ndjson|.error.code == "conflict" and (.error.sentence | contains("the collection uses"))' \
+    'cut.tar.gz|.error.code == "format" and (.error.sentence | contains("damaged"))' \
+    'text|.error.code == "unsupported"'; do
+    call PUT /v1/collections/refused
+    job_of "/v1/import?collection=refused" "$TEST_TMP/${row%%|*}"
+    until_true 60 ended
+    answers "refused in words: ${row%%|*}" 200 ".state == \"failed\" and (${row#*|})"
+done
+call POST "/v1/import?collection=nobody" -T "$TEST_TMP/text"
+answers "no such collection" 404 '.code == "no_such_collection"'
+[ -z "$(find "$TEST_TMP/data/imports" "$TEST_TMP/data/uploads" -type f)" ]
+check "no file is left behind" $?
+
+# ---- hostile archives ----
+python3 - "$TEST_TMP" "$photo" <<'PYTHON'
+import gzip, io, sys, tarfile, zipfile
+folder, photo = sys.argv[1], open(sys.argv[2], 'rb').read()
+def entry(name, kind=tarfile.REGTYPE, data=b'', link=''):
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.linkname = kind, len(data), link
+    return info, io.BytesIO(data)
+with tarfile.open(folder + '/paths.tar', 'w', format=tarfile.PAX_FORMAT) as tar:
+    for info, data in (entry('../../climbs/a.jpg', data=photo), entry('/etc/passwd', data=photo),
+                       entry('anna/../../x.jpg', data=photo), entry('anna\\x.jpg', data=photo),
+                       entry('anna/link.jpg', tarfile.SYMTYPE, link='/etc/passwd'),
+                       entry('anna/hard.jpg', tarfile.LNKTYPE, link='anna/good.jpg'),
+                       entry('anna/device', tarfile.CHRTYPE), entry('anna/pipe', tarfile.FIFOTYPE),
+                       entry('nofolder.jpg', data=photo), entry('anna/empty.jpg'), entry('anna/text.jpg', data=b'hello'),
+                       entry('anna/long.jpg', data=b'\0' * (17 << 20)), entry('a\nb/x.jpg', data=photo),
+                       entry('anna/good.jpg', data=photo)):
+        tar.addfile(info, data)
+with gzip.open(folder + '/bomb.tar.gz', 'wb', 9) as out:
+    info = tarfile.TarInfo('anna/a.jpg')
+    info.size = 1 << 30
+    out.write(info.tobuf())
+    for _ in range(1 << 10):
+        out.write(b'\0' * (1 << 20))
+with zipfile.ZipFile(folder + '/bomb.zip', 'w', zipfile.ZIP_DEFLATED) as out:
+    for i in range(20):
+        out.writestr('anna/%d.jpg' % i, b'\0' * (15 << 20))
+with zipfile.ZipFile(folder + '/good.zip', 'w') as out:
+    out.writestr('top/anna/', b'')
+    out.writestr('top/anna/a.jpg', photo)
+    out.writestr('top/bert/.DS_Store', b'x')
+with gzip.open(folder + '/empties.tar.gz', 'wb', 1) as out:
+    header = tarfile.TarInfo('anna/a').tobuf()
+    for _ in range(20):
+        out.write(header * 1000)
+    out.write(b'\0' * 1024)
+PYTHON
+call PUT /v1/collections/hostile
+job_of "/v1/import?collection=hostile&faces=largest" "$TEST_TMP/paths.tar"
+until_true 60 ended
+answers "of a hostile tar only the good photo is enrolled" 200 '.state == "succeeded" and .result.outcomes == {
+    "bad_path": 4, "link": 2, "special_file": 2, "no_folder": 1, "empty": 1, "not_an_image": 1, "too_large": 1,
+    "bad_name": 1, "enrolled": 1}'
+[ ! -e "$TEST_TMP/climbs" ] && [ -z "$(find "$TEST_TMP/data" -newer "$TEST_TMP/paths.tar" -name '*.jpg')" ]
+check "no file came out of it" $?
+for bomb in bomb.tar.gz bomb.zip; do
+    job_of "/v1/import?collection=hostile" "$TEST_TMP/$bomb"
+    until_true 60 ended
+    answers "$bomb is refused" 200 '.state == "failed" and .error.code == "limit" and (.error.sentence | contains("times its size"))'
+done
+job_of "/v1/import?collection=hostile" "$TEST_TMP/good.zip"
+until_true 60 ended
+answers "a zip is read, its hidden files are passed over" 200 '.state == "succeeded" and .result.outcomes == {"enrolled": 1}'
+job_of "/v1/import?collection=hostile" "$TEST_TMP/empties.tar.gz"
+until_true 60 ended
+answers "thousands of empty files are counted" 200 '.state == "succeeded" and .result.outcomes.empty == 20000'
+call GET /healthz
+answers "the daemon still answers" 200 '.status == "ok"'
+stop
+check "stops cleanly" $?
