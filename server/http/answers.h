@@ -35,7 +35,7 @@ json_t *json_join(json_t *take, json_t *take_more);
 void call_receipt(struct call *call, const char *what, const struct receipt *receipt);
 
 /* Wakes the worker of jobs and answers 202 with where the job is to be seen. */
-void call_job(struct call *call, int64_t id);
+void call_queued(struct call *call, int64_t id);
 
 /* {name: items, "next_page_token": next}; takes items. */
 json_t *json_page(const char *name, json_t *take, const char *next);

@@ -9,7 +9,7 @@
 #include "server/jobs/import_job.h"
 #include "server/store/import_rows.h"
 
-void call_job(struct call *call, int64_t id)
+void call_queued(struct call *call, int64_t id)
 {
     jobs_wake(call->service->parts.jobs);
     (void)snprintf(call->reply->location, sizeof call->reply->location, "/v1/admin/jobs/%lld", (long long)id);
@@ -38,7 +38,7 @@ void handle_import(struct call *call)
         call_fault(call, err, &fault);
         return;
     }
-    call_job(call, id);
+    call_queued(call, id);
 }
 
 static enum err stream_next(void *context, const char **ret, size_t *ret_bytes)
