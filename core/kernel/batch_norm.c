@@ -12,6 +12,7 @@
 static float squares_around(float m, const float *x, int64_t count)
 {
     lanes sums = {0};
+    float rest = 0;
     int64_t i = 0;
 
     for (; i + LANES <= count; i += LANES) {
@@ -21,9 +22,9 @@ static float squares_around(float m, const float *x, int64_t count)
         sums += v * v;
     }
     for (; i < count; i++) {
-        sums[0] += (x[i] - m) * (x[i] - m);
+        rest += (x[i] - m) * (x[i] - m);
     }
-    return lanes_total(&sums);
+    return lanes_total(&sums) + rest;
 }
 
 /* Two passes: the difference of large sums that one pass would need loses the digits that a small variance lives in. */
@@ -74,6 +75,7 @@ static void sums_of(float m, const float *x, const float *dy, int64_t count, dou
 {
     lanes sums = {0};
     lanes products = {0};
+    float rest[2] = {0};
     int64_t i = 0;
 
     for (; i + LANES <= count; i += LANES) {
@@ -85,11 +87,11 @@ static void sums_of(float m, const float *x, const float *dy, int64_t count, dou
         products += g * (v - m);
     }
     for (; i < count; i++) {
-        sums[0] += dy[i];
-        products[0] += dy[i] * (x[i] - m);
+        rest[0] += dy[i];
+        rest[1] += dy[i] * (x[i] - m);
     }
-    *ret_sum += (double)lanes_total(&sums);
-    *ret_product += (double)lanes_total(&products);
+    *ret_sum += (double)(lanes_total(&sums) + rest[0]);
+    *ret_product += (double)(lanes_total(&products) + rest[1]);
 }
 
 void batch_norm_backward_f32(const struct norm_shape *s, bool of_batch, const float *mean, const float *inverse,

@@ -80,7 +80,7 @@ bool conv_backward_f32_work_bytes(const struct conv_shape *s, size_t *ret)
         return true;
     }
     if (conv_is_direct(s)) {
-        return add_floats(s->in[0] * s->in[1], s->stride[2] * conv_phase_length(s), ret);
+        return add_floats(conv_phases(s) + 1, conv_phase_pixels(s), ret);
     }
     if (!add_floats(s->ic * conv_taps(s), tile_pixels(s), &columns)) {
         return false;

@@ -60,22 +60,22 @@ void stretched_backward_f32(const struct strided *s, float factor, const float *
 static float below_zero(const float *x, const float *dy, int64_t count)
 {
     lanes sums = {0};
+    float rest = 0;
     int64_t i = 0;
 
     for (; i + LANES <= count; i += LANES) {
+        const lanes zero = {0};
         lanes v;
         lanes g;
         lanes_load(&v, x + i);
         lanes_load(&g, dy + i);
-        for (int l = 0; l < LANES; l++) {
-            v[l] = v[l] > 0 ? 0 : v[l];
-        }
+        v = (lanes)(~(v > zero) & (__typeof__(v > zero))v); /* all bits of a lane, or none */
         sums += g * v;
     }
     for (; i < count; i++) {
-        sums[0] += x[i] > 0 ? 0 : dy[i] * x[i];
+        rest += x[i] > 0 ? 0 : dy[i] * x[i];
     }
-    return lanes_total(&sums);
+    return lanes_total(&sums) + rest;
 }
 
 void prelu_backward_f32(const struct strided *s, const float *x, const float *slope, const float *dy, float *dx,

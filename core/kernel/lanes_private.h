@@ -32,26 +32,10 @@ static inline void lanes_load(lanes *ret, const float *x)
     memcpy(ret, x, sizeof *ret);
 }
 
-/* Sum of the products of two rows. */
-static inline void lanes_add_products(lanes *sums, const float *x, const float *y, int64_t count)
-{
-    int64_t i = 0;
-
-    for (; i + LANES <= count; i += LANES) {
-        lanes a;
-        lanes b;
-        lanes_load(&a, x + i);
-        lanes_load(&b, y + i);
-        *sums += a * b;
-    }
-    for (; i < count; i++) {
-        (*sums)[0] += x[i] * y[i];
-    }
-}
-
 static inline float lanes_sum(const float *x, int64_t count)
 {
     lanes sums = {0};
+    float rest = 0;
     int64_t i = 0;
 
     for (; i + LANES <= count; i += LANES) {
@@ -60,17 +44,34 @@ static inline float lanes_sum(const float *x, int64_t count)
         sums += a;
     }
     for (; i < count; i++) {
-        sums[0] += x[i];
+        rest += x[i];
     }
-    return lanes_total(&sums);
+    return lanes_total(&sums) + rest;
 }
 
+/* Sum of the products of two rows. */
 static inline float lanes_dot(const float *x, const float *y, int64_t count)
 {
-    lanes sums = {0};
+    lanes even = {0};
+    lanes odd = {0};
+    float rest = 0;
+    int64_t i = 0;
 
-    lanes_add_products(&sums, x, y, count);
-    return lanes_total(&sums);
+    for (; i + 2 * LANES <= count; i += 2 * LANES) {
+        lanes a;
+        lanes b;
+        lanes_load(&a, x + i);
+        lanes_load(&b, y + i);
+        even += a * b;
+        lanes_load(&a, x + i + LANES);
+        lanes_load(&b, y + i + LANES);
+        odd += a * b;
+    }
+    for (; i < count; i++) {
+        rest += x[i] * y[i];
+    }
+    even += odd;
+    return lanes_total(&even) + rest;
 }
 
 #endif

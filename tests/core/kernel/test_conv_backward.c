@@ -250,7 +250,7 @@ static void plain_loops_against_doubles(void **state)
             float *dy = as_floats(p.dy, p.n_y);
             float *dx = filled(p.n_x);
             float *dw = filled(p.n_w);
-            float *phases = filled(p.s.in[0] * p.s.in[1] * p.s.stride[2] * conv_phase_length(&p.s));
+            float *phases = filled((conv_phases(&p.s) + 1) * conv_phase_pixels(&p.s));
             for (int64_t k = 0; k < p.s.n; k++) {
                 for (int64_t c = 0; c < p.n_b; c++) {
                     conv_direct_weight_f32(&p.s, x, dy, k, c, dw, phases);

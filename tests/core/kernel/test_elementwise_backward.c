@@ -17,7 +17,6 @@
 #define LANES LANES_F64
 #define lanes_total lanes_total_f64
 #define lanes_load lanes_load_f64
-#define lanes_add_products lanes_add_products_f64
 #define lanes_sum lanes_sum_f64
 #define lanes_dot lanes_dot_f64
 #define unary_f32 unary_f64
