@@ -1,0 +1,47 @@
+/*
+ * freeze.h: what a collection could be trained on, and its crops frozen into a data set that a training run owns.
+ *
+ * The data set (core/train/dataset.h) knows no names: labels count the people in the order of their rows, ids are those of the
+ * faces' rows.  Beside it lies people.json, the subjects' UUIDs in the order of the labels.  Faces that are set aside, faces
+ * without a crop and crops of another size than the model's input are left out and counted.
+ * Both files are personal data: whoever asked for them removes them.
+ */
+#ifndef SERVER_GALLERY_FREEZE_H
+#define SERVER_GALLERY_FREEZE_H
+
+#include "server/gallery/gallery.h"
+#include "server/gallery/long_work.h"
+#include "server/store/model_rows.h"
+
+#define FREEZE_DATASET "crops.dataset"
+#define FREEZE_PEOPLE "people.json"
+#define FREEZE_LEAST_PEOPLE 10
+#define FREEZE_LEAST_PHOTOS 3 /* a person, in the mean */
+
+struct freezable {
+    int64_t collection_id;
+    const char *collection;
+    struct model_row model; /* the collection's, from which training starts */
+    int64_t n_people;       /* with at least one crop that can be used */
+    int64_t n_photos;
+    int64_t median_photos;  /* a person */
+    int64_t n_without_crop; /* left out */
+    int64_t n_other_side;   /* left out */
+};
+
+/*
+ * Counts.  Owns: texts are carved from the worker's arena.
+ * Errors: GALLERY_NO_SUCH_COLLECTION; GALLERY_NO_CROPS there are faces, but no crop; GALLERY_OTHER_CROPS there are crops, but none of
+ *         the model's size; GALLERY_TOO_FEW: the note says what is there and what is needed; ERR_NOMEM, ERR_IO.
+ */
+MUST_CHECK enum err gallery_freezable(struct gallery_worker *worker, const char *collection, struct freezable *ret,
+                                      struct gallery_fault *fault);
+
+/*
+ * Writes both files into a folder that exists; *ret as above, counted from what was written.  Memory does not grow with the crops.
+ * Errors: as above; ERR_CORRUPT a damaged crop; ERR_CANCELLED; ERR_NO_SPACE.  Neither file is there then.
+ */
+MUST_CHECK enum err gallery_freeze(struct gallery_worker *worker, const char *collection, const char *folder,
+                                   const struct long_work *work, struct freezable *ret, struct gallery_fault *fault);
+
+#endif

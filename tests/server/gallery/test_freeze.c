@@ -1,0 +1,81 @@
+/* test_freeze.c: what of a collection can be trained on, and what lies in the data set then. */
+#include "tests/server/gallery/fixture.h"
+
+#include "core/train/dataset.h"
+#include "server/gallery/freeze.h"
+
+static void enroll_crop(struct fixture *f, int person, int photo)
+{
+    char name[16];
+    struct enroll_query query = {.subject = {.name = name}};
+    struct enroll_answer answer;
+
+    (void)snprintf(name, sizeof name, "person %d", person);
+    query.photo = noise_photo(f, 112, 112, (uint64_t)(100 * person + photo));
+    query.photo.aligned = true;
+    GOOD(gallery_enroll(f->worker, &query, &answer, &f->fault));
+    gallery_worker_reset(f->worker);
+}
+
+static void test_counted_and_written(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    struct cancel cancel = {0};
+    const struct long_work work = {.actor = "key1", .cancel = &cancel};
+    struct freezable found = {0};
+    struct dataset *dataset = NULL;
+    struct image crop;
+    char path[PATH_MAX], people[PATH_MAX];
+    float vector[DIM];
+
+    (void)state;
+    fixture_open(f, -1);
+    (void)fixture_path(path, f->folder, FREEZE_DATASET);
+    (void)fixture_path(people, f->folder, FREEZE_PEOPLE);
+    BAD(gallery_freezable(f->worker, "nobody's", &found, &f->fault), ERR_NOT_FOUND, GALLERY_NO_SUCH_COLLECTION);
+    leaning(DIM, 0, 1, .9, vector);
+    enroll_vector(f, NULL, "person 0", vector, DIM, NULL);
+    BAD(gallery_freezable(f->worker, NULL, &found, &f->fault), ERR_CONFLICT, GALLERY_NO_CROPS);
+    for (int i = 0; i < 29; i++) {
+        enroll_crop(f, i % 10, i / 10);
+    }
+    BAD(gallery_freezable(f->worker, NULL, &found, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
+    assert_non_null(strstr(f->fault.note.text, "10 people with 29 crops"));
+    BAD(gallery_freeze(f->worker, NULL, f->folder, &work, &found, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
+    assert_false(file_exists(path));
+    enroll_crop(f, 9, 2);
+    enroll_crop(f, 9, 3);
+    GOOD(gallery_freezable(f->worker, NULL, &found, &f->fault));
+    assert_int_equal(found.n_people, 10);
+    assert_int_equal(found.n_photos, 31);
+    assert_int_equal(found.n_without_crop, 1);
+    assert_int_equal(found.median_photos, 3);
+
+    cancel_ask(&cancel);
+    GOOD(gallery_freeze(f->worker, NULL, f->folder, &work, &found, &f->fault) == ERR_CANCELLED ? ERR_NONE : ERR_MISUSE);
+    assert_false(file_exists(path));
+    assert_false(file_exists(people));
+    cancel = (struct cancel){0};
+    found = (struct freezable){0};
+    GOOD(gallery_freeze(f->worker, NULL, f->folder, &work, &found, &f->fault));
+    assert_int_equal(found.n_photos, 31);
+    assert_int_equal(found.model.side_px, 112);
+    assert_true(file_exists(people));
+    GOOD(dataset_open(path, &dataset, &f->fault.note));
+    assert_int_equal(dataset_people(dataset), 10);
+    assert_int_equal(dataset_count(dataset), 31);
+    assert_int_equal(dataset_side(dataset), 112);
+    for (int i = 0; i < 31; i++) {
+        assert_int_equal(dataset_label(dataset, i), i < 30 ? i / 3 : 9);
+    }
+    GOOD(dataset_crop(dataset, 30, f->worker->mem, &crop, &f->fault.note));
+    assert_int_equal(crop.width, 112);
+    dataset_close(dataset);
+    fixture_close(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_counted_and_written)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
