@@ -206,7 +206,12 @@ static enum err collect_io(struct saving *saving, struct model *model, struct er
     }
     for (int i = 0; i < graph_output_count(graph); i++) {
         const struct graph_io *output = graph_output(graph, i);
-        batches = collect_output(saving, output, free_side, &model->outputs[model->n_outputs++]) && batches;
+        struct save_io *io = &model->outputs[model->n_outputs++];
+        batches = collect_output(saving, output, free_side, io) && batches;
+        if (io->type == DTYPE_NONE) {
+            return ERR_SAY(note, ERR_UNSUPPORTED, "the type of output '%.80s' is neither declared nor found out",
+                           output->name);
+        }
         if (saving->constants[output->value] != NULL) {
             enum err err =
                 add_constant(saving, model, output->value, output->name, saving->constants[output->value], note);

@@ -14,6 +14,7 @@
 
 /* Values that decide shapes are short lists. */
 #define KNOWN_BYTES 4096
+#define KNOWN_WORK_BYTES ((size_t)1 << 20)
 
 bool save_has_batch(const struct graph_io *input)
 {
@@ -101,15 +102,26 @@ static enum err evaluate(struct saving *saving, const struct graph_node *node, s
     return ERR_NONE;
 }
 
-static bool small(const struct op_call *call)
+/* The results come from sizes that the file chose: no later rule may see one that does not fit in memory's numbers. */
+static bool results_hold(const struct op_call *call)
 {
     for (int i = 0; i < call->n_out; i++) {
         int64_t count;
-        if (!shape_count(&call->out[i].shape, &count) || count > KNOWN_BYTES / 8) {
+        if (!shape_count(&call->out[i].shape, &count) || count > INT64_MAX / 8) {
             return false;
         }
     }
     return true;
+}
+
+static bool small(const struct op_call *call)
+{
+    for (int i = 0; i < call->n_out; i++) {
+        if (shape_elements(&call->out[i].shape) > KNOWN_BYTES / 8) {
+            return false;
+        }
+    }
+    return call->work_bytes <= KNOWN_WORK_BYTES;
 }
 
 static enum err infer(struct saving *saving, const struct graph_node *node, const struct tensor *target,
@@ -127,7 +139,7 @@ static enum err infer(struct saving *saving, const struct graph_node *node, cons
                            .out = out};
 
     if (!take_inputs(node, target, values, in, &all_known) || !claims_hold(node->op, &call) ||
-        node->op->shape(&call, NULL) != ERR_NONE) {
+        node->op->shape(&call, NULL) != ERR_NONE || !results_hold(&call)) {
         return ERR_NONE;
     }
     if ((all_known || node->op->kind == OP_SHAPE) && small(&call)) {
