@@ -71,6 +71,7 @@ struct gallery_options command_gallery_options(const struct config *config)
     options.policy.photo_bytes = (size_t)config->body_bytes;
     options.policy.photo_pixels = config->photo_pixels;
     options.policy.photo_side = (int)config->photo_side;
+    options.policy.models_kept = (int)config->models_kept;
     return options;
 }
 

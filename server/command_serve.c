@@ -19,7 +19,9 @@
 #include "server/http/auth.h"
 #include "server/http/listen.h"
 #include "server/http/service.h"
+#include "server/jobs/gallery_jobs.h"
 #include "server/jobs/import_job.h"
+#include "server/jobs/maintenance.h"
 #include "server/store/store.h"
 
 static const char *kernels_word(void)
@@ -81,9 +83,9 @@ struct daemon {
     struct life *life;
     struct store *store;
     struct gallery *gallery;
-    struct jobs *jobs;
     struct import_job import;
-    struct job_handler handlers[1];
+    struct job_handler kinds[5];
+    struct jobs *jobs;
     struct service *service;
     struct listener *listener;
 };
@@ -100,6 +102,29 @@ static enum err give_first_key(const struct daemon *daemon, struct err_note *not
         mem_wipe(secret, sizeof secret);
     }
     return err;
+}
+
+static void log_job(void *context, const struct job_row *row)
+{
+    (void)context;
+    log_event(row->state == JOB_FAILED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "job",
+              "job=%ld kind=%s state=%s attempt=%d error=%s text=%s", (long)row->id, row->kind,
+              job_state_word(row->state), row->attempts, row->error, row->sentence);
+}
+
+static enum err start_jobs(struct daemon *daemon, struct err_note *note)
+{
+    const struct job_watcher watcher = {.changed = log_job};
+
+    daemon->kinds[0] = maintenance_handler();
+    daemon->kinds[1] = activate_handler(daemon->gallery);
+    daemon->kinds[2] = purify_handler(daemon->gallery);
+    daemon->kinds[3] = evaluate_handler(daemon->gallery);
+    daemon->import = (struct import_job){
+        .gallery = daemon->gallery, .data = daemon->config->data, .arena_bytes = (size_t)daemon->config->arena_bytes};
+    daemon->kinds[4] = import_handler(&daemon->import);
+    import_job_tidy(daemon->store, daemon->config->data);
+    return jobs_start(daemon->store, daemon->kinds, 5, &watcher, &daemon->jobs, note);
 }
 
 static enum err open_all(struct daemon *daemon, struct err_note *note)
@@ -121,11 +146,7 @@ static enum err open_all(struct daemon *daemon, struct err_note *note)
         err = log_models(daemon->gallery);
     }
     if (err == ERR_NONE) {
-        daemon->import = (struct import_job){
-            .gallery = daemon->gallery, .data = config->data, .arena_bytes = (size_t)config->arena_bytes};
-        daemon->handlers[0] = import_handler(&daemon->import);
-        import_job_tidy(daemon->store, config->data);
-        err = jobs_start(daemon->store, daemon->handlers, 1, NULL, &daemon->jobs, note);
+        err = start_jobs(daemon, note);
     }
     if (err == ERR_NONE && !config->no_auth) {
         err = give_first_key(daemon, note);

@@ -60,6 +60,7 @@ static const struct setting settings[] = {
     {"detect_side", WHOLE, AT(detect_side), "640", 64, 4096, "longest side of the detector's input in pixels"},
     {"detect_score", REAL, AT(detect_score), "0.5", 0.01, 0.99, "score from which a detection is a face"},
     {"top_k_max", WHOLE, AT(top_k_max), "100", 1, 1000, "most candidates one search may ask for"},
+    {"models_kept", WHOLE, AT(models_kept), "3", 1, 100, "models whose embeddings a collection keeps, to go back to"},
     {"page_max", WHOLE, AT(page_max), "1000", 1, 10000, "longest page of a list"},
     {"json_depth", WHOLE, AT(json_depth), "32", 4, 512, "deepest nesting of a JSON body"},
     {"connections", WHOLE, AT(connections), "512", 4, 65535, "open connections at one time"},

@@ -79,8 +79,10 @@ enum err gallery_activation_plan(struct gallery_worker *worker, const char *vers
                       model_state_word(model.state));
     }
     if (err == ERR_NONE) {
-        *ret = (struct activation_plan){
-            .n_faces = counts.n_faces, .n_missing = counts.n_missing, .is_active = row.model_id == model.id};
+        *ret = (struct activation_plan){.collection_id = row.id,
+                                        .n_faces = counts.n_faces,
+                                        .n_missing = counts.n_missing,
+                                        .is_active = row.model_id == model.id};
     }
     return err;
 }

@@ -21,6 +21,7 @@
 #include "server/store/model_rows.h"
 
 struct activation_plan {
+    int64_t collection_id;
     int64_t n_faces;
     int64_t n_missing; /* to embed */
     bool is_active;    /* the collection has this model already */

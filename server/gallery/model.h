@@ -65,9 +65,6 @@ MUST_CHECK enum err models_take(struct models *models, struct model *take, const
 MUST_CHECK enum err models_take_bytes(struct models *models, struct model *take, const void *bytes, size_t n_bytes,
                                       struct arena *mem, struct model **ret, struct err_note *note);
 
-/* Whether the model of a row is in memory: somebody has a loan of it. */
-bool models_known(struct models *models, int64_t row_id);
-
 /* Removes the files of a model that has no row any more.  Errors: ERR_IO, ERR_DENIED. */
 enum err models_remove_files(struct models *models, const char *file, struct err_note *note);
 

@@ -233,9 +233,9 @@ enum err gallery_model_delete(struct gallery_worker *worker, const char *version
         return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_NO_SUCH_MODEL, err),
                        "there is no model of this version");
     }
-    if (err == ERR_NONE && models_known(gallery->models, row.id)) {
+    if (err == ERR_NONE && gallery->default_model != NULL && gallery->default_model->row_id == row.id) {
         return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_MODEL_IN_USE, ERR_CONFLICT),
-                       "the model is in use: by a collection, for new collections, or by a job");
+                       "the model is the one for new collections: start with another --recognizer first");
     }
     if (err == ERR_NONE) {
         err = store_model_delete(gallery->store, row.id, worker_actor(worker), &fault->note);
@@ -243,7 +243,7 @@ enum err gallery_model_delete(struct gallery_worker *worker, const char *version
             return gallery_fail(fault, GALLERY_MODEL_IN_USE, err);
         }
     }
-    /* The row is gone: a file that cannot be removed is litter, not a failure. */
+    /* Whoever still has it in memory (a worker's session) does not need its file.  A file that cannot be removed is litter, not a failure. */
     if (err == ERR_NONE) {
         (void)models_remove_files(gallery->models, row.file, NULL);
     }

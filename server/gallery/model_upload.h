@@ -55,7 +55,8 @@ MUST_CHECK enum err gallery_known_models(struct gallery_worker *worker, const ch
 
 /*
  * Deletes a model with its files and the embeddings it made; collections cannot go back to it any more.
- * Errors: GALLERY_NO_SUCH_MODEL; GALLERY_MODEL_IN_USE by a collection, for new collections, or by a request or job at this moment.
+ * Errors: GALLERY_NO_SUCH_MODEL; GALLERY_MODEL_IN_USE by a collection, or for new ones.  An activation that is on its way to it
+ *         fails in words.
  */
 MUST_CHECK enum err gallery_model_delete(struct gallery_worker *worker, const char *version,
                                          struct gallery_fault *fault);

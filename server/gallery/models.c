@@ -224,14 +224,6 @@ enum err models_take(struct models *models, struct model *take, const char *path
     return err;
 }
 
-bool models_known(struct models *models, int64_t row_id)
-{
-    (void)pthread_mutex_lock(&models->lock);
-    bool known = find_row(models, row_id) != NULL;
-    (void)pthread_mutex_unlock(&models->lock);
-    return known;
-}
-
 enum err models_remove_files(struct models *models, const char *file, struct err_note *note)
 {
     char path[PATH_MAX];

@@ -1,5 +1,6 @@
 /* admin.c: /v1/admin/jobs and /v1/admin/audit. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "server/http/answers.h"
@@ -8,7 +9,7 @@
 #include "server/jobs/jobs.h"
 #include "server/store/audit_rows.h"
 
-static json_t *job_json(const struct job_row *row)
+json_t *json_job(const struct job_row *row)
 {
     json_t *progress = json_pack("{s:I, s:I, s:s?}", "done", (json_int_t)row->done, "total", (json_int_t)row->total,
                                  "unit", row->unit);
@@ -33,6 +34,30 @@ static int64_t job_number(const char *text)
     return errno != 0 || end == text || *end != '\0' ? 0 : number;
 }
 
+int64_t call_job_number(const struct call *call)
+{
+    return job_number(call->argument);
+}
+
+void call_job(struct call *call, enum err err, int64_t id, const struct gallery_fault *fault)
+{
+    struct gallery_fault other = {0};
+    struct job_row row;
+
+    if (err != ERR_NONE) {
+        call_fault(call, err, fault);
+        return;
+    }
+    err = store_job_get(call->store, id, call->mem, &row, &other.note); /* queued, not yet anything else */
+    jobs_wake(call->service->parts.jobs);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &other);
+        return;
+    }
+    (void)snprintf(call->reply->location, sizeof call->reply->location, "/v1/admin/jobs/%lld", (long long)id);
+    call_answer(call, 202, json_job(&row));
+}
+
 void handle_jobs_list(struct call *call)
 {
     const struct store_page page = {.limit = call_limit(call), .token = call_text(call, "page_token", NULL)};
@@ -48,7 +73,7 @@ void handle_jobs_list(struct call *call)
     }
     json_t *items = json_array();
     for (int i = 0; i < count; i++) {
-        if (json_array_append_new(items, job_json(&list[i])) != 0) {
+        if (json_array_append_new(items, json_job(&list[i])) != 0) {
             json_decref(items);
             items = NULL;
             break;
@@ -67,7 +92,7 @@ void handle_job_get(struct call *call)
         call_fault(call, err, &fault);
         return;
     }
-    call_answer(call, 200, job_json(&row));
+    call_answer(call, 200, json_job(&row));
 }
 
 void handle_job_cancel(struct call *call)

@@ -34,9 +34,6 @@ json_t *json_join(json_t *take, json_t *take_more);
 /* Answers with the receipt of the erasure of a "face", "subject" or "collection", and counts it. */
 void call_receipt(struct call *call, const char *what, const struct receipt *receipt);
 
-/* Wakes the worker of jobs and answers 202 with where the job is to be seen. */
-void call_queued(struct call *call, int64_t id);
-
 /* {name: items, "next_page_token": next}; takes items. */
 json_t *json_page(const char *name, json_t *take, const char *next);
 
@@ -51,6 +48,16 @@ struct threshold_wish call_threshold(const struct call *call);
 
 /* faces=single|largest|all */
 enum faces_wanted call_faces(const struct call *call);
+
+/* A job as it stands. */
+struct job_row;
+json_t *json_job(const struct job_row *row);
+
+/* The job of the address; 0, which no job has, if it is no number. */
+int64_t call_job_number(const struct call *call);
+
+/* Answers 202 with a job that was just queued, and wakes the worker; or with the failure to queue it. */
+void call_job(struct call *call, enum err err, int64_t id, const struct gallery_fault *fault);
 
 /* limit, within the setting page_max. */
 int call_limit(const struct call *call);

@@ -19,10 +19,10 @@ static json_t *quality_json(const char *quality)
 
 static json_t *face_json(const struct face_info *info)
 {
-    json_t *face =
-        json_pack("{s:s, s:o, s:s, s:o, s:b, s:b}", "id", info->id, "subject",
-                  json_subject(info->subject_id, info->subject_name), "collection", info->collection, "created_at",
-                  json_time(info->created_ms), "has_crop", (int)info->has_crop, "has_photo", (int)info->has_photo);
+    json_t *face = json_pack("{s:s, s:o, s:s, s:o, s:b, s:b, s:b}", "id", info->id, "subject",
+                             json_subject(info->subject_id, info->subject_name), "collection", info->collection,
+                             "created_at", json_time(info->created_ms), "has_crop", (int)info->has_crop, "has_photo",
+                             (int)info->has_photo, "set_aside", (int)info->set_aside);
     if (!info->has_face) {
         return face;
     }

@@ -40,6 +40,15 @@ void handle_job_get(struct call *call);
 void handle_job_cancel(struct call *call);
 void handle_audit_list(struct call *call);
 
+void handle_model_upload(struct call *call);
+void handle_models_list(struct call *call);
+void handle_model_delete(struct call *call);
+void handle_model_activate(struct call *call);
+void handle_collection_rollback(struct call *call);
+void handle_purify(struct call *call);
+void handle_evaluate(struct call *call);
+void handle_job_findings(struct call *call);
+
 void handle_info(struct call *call);
 void handle_health(struct call *call);
 void handle_ready(struct call *call);

@@ -9,13 +9,6 @@
 #include "server/jobs/import_job.h"
 #include "server/store/import_rows.h"
 
-void call_queued(struct call *call, int64_t id)
-{
-    jobs_wake(call->service->parts.jobs);
-    (void)snprintf(call->reply->location, sizeof call->reply->location, "/v1/admin/jobs/%lld", (long long)id);
-    call_answer(call, 202, json_pack("{s:I, s:s}", "id", (json_int_t)id, "state", "queued"));
-}
-
 void handle_import(struct call *call)
 {
     static const enum quality_wanted qualities[] = {QUALITY_WANTED_NONE, QUALITY_WANTED_AUTO, QUALITY_WANTED_HIGH};
@@ -34,11 +27,7 @@ void handle_import(struct call *call)
     }
     enum err err =
         import_job_add(call->store, call->config->data, call->request->upload_path, &request, call->mem, &id, &fault);
-    if (err != ERR_NONE) {
-        call_fault(call, err, &fault);
-        return;
-    }
-    call_queued(call, id);
+    call_job(call, err, id, &fault);
 }
 
 static enum err stream_next(void *context, const char **ret, size_t *ret_bytes)
