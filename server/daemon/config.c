@@ -466,8 +466,10 @@ static void print_value(const struct config *config, const struct setting *setti
 /* "1024 .. 1073741824"; empty for what is no number. */
 static void print_bounds(const struct setting *setting, char *ret, size_t ret_bytes)
 {
-    bool number = setting->type == WHOLE || setting->type == REAL;
-    (void)snprintf(ret, ret_bytes, number ? "%.12g .. %.12g" : "", setting->min, setting->max);
+    ret[0] = '\0';
+    if (setting->type == WHOLE || setting->type == REAL) {
+        (void)snprintf(ret, ret_bytes, "%.12g .. %.12g", setting->min, setting->max);
+    }
 }
 
 void config_print(const struct config *config, FILE *out)
