@@ -10,6 +10,7 @@
 
 #include "core/base/size.h"
 #include "core/onnx/onnx_save_private.h"
+#include "core/op/op_list.h"
 
 /* A row's function may add so many inputs and attributes. */
 #define SPARE 5
@@ -602,6 +603,23 @@ static enum err copy_attrs(const struct forming *forming, const struct row *row,
     return ERR_NONE;
 }
 
+/* A node that lacks what it needs does not run, but loads where it would stand in an attribute. */
+static enum err check_form(const struct forming *forming, struct err_note *note)
+{
+    const struct save_node *form = forming->form;
+    const struct op_def *op = op_find("", form->op, SAVE_OPSET);
+
+    if (op == NULL) {
+        return cannot(forming, note, "set 13 has no such operator");
+    }
+    for (int i = 0; i < op->min_in; i++) {
+        if (i >= form->n_in || form->in[i].name[0] == '\0') {
+            return cannot(forming, note, "an attribute that it needs is missing");
+        }
+    }
+    return ERR_NONE;
+}
+
 enum err save_form(struct saving *saving, const struct graph_node *node, struct save_node *ret, struct err_note *note)
 {
     const struct row *row = find_row(node->op);
@@ -624,6 +642,9 @@ enum err save_form(struct saving *saving, const struct graph_node *node, struct 
     err = copy_attrs(&forming, row, note);
     if (err == ERR_NONE && row->form != NULL) {
         err = row->form(&forming, note);
+    }
+    if (err == ERR_NONE) {
+        err = check_form(&forming, note);
     }
     if (err == ERR_NONE) {
         *ret = form;

@@ -177,6 +177,8 @@ static const struct row rows[] = {
 
     /* What set 13 cannot say. */
     {19, "AveragePool", IMAGE, ATTRS(INTS("kernel_shape", 2, 2), INTS("dilations", 2, 2)), .refusal = "dilations"},
+    {10, "Pad", IMAGE, .refusal = "an attribute that it needs is missing"},
+    {11, "Unsqueeze", IMAGE, .refusal = "an attribute that it needs is missing"},
     {14, "HardSwish", IMAGE, .refusal = "no such operator"},
     {11, "Softmax", IMAGE, ATTRS(INT("axis", 1)), .refusal = "several dimensions"},
     {18, "ReduceMean", IMAGE, ATTRS(INT("noop_with_empty_axes", 1)), .refusal = "does nothing without axes"},
