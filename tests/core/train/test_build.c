@@ -439,6 +439,26 @@ static void test_safetensors(void **state)
         graph_free(read);
         mem_free(bytes);
     }
+    /* Every allocation may fail. */
+    size_t n_bytes;
+    unsigned char *bytes = safetensors_of(graph, &file_rows[0], &n_bytes);
+    size_t before = mem_live_blocks();
+    for (long n = 0;; n++) {
+        struct graph *read = NULL;
+        struct err_note note = {0};
+        mem_fail_at(n);
+        enum err err = build_from_safetensors(BUILD_MBF_Y1, bytes, n_bytes, &read, &note);
+        mem_fail_at(-1);
+        if (err == ERR_NONE) {
+            assert_true(n > 2);
+            graph_free(read);
+            break;
+        }
+        assert_int_equal(err, ERR_NOMEM);
+        assert_string_not_equal(note.text, "");
+        assert_int_equal(mem_live_blocks(), before);
+    }
+    mem_free(bytes);
     graph_free(graph);
     assert_int_equal(mem_live_blocks(), blocks);
 }
