@@ -19,6 +19,7 @@
 #include "server/http/auth.h"
 #include "server/http/listen.h"
 #include "server/http/service.h"
+#include "server/jobs/backup_job.h"
 #include "server/jobs/gallery_jobs.h"
 #include "server/jobs/import_job.h"
 #include "server/jobs/maintenance.h"
@@ -84,7 +85,7 @@ struct daemon {
     struct store *store;
     struct gallery *gallery;
     struct import_job import;
-    struct job_handler kinds[5];
+    struct job_handler kinds[6];
     struct jobs *jobs;
     struct service *service;
     struct listener *listener;
@@ -123,8 +124,9 @@ static enum err start_jobs(struct daemon *daemon, struct err_note *note)
     daemon->import = (struct import_job){
         .gallery = daemon->gallery, .data = daemon->config->data, .arena_bytes = (size_t)daemon->config->arena_bytes};
     daemon->kinds[4] = import_handler(&daemon->import);
+    daemon->kinds[5] = backup_handler(daemon->config->data);
     import_job_tidy(daemon->store, daemon->config->data);
-    return jobs_start(daemon->store, daemon->kinds, 5, &watcher, &daemon->jobs, note);
+    return jobs_start(daemon->store, daemon->kinds, 6, &watcher, &daemon->jobs, note);
 }
 
 static enum err open_all(struct daemon *daemon, struct err_note *note)

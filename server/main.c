@@ -22,6 +22,7 @@ static const struct command {
      command_eval},
     {"key", "create --name N --scopes A,B | list | revoke ID", "manage API keys while the daemon is stopped",
      command_key},
+    {"restore", "--from BACKUP --data DIR", "make a data folder from a backup, and verify it", command_restore},
     {"ops", "", "print which ONNX operators are computed", command_ops},
     {"config", "[flags]", "print every setting, its value and where that comes from", command_config},
     {"health", "[--listen HOST:PORT]", "ask a running daemon whether it is ready; exit 0 if so", command_health},

@@ -31,6 +31,9 @@ json_t *json_threshold(const struct threshold_used *used);
 /* The members of both in one object; takes both.  NULL if either is NULL, so a document has no holes. */
 json_t *json_join(json_t *take, json_t *take_more);
 
+/* The names of the backups that there are, which may hold what is being erased; null when the folder cannot be read. */
+json_t *json_backups_held(const struct call *call);
+
 /* Answers with the receipt of the erasure of a "face", "subject" or "collection", and counts it. */
 void call_receipt(struct call *call, const char *what, const struct receipt *receipt);
 

@@ -34,6 +34,10 @@ void handle_key_revoke(struct call *call);
 
 void handle_import(struct call *call);
 void handle_export(struct call *call);
+void handle_backup(struct call *call);
+void handle_backups_list(struct call *call);
+void handle_merge(struct call *call);
+void handle_merge_undo(struct call *call);
 void handle_job_items(struct call *call);
 void handle_jobs_list(struct call *call);
 void handle_job_get(struct call *call);

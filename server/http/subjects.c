@@ -1,5 +1,6 @@
 /* subjects.c: /v1/subjects. */
 #include "server/gallery/forget.h"
+#include "server/gallery/merge.h"
 #include "server/gallery/people.h"
 #include "server/http/answers.h"
 #include "server/http/handlers.h"
@@ -66,6 +67,38 @@ void handle_subject_patch(struct call *call)
         return;
     }
     enum err err = gallery_subject_patch(call->worker, call->argument, &change, &info, &fault);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    call_answer(call, 200, subject_json(&info));
+}
+
+void handle_merge(struct call *call)
+{
+    const char *into = call_text(call, "into", NULL);
+    struct subject_info info;
+    struct gallery_fault fault = {0};
+
+    if (into == NULL) {
+        call_problem(call, &PROBLEM_MISSING_PARAMETER,
+                     "\"into\" is missing: the id of the subject that gets the faces");
+        return;
+    }
+    enum err err = gallery_merge(call->worker, call->argument, into, &info, &fault);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    call_answer(call, 200, subject_json(&info));
+}
+
+void handle_merge_undo(struct call *call)
+{
+    struct subject_info info;
+    struct gallery_fault fault = {0};
+
+    enum err err = gallery_merge_undo(call->worker, call->argument, &info, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;

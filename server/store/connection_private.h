@@ -27,6 +27,9 @@ enum db_use {
 MUST_CHECK enum err db_open(const char *path, int busy_ms, enum db_use use, struct db **ret, struct err_note *note);
 void db_close(struct db *db); /* NULL does nothing */
 
+/* The database file of a store. */
+const char *store_path(const struct store *store);
+
 /* Ends the transaction if there is one: some failures (a full disk) have rolled back already. */
 void db_rollback(struct db *db);
 

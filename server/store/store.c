@@ -42,6 +42,11 @@ struct store {
     atomic_bool scrub_due; /* erased bytes may still lie in the write-ahead log */
 };
 
+const char *store_path(const struct store *store)
+{
+    return store->path;
+}
+
 int store_schema(void)
 {
     return migrations_count;

@@ -1,0 +1,95 @@
+/* backup.c: a copy of the database file. */
+#include "server/store/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/store/connection_private.h"
+
+#define BUSY_MS 5000
+
+static enum err copy_failed(sqlite3 *target, int rc, struct err_note *note)
+{
+    if ((rc & 0xFF) == SQLITE_FULL || sqlite3_system_errno(target) == ENOSPC) {
+        return ERR_SAY(note, ERR_NO_SPACE, "the disk has no room for a copy of the database");
+    }
+    if ((rc & 0xFF) == SQLITE_NOMEM) {
+        return ERR_NOMEM;
+    }
+    return ERR_SAY(note, (rc & 0xFF) == SQLITE_CORRUPT ? ERR_CORRUPT : ERR_IO, "the database cannot be copied: %s",
+                   sqlite3_errstr(rc));
+}
+
+static enum err pages_copy(struct db *source, sqlite3 *target, struct err_note *note)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(target, "main", source->handle, "main");
+
+    if (backup == NULL) {
+        return copy_failed(target, sqlite3_errcode(target), note);
+    }
+    int rc = sqlite3_backup_step(backup, -1);
+    (void)sqlite3_backup_finish(backup);
+    return rc == SQLITE_DONE ? ERR_NONE : copy_failed(target, rc, note);
+}
+
+/* The one text of a pragma's answer against what it should be. */
+static enum err pragma_expect(sqlite3 *target, const char *sql, const char *expected, struct err_note *note)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(target, sql, -1, &statement, NULL);
+    enum err err = ERR_NONE;
+
+    rc = rc == SQLITE_OK ? sqlite3_step(statement) : rc;
+    if (rc != SQLITE_ROW) {
+        err = copy_failed(target, rc, note);
+    } else {
+        const char *found = (const char *)sqlite3_column_text(statement, 0);
+        if (found == NULL || strcmp(found, expected) != 0) {
+            err = ERR_SAY(note, ERR_CORRUPT, "the copy of the database is damaged: %s", found == NULL ? "?" : found);
+        }
+    }
+    (void)sqlite3_finalize(statement);
+    return err;
+}
+
+static enum err copy_make(struct db *source, const char *path, struct err_note *note)
+{
+    sqlite3 *target = NULL;
+    int rc = sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    enum err err = rc == SQLITE_OK ? pages_copy(source, target, note) : copy_failed(target, rc, note);
+
+    if (err == ERR_NONE) { /* without a log beside it, the file is the whole copy */
+        err = pragma_expect(target, "PRAGMA journal_mode = DELETE", "delete", note);
+    }
+    if (err == ERR_NONE) {
+        err = pragma_expect(target, "PRAGMA integrity_check(1)", "ok", note);
+    }
+    (void)sqlite3_close(target);
+    return err;
+}
+
+enum err store_backup(struct store *store, const char *path, struct err_note *note)
+{
+    struct db *source = NULL;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        return ERR_SAY(note, errno == EEXIST ? ERR_EXISTS : err_from_errno(errno), "the copy %s cannot be made", path);
+    }
+    /* Not a connection of the store's list: nobody waits for this one. */
+    enum err err = db_open(store_path(store), BUSY_MS, DB_READER, &source, note);
+    if (err == ERR_NONE) {
+        err = copy_make(source, path, note);
+        db_close(source);
+    }
+    if (err == ERR_NONE && fsync(fd) != 0) {
+        err = ERR_SAY(note, err_from_errno(errno), "the copy %s cannot be written", path);
+    }
+    (void)close(fd);
+    if (err != ERR_NONE) {
+        (void)unlink(path);
+    }
+    return err;
+}

@@ -1,0 +1,106 @@
+#!/bin/bash
+# 51_backup_merge.sh: a backup while others enroll, restored and compared; merging subjects and taking it back.
+. "$(dirname "$0")/lib.bash"
+
+# vector N: an embedding of 128 numbers, one direction for each N.
+vector() {
+    awk -v n="$1" 'BEGIN { srand(n); printf "["; for (i = 0; i < 128; i++) printf "%s%.4f", i ? "," : "", rand() - .5; printf "]" }'
+}
+enroll() {
+    call POST "/v1/enroll" -H "$JSON" -d "{\"subject\":\"$1\",\"embedding\":$(vector "$2")}"
+}
+ended() {
+    call GET "/v1/admin/jobs/$JOB"
+    printf '%s' "$BODY" | jq -e '.state | IN("succeeded", "failed", "cancelled")' >/dev/null
+}
+subject_of() {
+    call GET "/v1/subjects?name=$1"
+    printf '%s' "$BODY" | jq -r '.subjects[0].id'
+}
+# who N: name and cosine of the best candidate.
+who() {
+    call POST /v1/identify -H "$JSON" -d "{\"embedding\":$(vector "$1"),\"top_k\":3}"
+    printf '%s' "$BODY" | jq -c '[.faces[0].decision, [.faces[0].candidates[] | [.subject.name, .face_id, .cosine]]]'
+}
+
+start
+for n in 1 2 3 4 5 6; do enroll "person-$n" "$n"; done
+answers "six are enrolled" 201 '.subject.name == "person-6"'
+
+# ---- merging ----
+ada=$(subject_of person-1)
+bob=$(subject_of person-2)
+cyd=$(subject_of person-3)
+call PATCH "/v1/subjects/$ada" -H "$JSON" -d '{"external_id":"E-1","metadata":{"team":"x"}}'
+before=$(who 1; who 2; who 3)
+call POST "/v1/subjects/$ada/merge" -H "$JSON" -d "{\"into\":\"$bob\"}"
+answers "two become one" 200 ".id == \"$bob\" and .faces == 2"
+call GET "/v1/subjects/$ada"
+answers "the one that was merged is gone" 404 '.code == "no_such_subject"'
+who 1 | jq -e '.[0] == "match" and .[1][0][0] == "person-2"' >/dev/null
+check "its face is found under the other" $?
+call POST "/v1/subjects/$bob/merge" -H "$JSON" -d "{\"into\":\"$cyd\"}"
+answers "a chain of merges" 200 '.faces == 3'
+call POST "/v1/subjects/$cyd/merge/undo"
+answers "the last merge is taken back, with what was merged before it" 200 ".id == \"$bob\" and .faces == 2"
+call POST "/v1/subjects/$bob/merge/undo"
+answers "and so is the one before" 200 \
+    ".id == \"$ada\" and .name == \"person-1\" and .external_id == \"E-1\" and .metadata.team == \"x\" and .faces == 1"
+[ "$(who 1; who 2; who 3)" = "$before" ]
+check "all answers are as they were" $?
+call POST "/v1/subjects/$bob/merge/undo"
+answers "nothing is left to take back" 409 '.code == "not_merged"'
+call POST "/v1/subjects/$bob/merge" -H "$JSON" -d "{\"into\":\"$bob\"}"
+answers "nobody is merged into itself" 422 '.code == "bad_option"'
+call POST "/v1/subjects/$bob/merge" -H "$JSON" -d "{}"
+answers "into is needed" 400 '.code == "missing_parameter"'
+call PUT /v1/collections/elsewhere
+call POST /v1/enroll -H "$JSON" -d "{\"subject\":\"zed\",\"collection\":\"elsewhere\",\"embedding\":$(vector 9)}"
+zed=$(printf '%s' "$BODY" | jq -r .subject.id)
+call POST "/v1/subjects/$bob/merge" -H "$JSON" -d "{\"into\":\"$zed\"}"
+answers "not over the border of a collection" 409 '.code == "other_collection"'
+call POST "/v1/subjects/$ada/merge" -H "$JSON" -d "{\"into\":\"$bob\"}"
+enroll person-1 20
+call POST "/v1/subjects/$bob/merge/undo"
+answers "a name that was given away meanwhile stays given away" 409 '.code == "name_taken"'
+
+# ---- backup ----
+(for n in $(seq 100 160); do enroll "late-$n" "$n"; done) &
+writer=$!
+call POST /v1/admin/backup
+answers "a backup is queued" 202 '.state == "queued"'
+JOB=$(printf '%s' "$BODY" | jq -r .id)
+until_true 30 ended
+answers "and made while others enroll" 200 '.state == "succeeded" and .result.files >= 2 and .result.bytes > 0'
+name=$(printf '%s' "$BODY" | jq -r .result.name)
+wait $writer
+call GET /v1/admin/backups
+answers "it is listed" 200 "[.backups[].name] == [\"$name\"]"
+before=$(who 1; who 2; who 6)
+call DELETE "/v1/subjects/$(subject_of person-4)"
+answers "the receipt of an erasure names it" 200 ".backups == [\"$name\"]"
+stop
+check "stops cleanly" $?
+
+"$ARCFACED" restore --from "$TEST_TMP/data/backups/$name" --data "$TEST_TMP/data" >"$TEST_TMP/said" 2>&1
+[ $? -eq 1 ] && grep -q "not empty" "$TEST_TMP/said"
+check "restore overwrites nothing" $? "$(cat "$TEST_TMP/said")"
+cp -r "$TEST_TMP/data/backups/$name" "$TEST_TMP/damaged"
+size=$(stat -c %s "$TEST_TMP/damaged/arcfaced.db")
+printf 'X' | dd of="$TEST_TMP/damaged/arcfaced.db" bs=1 seek=$((size / 2)) conv=notrunc 2>/dev/null
+"$ARCFACED" restore --from "$TEST_TMP/damaged" --data "$TEST_TMP/none" >"$TEST_TMP/said" 2>&1
+[ $? -eq 1 ] && grep -q "SHA-256" "$TEST_TMP/said" && [ ! -e "$TEST_TMP/none/arcfaced.db" ]
+check "one flipped byte is found, and nothing restored" $? "$(cat "$TEST_TMP/said")"
+"$ARCFACED" restore --from "$TEST_TMP/data/backups/$name" --data "$TEST_TMP/again" >"$TEST_TMP/said" 2>&1
+check "restored" $? "$(cat "$TEST_TMP/said")"
+grep -q "$name" "$TEST_TMP/said" && grep -q "verified" "$TEST_TMP/said"
+check "it says what it restored" $? "$(cat "$TEST_TMP/said")"
+mv "$TEST_TMP/data" "$TEST_TMP/old"
+mv "$TEST_TMP/again" "$TEST_TMP/data"
+start
+[ "$(who 1; who 2; who 6)" = "$before" ]
+check "the restored folder answers the same" $?
+call GET "/v1/subjects?name=person-4"
+answers "with who was erased after the backup" 200 '.subjects | length == 1'
+stop
+check "stops cleanly" $?
