@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/base/size.h"
 
@@ -19,6 +20,8 @@ struct header {
     size_t bytes;
     unsigned char pad[MEM_ALIGN - sizeof(size_t)];
 };
+
+#define HUGE_PAGE ((size_t)2 << 20)
 
 static atomic_size_t live_blocks;
 static atomic_size_t live_bytes;
@@ -39,24 +42,42 @@ static struct header *header_of(void *block)
     return (struct header *)block - 1;
 }
 
-void *mem_new(size_t count, size_t size)
+static void *new_block(size_t count, size_t size, bool huge)
 {
     size_t bytes;
     size_t whole;
+    size_t rounded;
 
     if (!size_mul(count, size, &bytes) || !size_add(bytes, sizeof(struct header), &whole) ||
         !size_round_up(whole, MEM_ALIGN, &whole) || told_to_fail()) {
         return NULL;
     }
-    struct header *header = aligned_alloc(MEM_ALIGN, whole);
+    if (whole < HUGE_PAGE || !size_round_up(whole, HUGE_PAGE, &rounded)) {
+        huge = false;
+    }
+    /* A block of huge pages begins with one; what it does not fill at its end is never touched. */
+    struct header *header = huge ? aligned_alloc(HUGE_PAGE, rounded) : aligned_alloc(MEM_ALIGN, whole);
     if (header == NULL) {
         return NULL;
+    }
+    if (huge) {
+        (void)madvise(header, whole / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish, before the pages are touched */
     }
     memset(header, 0, whole);
     header->bytes = bytes;
     atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed);
     return header + 1;
+}
+
+void *mem_new(size_t count, size_t size)
+{
+    return new_block(count, size, false);
+}
+
+void *mem_new_huge(size_t count, size_t size)
+{
+    return new_block(count, size, true);
 }
 
 void *mem_resize(void *block, size_t new_count, size_t size)

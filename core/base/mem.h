@@ -19,6 +19,12 @@
 void *mem_new(size_t count, size_t size) __attribute__((malloc, alloc_size(1, 2)));
 
 /*
+ * The same, in pages of 2 MiB where the system has them: for blocks of many megabytes that are read from end to end again and
+ * again, where 4 KiB pages cost the processor a tenth of its time and more.  Below 2 MiB it is mem_new.
+ */
+void *mem_new_huge(size_t count, size_t size) __attribute__((malloc, alloc_size(1, 2)));
+
+/*
  * Returns a block of new_count × size bytes that begins with the old block's content and is zero after it; the old block
  * is gone.  On failure returns NULL and the old block stays valid.  block may be NULL (then it is mem_new).
  */

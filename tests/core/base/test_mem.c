@@ -32,6 +32,28 @@ static void gives_zeroed_aligned_blocks(void **state)
     assert_int_equal(mem_live_blocks(), before);
 }
 
+static void gives_huge_blocks_like_others(void **state)
+{
+    static const size_t sizes[] = {0, 1, 4096, (2U << 20) - 65, (2U << 20) - 64, 2U << 20, (9U << 20) + 12345};
+    size_t before = mem_live_blocks();
+
+    for (size_t row = 0; row < sizeof sizes / sizeof *sizes; row++) {
+        unsigned char *block = mem_new_huge(sizes[row], 1);
+        assert_non_null(block);
+        if ((uintptr_t)block % MEM_ALIGN != 0) {
+            fail_msg("row %zu: not aligned", row);
+        }
+        for (size_t i = 0; i < sizes[row]; i++) {
+            if (block[i] != 0) {
+                fail_msg("row %zu: byte %zu is not zero", row, i);
+            }
+        }
+        memset(block, 0xAA, sizes[row]);
+        mem_free_wiped(block);
+    }
+    assert_int_equal(mem_live_blocks(), before);
+}
+
 static void counts_blocks_and_bytes(void **state)
 {
     size_t blocks = mem_live_blocks();
@@ -62,7 +84,7 @@ static void refuses_products_that_overflow(void **state)
     size_t before = mem_live_blocks();
 
     for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
-        if (mem_new(rows[row].count, rows[row].size) != NULL) {
+        if (mem_new(rows[row].count, rows[row].size) != NULL || mem_new_huge(rows[row].count, rows[row].size) != NULL) {
             fail_msg("row %zu: an impossible block", row);
         }
     }
@@ -147,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_zeroed_aligned_blocks),
+        cmocka_unit_test(gives_huge_blocks_like_others),
         cmocka_unit_test(counts_blocks_and_bytes),
         cmocka_unit_test(refuses_products_that_overflow),
         cmocka_unit_test(resizes_with_zeros_behind),
