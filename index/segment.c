@@ -17,8 +17,8 @@ enum err segment_new(const struct codes *codes, size_t capacity, struct segment 
     if (segment != NULL) {
         segment->codes = codes;
         segment->capacity = capacity;
-        segment->int8 = mem_new(n_blocks, codes_int8_bytes(codes));
-        segment->bits = mem_new(n_blocks, codes_bits_bytes(codes));
+        segment->int8 = mem_new_huge(n_blocks, codes_int8_bytes(codes));
+        segment->bits = mem_new_huge(n_blocks, codes_bits_bytes(codes));
         segment->ids = MEM_ARRAY(int64_t, capacity);
         segment->live[0] = MEM_ARRAY(uint16_t, n_blocks);
         segment->live[1] = MEM_ARRAY(uint16_t, n_blocks);
