@@ -54,6 +54,7 @@ static const struct setting settings[] = {
     {"body_bytes", WHOLE, AT(body_bytes), "16M", 1 * KIB, 1 * GIB, "largest body of a request"},
     {"upload_bytes", WHOLE, AT(upload_bytes), "16G", 1 * KIB, 1024 * GIB,
      "largest archive or model sent to be kept in a file"},
+    {"model_bytes", WHOLE, AT(model_bytes), "512M", 1 * KIB, 4 * GIB, "largest model that can be uploaded"},
     {"photo_pixels", WHOLE, AT(photo_pixels), "40000000", 1024, 1e9, "largest photo, width times height"},
     {"photo_side", WHOLE, AT(photo_side), "16384", 32, 65535, "longest side of a photo in pixels"},
     {"faces_max", WHOLE, AT(faces_max), "256", 1, 4096, "faces taken from one photo, the weakest are dropped"},

@@ -48,6 +48,7 @@ struct config {
 
     /* what one caller may ask */
     int64_t body_bytes;
+    int64_t model_bytes;  /* of an uploaded model */
     int64_t upload_bytes; /* of a body that goes to a file: archives, models */
     int64_t photo_pixels;
     int64_t photo_side;

@@ -3,16 +3,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/clock.h"
 #include "server/http/answers.h"
 #include "server/http/handlers.h"
 #include "server/http/service_private.h"
 #include "server/jobs/jobs.h"
 #include "server/store/audit_rows.h"
 
+/* Seconds that are left if it goes on as it went since it was begun; null when that cannot be said. */
+static json_t *eta_json(const struct job_row *row)
+{
+    if (row->state != JOB_RUNNING || row->done <= 0 || row->total < row->done) {
+        return json_null();
+    }
+    double spent_s = (double)(clock_unix_ms() - row->started_ms) / 1000;
+    return json_integer((json_int_t)(spent_s * (double)(row->total - row->done) / (double)row->done));
+}
+
 json_t *json_job(const struct job_row *row)
 {
-    json_t *progress = json_pack("{s:I, s:I, s:s?}", "done", (json_int_t)row->done, "total", (json_int_t)row->total,
-                                 "unit", row->unit);
+    json_t *progress = json_pack("{s:I, s:I, s:s?, s:o}", "done", (json_int_t)row->done, "total",
+                                 (json_int_t)row->total, "unit", row->unit, "eta_s", eta_json(row));
     json_t *error =
         row->error == NULL ? json_null() : json_pack("{s:s, s:s?}", "code", row->error, "sentence", row->sentence);
 

@@ -52,6 +52,7 @@ void handle_collection_rollback(struct call *call);
 void handle_purify(struct call *call);
 void handle_evaluate(struct call *call);
 void handle_job_findings(struct call *call);
+void handle_job_events(struct call *call);
 
 void handle_info(struct call *call);
 void handle_health(struct call *call);

@@ -35,6 +35,7 @@
 
 #define CONNECTION_MEMORY_BYTES ((size_t)64 << 10) /* head and send buffer of one connection */
 #define CLOSE_STEP_MS 100
+#define STREAM_PAUSE_MS 500 /* between two questions to a stream that has nothing yet */
 
 struct listener {
     /* immutable after listener_open */
@@ -64,8 +65,9 @@ struct link {
     struct watched watched; /* first, so that late() finds the link */
     struct listener *listener;
     int fd;
-    struct exchange *suspended; /* NULL while the library has the connection */
-    bool idle;                  /* kept alive behind an answer; a second head that drips counts as idle too */
+    struct exchange *suspended;    /* NULL while the library has the connection */
+    struct MHD_Connection *paused; /* suspended between two pieces of a stream; NULL otherwise */
+    bool idle;                     /* kept alive behind an answer; a second head that drips counts as idle too */
 };
 
 static int64_t after_ms(int64_t ms)
@@ -95,6 +97,12 @@ static void late(struct watched *watched)
         bool closing = atomic_load(&link->listener->closing);
         metrics_count(METRICS_TIMED_OUT, 1);
         exchange_give_up(link->suspended, closing ? &PROBLEM_STOPPING : &PROBLEM_DEADLINE);
+        return;
+    }
+    if (link->paused != NULL) {
+        struct MHD_Connection *connection = link->paused;
+        link->paused = NULL;
+        MHD_resume_connection(connection);
         return;
     }
     if (!link->idle) {
@@ -155,15 +163,41 @@ struct outflow {
     const char *piece;
     size_t left;
     int64_t untold_bytes; /* sent since the deadline was put off */
+    struct MHD_Connection *connection;
+    bool was_paused;
 };
+
+/* Nothing to send yet: the library forgets the connection until the watch wakes it. */
+static ssize_t pause_stream(struct outflow *out)
+{
+    struct link *link = out->link;
+
+    if (atomic_load(&link->listener->closing)) {
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    }
+    watch_remove(link->listener->watch, &link->watched);
+    link->paused = out->connection;
+    out->was_paused = true;
+    MHD_suspend_connection(out->connection);
+    watch_set(link->listener->watch, &link->watched, after_ms(STREAM_PAUSE_MS));
+    return 0;
+}
 
 static ssize_t pull(void *context, uint64_t at, char *ret, size_t room)
 {
     struct outflow *out = context;
 
     (void)at;
+    if (out->was_paused) {
+        out->was_paused = false;
+        put_off(out->link);
+    }
     if (out->left == 0) {
-        if (out->stream.next(out->stream.context, &out->piece, &out->left) != ERR_NONE) {
+        enum err err = out->stream.next(out->stream.context, &out->piece, &out->left);
+        if (err == ERR_BUSY) {
+            return pause_stream(out);
+        }
+        if (err != ERR_NONE) {
             return MHD_CONTENT_READER_END_WITH_ERROR;
         }
         if (out->left == 0) {
@@ -190,13 +224,13 @@ static void outflow_end(void *context)
     mem_free(out);
 }
 
-static struct MHD_Response *stream_response(struct reply *reply, struct link *link)
+static struct MHD_Response *stream_response(struct reply *reply, struct MHD_Connection *connection)
 {
     struct outflow *out = MEM_NEW(struct outflow);
     if (out == NULL) {
         return NULL;
     }
-    *out = (struct outflow){.stream = reply->stream, .link = link};
+    *out = (struct outflow){.stream = reply->stream, .link = link_of(connection), .connection = connection};
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, (size_t)64 << 10, pull, out, outflow_end);
     if (response == NULL) {
@@ -214,7 +248,7 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct exc
     char number[16];
     struct MHD_Response *response =
         reply->stream.next != NULL
-            ? stream_response(reply, link_of(connection))
+            ? stream_response(reply, connection)
             : MHD_create_response_from_buffer_with_free_callback(reply->body_bytes, reply->body, free_body);
 
     if (response == NULL) {

@@ -112,6 +112,10 @@ void handle_model_upload(struct call *call)
         call_problem(call, &PROBLEM_EMPTY_BODY, "send the ONNX file as the body, or as the part \"model\"");
         return;
     }
+    if (call->request->upload_bytes > call->config->model_bytes) {
+        call_problem(call, &PROBLEM_BODY_TOO_LARGE, "the file is larger than the setting model_bytes allows");
+        return;
+    }
     /* The file is ours alone: it goes with the request. */
     enum err err =
         file_map(call->request->upload_path, (size_t)call->request->upload_bytes, &bytes, &n_bytes, &fault.note);

@@ -17,7 +17,8 @@ struct reply_stream {
     void *context;
     /*
      * Gives the next piece, valid until the next call; *ret_bytes 0 is the end.  On the network's thread: it should take
-     * milliseconds.  An error cuts the answer off, which the client notices.
+     * milliseconds.  ERR_BUSY: nothing yet, it is asked again half a second later.  Any other error cuts the answer off, which the
+     * client notices.
      */
     enum err (*next)(void *context, const char **ret, size_t *ret_bytes);
     void (*close)(void *context); /* once, sent or not */

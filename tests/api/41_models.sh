@@ -44,7 +44,7 @@ answers_of() {
     done >"$1"
 }
 
-start
+start --model-bytes 32M
 enroll_all
 check "12 people with 8 crops each are enrolled" $?
 answers_of "$TEST_TMP/before"
@@ -62,6 +62,10 @@ call POST /v1/admin/models -H "Content-Type: application/octet-stream" --data-bi
 answers "a detector is no recogniser" 422 '.code == "bad_model"'
 call POST /v1/admin/models
 answers "nothing is no model" 400 '.code == "empty_body"'
+dd if=/dev/zero of="$TEST_TMP/large.onnx" bs=1M count=33 2>/dev/null
+call POST /v1/admin/models -H "Content-Type: application/octet-stream" --data-binary @"$TEST_TMP/large.onnx"
+answers "a file beyond model_bytes is too large" 413 '.code == "body_too_large"'
+rm "$TEST_TMP/large.onnx"
 call POST /v1/admin/models -F model=@"$SECOND" -F manifest=@"$SECOND.json" -F name=y1
 answers "the second recogniser is taken" 201 '.dim == 128 and .side == 112 and .created and .self_test.batch_cosine > 0.9999 and .name == "y1"'
 Y1=$(jq -r .version <<<"$BODY")
@@ -99,13 +103,19 @@ CLIENT=$!
 until_true 30 test -s "$TEST_TMP/client"
 call POST "/v1/admin/models/$Y1/activate" -H "$JSON" -d '{"collections":["default"]}'
 answers "activate: a job" 202 '.kind == "activate" and .id > 0'
-# Somebody is enrolled meanwhile.
 JOB=$(jq -r .id <<<"$BODY")
+curl -sN -m 120 -H "$AUTH" "$URL/v1/admin/jobs/$JOB/events" >"$TEST_TMP/events" &
+EVENTS=$!
+# Somebody is enrolled meanwhile.
 call POST "/v1/enroll?subject=late&aligned=true" -H "$JPEG" --data-binary @"$(crop $PEOPLE 0)"
 answers "somebody is enrolled meanwhile" 201 '.subject.name == "late"'
 until_true 120 ended "$JOB"
 call GET "/v1/admin/jobs/$JOB"
 answers "every face has moved" 200 ".state == \"succeeded\" and .result.collections[0].to == \"$Y1\" and .result.collections[0].embedded >= $((PEOPLE * EACH)) and .progress.done == .progress.total"
+wait $EVENTS
+check "the stream of events ends by itself" $?
+grep -q '^event: progress' "$TEST_TMP/events" && tail -n 3 "$TEST_TMP/events" | grep -q '^event: end' && grep '^data: ' "$TEST_TMP/events" | tail -n 1 | cut -c7- | jq -e '.state == "succeeded"' >/dev/null
+check "the events: progress, then the end ($(grep -c '^event:' "$TEST_TMP/events"))" $? "$(cat "$TEST_TMP/events")"
 answers_of "$TEST_TMP/after"
 touch "$TEST_TMP/enough"
 wait $CLIENT
@@ -178,5 +188,26 @@ call POST /v1/admin/collections/default/rollback
 answers "and cannot be gone back to" 409 '.code == "no_former_model"'
 [ "$(ls "$TEST_TMP/data/models" | grep -c "$Y1")" = 0 ]
 check "its files are gone" $?
+
+# ---- Stopped and killed in the middle ----------------------------------------------------------------------------------
+call POST /v1/admin/models -F model=@"$SECOND" -F manifest=@"$SECOND.json" -F name=y1
+answers "the model comes back" 201 ".version == \"$Y1\""
+call POST "/v1/admin/models/$Y1/activate" -H "$JSON" -d '{"collections":["default"]}'
+JOB=$(jq -r .id <<<"$BODY")
+curl -sN -m 120 -H "$AUTH" "$URL/v1/admin/jobs/$JOB/events" >"$TEST_TMP/events2" &
+EVENTS=$!
+until_true 30 test -s "$TEST_TMP/events2"
+stop
+check "a clean end with a job and a stream of events under way" $?
+wait $EVENTS
+check "the stream was ended" $?
+start
+kill -KILL "$PID"
+wait "$PID" 2>/dev/null
+start
+until_true 120 ended "$JOB"
+answers "after a stop and a kill the job went on to its end" 200 '.state == "succeeded" and .attempts >= 2'
+call GET /v1/collections/default
+answers "and the collection has the model" 200 ".model == \"$Y1\""
 stop
 check "a clean end" $?
