@@ -21,9 +21,12 @@
 #include "server/http/service.h"
 #include "server/jobs/backup_job.h"
 #include "server/jobs/gallery_jobs.h"
+#include "server/jobs/housekeeping.h"
 #include "server/jobs/import_job.h"
 #include "server/jobs/maintenance.h"
 #include "server/store/store.h"
+
+#define HOUSEKEEPING_S 3600
 
 static const char *kernels_word(void)
 {
@@ -87,6 +90,7 @@ struct daemon {
     struct import_job import;
     struct job_handler kinds[6];
     struct jobs *jobs;
+    struct housekeeping *housekeeping;
     struct service *service;
     struct listener *listener;
 };
@@ -150,6 +154,9 @@ static enum err open_all(struct daemon *daemon, struct err_note *note)
     if (err == ERR_NONE) {
         err = start_jobs(daemon, note);
     }
+    if (err == ERR_NONE) {
+        err = housekeeping_start(daemon->gallery, HOUSEKEEPING_S, &daemon->housekeeping, note);
+    }
     if (err == ERR_NONE && !config->no_auth) {
         err = give_first_key(daemon, note);
     }
@@ -172,6 +179,7 @@ static void close_all(struct daemon *daemon)
     struct err_note note = {0};
 
     listener_close(daemon->listener);
+    housekeeping_stop(daemon->housekeeping);
     jobs_stop(daemon->jobs);
     service_free(daemon->service);
     gallery_close(daemon->gallery);

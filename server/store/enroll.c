@@ -105,19 +105,26 @@ static enum err subject_read(sqlite3_stmt *statement, struct arena *mem, void *r
     return db_column_id(statement, 1, out->subject_uuid, sizeof out->subject_uuid);
 }
 
+/* When the faces were first enrolled; never in the future. */
+static int64_t enrolled_ms(const struct enroll *what, const struct enrolled *out)
+{
+    return what->at_ms > 0 && what->at_ms < out->at_ms ? what->at_ms : out->at_ms;
+}
+
 static enum err subject_insert(struct db *db, const struct enroll *what, struct enrolled *out, struct err_note *note)
 {
     random_uuid(out->subject_uuid);
     out->subject_is_new = true;
     enum err err = db_run(db,
                           "INSERT INTO subjects (uuid, collection_id, name, external_id, metadata, created_ms, "
-                          "updated_ms) VALUES (?1, ?2, ?3, nullif(?4, ''), coalesce(?5, '{}'), ?6, ?6)",
+                          "updated_ms) VALUES (?1, ?2, ?3, nullif(?4, ''), coalesce(?5, '{}'), ?7, ?6)",
                           (const struct db_value[]){db_text(out->subject_uuid),
                                                     db_int(what->collection_id),
                                                     db_text(what->subject_name),
                                                     db_text(what->external_id),
                                                     db_text(what->metadata),
                                                     db_int(out->at_ms),
+                                                    db_int(enrolled_ms(what, out)),
                                                     {0}},
                           note);
     out->subject_id = db_last_id(db);
@@ -194,7 +201,7 @@ static enum err face_insert(struct db *db, const struct enroll *what, const stru
                                   db_int(what->photo.height_px),
                                   db_blob(what->photo.sha256, HASH_SHA256_BYTES),
                                   db_int_or_null(photo_id),
-                                  db_int(what->at_ms > 0 && what->at_ms < out->at_ms ? what->at_ms : out->at_ms),
+                                  db_int(enrolled_ms(what, out)),
                                   {0}},
         note);
     ret->id = db_last_id(db);

@@ -104,3 +104,36 @@ call GET "/v1/subjects?name=person-4"
 answers "with who was erased after the backup" 200 '.subjects | length == 1'
 stop
 check "stops cleanly" $?
+
+# ---- retention ----
+start
+call GET /v1/collections/default
+model=$(printf '%s' "$BODY" | jq -r .model)
+{
+    echo "{\"type\":\"header\",\"format\":1,\"model\":\"$model\"}"
+    for n in 1 2 3; do
+        year=$([ "$n" = 3 ] && echo 2999 || echo 2001)
+        echo "{\"type\":\"face\",\"subject\":{\"name\":\"aged-$n\"},\"enrolled_at\":\"$year-01-31T12:00:00.000Z\",\"embedding\":$(vector $((200 + n)))}"
+    done
+    echo '{"type":"end"}'
+} >"$TEST_TMP/aged.ndjson"
+call PUT "/v1/collections/aged" -H "$JSON" -d '{"retention_days":30}'
+call POST "/v1/import?collection=aged" -T "$TEST_TMP/aged.ndjson"
+JOB=$(printf '%s' "$BODY" | jq -r .id)
+until_true 30 ended
+answers "faces of another year are imported" 200 '.state == "succeeded" and .result.outcomes.enrolled == 3'
+stop
+start
+aged_is() {
+    call GET /v1/collections/aged
+    printf '%s' "$BODY" | jq -e ".faces == $1" >/dev/null
+}
+until_true 20 aged_is 1
+check "what is too old is forgotten" $?
+call GET "/v1/subjects?collection=aged"
+answers "with the names" 200 '[.subjects[].name] == ["aged-3"]'
+call GET "/v1/admin/audit?limit=1000"
+answers "and it stands in the audit log" 200 \
+    '[.entries[] | select(.action == "retention.delete") | .objects | [.faces, .subjects, .embeddings]] == [[2, 2, 2]]'
+stop
+check "stops cleanly" $?
