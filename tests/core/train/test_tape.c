@@ -178,6 +178,8 @@ static void forward_is_that_of_a_session(void **state)
     check(tape_forward(t.tape, &t.input, 0, &output, &note), &note);
     assert_true(shape_equal(&output.shape, &expected.shape));
     assert_memory_equal(output.data, expected.data, tensor_bytes(&output));
+    check(tape_backward(t.tape, t.out_grad_f32, t.gradients, NULL, &note), &note);
+    assert_memory_equal(output.data, expected.data, tensor_bytes(&output)); /* valid until the next forward */
     session_free(session);
     trial_end(&t);
 }
