@@ -14,6 +14,7 @@
 #include "core/base/mem.h"
 #include "core/train/evaluate.h"
 #include "server/command.h"
+#include "server/command_flags.h"
 #include "server/crop_files.h"
 #include "server/lfw_pairs.h"
 #include "server/people_folder.h"
@@ -473,23 +474,6 @@ static enum err eval_dataset(const struct eval *eval)
 
 /* ---- The command ------------------------------------------------------------------------------------------------- */
 
-/* Takes "--flag N" out of the arguments; a value that is none, or out of bounds, is an error. */
-static bool take_number(int *argc, char **argv, const char *flag, long least, long most, long *value)
-{
-    const char *text = NULL;
-    char *end = NULL;
-
-    if (!command_option(argc, argv, flag, &text)) {
-        return true;
-    }
-    *value = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || *value < least || *value > most) {
-        (void)fprintf(stderr, "arcfaced: %s must be a number from %ld to %ld\n", flag, least, most);
-        return false;
-    }
-    return true;
-}
-
 static bool take_flags(struct eval *eval, int *argc, char **argv)
 {
     long enroll = eval->options.enroll_photos;
@@ -505,11 +489,11 @@ static bool take_flags(struct eval *eval, int *argc, char **argv)
     eval->flip = command_switch(argc, argv, "--flip");
     eval->det = command_switch(argc, argv, "--det");
     eval->calibrate = command_switch(argc, argv, "--calibrate");
-    bool right = take_number(argc, argv, "--view", 1, 2, &eval->view) &&
-                 take_number(argc, argv, "--enroll", 1, 1000, &enroll) &&
-                 take_number(argc, argv, "--rounds", 2, 1000000, &rounds) &&
-                 take_number(argc, argv, "--seed", 0, LONG_MAX, &seed) &&
-                 take_number(argc, argv, "--threads", 1, 64, &eval->threads);
+    bool right = command_whole(argc, argv, "--view", 1, 2, &eval->view) &&
+                 command_whole(argc, argv, "--enroll", 1, 1000, &enroll) &&
+                 command_whole(argc, argv, "--rounds", 2, 1000000, &rounds) &&
+                 command_whole(argc, argv, "--seed", 0, LONG_MAX, &seed) &&
+                 command_whole(argc, argv, "--threads", 1, 64, &eval->threads);
     eval->options.enroll_photos = (int)enroll;
     eval->options.rounds = (int)rounds;
     eval->options.seed = (uint64_t)seed;

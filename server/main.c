@@ -20,6 +20,8 @@ static const struct command {
      "print the faces and their embeddings", command_embed},
     {"eval", "--recognizer F [--detector F] --set DIR | --lfw DIR --view N [flags]", "measure a recogniser",
      command_eval},
+    {"train", "--recognizer F [--detector F] --set DIR --out F [flags]", "tune a recogniser on a folder of people",
+     command_train},
     {"key", "create --name N --scopes A,B | list | revoke ID", "manage API keys while the daemon is stopped",
      command_key},
     {"restore", "--from BACKUP --data DIR", "make a data folder from a backup, and verify it", command_restore},
