@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "core/base/clock.h"
@@ -11,6 +12,7 @@
 
 #define ARENA_BYTES ((size_t)256 << 20) /* the most that one job may carve */
 #define RECOVERY_ARENA_BYTES ((size_t)16 << 20)
+#define JOB_NICE 10 /* about a tenth of a processor that requests want too */
 #define PROGRESS_EVERY_NS 250000000
 #define RETRY_SECONDS 2 /* after the database refused (full disk, another process): the queue is not lost */
 
@@ -252,6 +254,10 @@ static void *worker(void *argument)
     struct jobs *jobs = argument;
     bool retry = false;
 
+    /* Requests go first.  On Linux this is the thread's own priority, not the process's; elsewhere the call is not made. */
+#ifdef __linux__
+    (void)setpriority(PRIO_PROCESS, 0, JOB_NICE);
+#endif
     while (work_wait(jobs, retry)) {
         enum err err = ERR_NONE;
         while (err == ERR_NONE && !is_stopping(jobs)) {

@@ -1,0 +1,51 @@
+/*
+ * training_job.h: the job that trains a collection's recogniser on its own crops, in a child process.
+ *
+ *   freeze the crops into DATA/jobs/ID · "arcfaced train --job DATA/jobs/ID" · take the candidate as a model, ready if it passed
+ *   its gate, else rejected · queue the collection's change over (activate) if it passed and that is wanted
+ *
+ * The crops, checkpoints and the candidate's file are removed at the end, however it ends; report.json and dropped.json (rows of
+ * faces that either rule of purifying would drop) stay in the folder.  After a stop or a crash of the daemon the job goes
+ * on with the same frozen crops from the child's last checkpoint; a child that was killed is started again, twice at most.
+ *
+ * Arguments: {"collection", "subcenters", "margin", "scale", "epochs", "freeze", "purify_deg", "holdout", "gate", "seed",
+ * "activate"}.  Result: {"collection", "model", "state", "activation": job or null, "report"}.
+ */
+#ifndef SERVER_JOBS_TRAINING_JOB_H
+#define SERVER_JOBS_TRAINING_JOB_H
+
+#include "server/gallery/gallery.h"
+#include "server/jobs/jobs.h"
+
+#define TRAINING_KIND "training"
+
+struct training_job {
+    struct gallery *gallery;
+    const char *data;     /* the folder */
+    int64_t memory_bytes; /* that the child may use */
+};
+
+/* The line of the table for jobs_start; job must outlive it. */
+struct job_handler training_handler(struct training_job *job);
+
+struct training_wish {
+    const char *collection;
+    int subcenters; /* 0: 3, or 1 where most people have fewer than 10 photos */
+    int epochs;
+    double margin, scale;
+    double freeze;     /* share of the convolutions that does not learn */
+    double purify_deg; /* angle from which a photo is dropped */
+    double holdout;    /* share of the people */
+    double gate;       /* points of TAR that may be lost at the lower end of the interval */
+    int64_t seed;
+    bool activate;
+};
+
+/* K by the photos, 10 epochs, .5, 64, .7, 75°, .2, .5 points, seed 1, activated. */
+struct training_wish training_wish_default(const char *collection);
+
+/* Queues the job.  The caller has checked that the collection can be trained on.  Errors: as store_job_add. */
+MUST_CHECK enum err training_job_add(struct store *store, const struct training_wish *wish, int64_t collection_id,
+                                     const char *actor, int64_t *ret_id, struct err_note *note);
+
+#endif
