@@ -24,6 +24,7 @@
 #include "server/jobs/housekeeping.h"
 #include "server/jobs/import_job.h"
 #include "server/jobs/maintenance.h"
+#include "server/jobs/training_job.h"
 #include "server/store/store.h"
 
 #define HOUSEKEEPING_S 3600
@@ -88,7 +89,8 @@ struct daemon {
     struct store *store;
     struct gallery *gallery;
     struct import_job import;
-    struct job_handler kinds[6];
+    struct training_job training;
+    struct job_handler kinds[7];
     struct jobs *jobs;
     struct housekeeping *housekeeping;
     struct service *service;
@@ -129,8 +131,11 @@ static enum err start_jobs(struct daemon *daemon, struct err_note *note)
         .gallery = daemon->gallery, .data = daemon->config->data, .arena_bytes = (size_t)daemon->config->arena_bytes};
     daemon->kinds[4] = import_handler(&daemon->import);
     daemon->kinds[5] = backup_handler(daemon->config->data);
+    daemon->training = (struct training_job){
+        .gallery = daemon->gallery, .data = daemon->config->data, .memory_bytes = daemon->config->training_bytes};
+    daemon->kinds[6] = training_handler(&daemon->training);
     import_job_tidy(daemon->store, daemon->config->data);
-    return jobs_start(daemon->store, daemon->kinds, 6, &watcher, &daemon->jobs, note);
+    return jobs_start(daemon->store, daemon->kinds, 7, &watcher, &daemon->jobs, note);
 }
 
 static enum err open_all(struct daemon *daemon, struct err_note *note)

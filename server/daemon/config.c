@@ -51,6 +51,8 @@ static const struct setting settings[] = {
     {"network_threads", WHOLE, AT(network_threads), "2", 1, 64, "threads that parse and admit"},
     {"arena_bytes", WHOLE, AT(arena_bytes), "512M", 16 * MIB, 64 * GIB, "memory one request may use"},
     {"session_bytes", WHOLE, AT(session_bytes), "1G", 16 * MIB, 64 * GIB, "memory one network may use in one worker"},
+    {"training_bytes", WHOLE, AT(training_bytes), "4G", 16 * MIB, 1024 * GIB,
+     "memory the process of a training may use"},
     {"body_bytes", WHOLE, AT(body_bytes), "16M", 1 * KIB, 1 * GIB, "largest body of a request"},
     {"upload_bytes", WHOLE, AT(upload_bytes), "16G", 1 * KIB, 1024 * GIB,
      "largest archive or model sent to be kept in a file"},

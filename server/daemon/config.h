@@ -43,8 +43,9 @@ struct config {
     /* threads and memory */
     int64_t workers; /* 0: one per processor */
     int64_t network_threads;
-    int64_t arena_bytes;   /* cap of one worker's arena: the photo, its pixels, the answer */
-    int64_t session_bytes; /* cap of one network session's activations */
+    int64_t arena_bytes;    /* cap of one worker's arena: the photo, its pixels, the answer */
+    int64_t session_bytes;  /* cap of one network session's activations */
+    int64_t training_bytes; /* memory that the process of a training may use */
 
     /* what one caller may ask */
     int64_t body_bytes;

@@ -1,0 +1,33 @@
+/*
+ * retrain.h: a model that was trained here enters the list of models, with what it came from and how it was judged.
+ */
+#ifndef SERVER_GALLERY_RETRAIN_H
+#define SERVER_GALLERY_RETRAIN_H
+
+#include "server/gallery/gallery.h"
+#include "server/store/model_rows.h"
+
+struct trained_model {
+    const char *file;   /* ONNX; its manifest lies beside it as FILE.json */
+    const char *name;   /* for people */
+    const char *from;   /* version of the model it was trained from */
+    bool proven;        /* passed its gate: ready to be used; else it is kept as rejected */
+    const char *report; /* JSON object */
+};
+
+/*
+ * Proves that the file works here (model_upload.h), copies it and adds its row.  A version that is known already keeps its row.
+ * Errors: GALLERY_NO_SUCH_MODEL the parent is gone; as gallery_model_upload.
+ */
+MUST_CHECK enum err gallery_take_trained(struct gallery_worker *worker, const struct trained_model *trained,
+                                         char ret_version[STORE_VERSION_TEXT], struct gallery_fault *fault);
+
+/* Milliseconds that one crop takes in the model on this thread, as the machine is loaded now, for telling how long a training
+ * may take.  Errors: as models_get and recognizer_run. */
+MUST_CHECK enum err gallery_embed_ms(struct gallery_worker *worker, const struct model_row *row, double *ret,
+                                     struct gallery_fault *fault);
+
+/* Path of a model's file in the data folder.  Owns: carved from the worker's arena; NULL without memory. */
+const char *gallery_model_path(struct gallery_worker *worker, const char *data, const struct model_row *row);
+
+#endif

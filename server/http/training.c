@@ -1,0 +1,81 @@
+/* training.c: POST /v1/admin/training: what a training would be, or the job that does it. */
+#include "core/base/cpu.h"
+#include "server/gallery/freeze.h"
+#include "server/gallery/retrain.h"
+#include "server/http/answers.h"
+#include "server/http/handlers.h"
+#include "server/jobs/training_job.h"
+
+/* Of what a step and its neighbours cost, in forward runs of one crop: four looks, the teacher and two rounds of measuring; in each
+ * epoch a forward and two backward runs of the layers that learn.  Half as many epochs more for the first phase. */
+#define RUNS_ONCE 8
+#define RUNS_AN_EPOCH 3
+#define BATCH 32
+
+static double real_or(const struct call *call, const char *name, double absent)
+{
+    const struct param_value *value = call_param(call, name);
+
+    return value->given ? value->real : absent;
+}
+
+static struct training_wish read_wish(const struct call *call)
+{
+    struct training_wish wish = training_wish_default(call_text(call, "collection", "default"));
+    const struct param_value *activate = call_param(call, "activate");
+
+    wish.subcenters = (int)call_whole(call, "subcenters", wish.subcenters);
+    wish.epochs = (int)call_whole(call, "epochs", wish.epochs);
+    wish.seed = call_whole(call, "seed", wish.seed);
+    wish.margin = real_or(call, "margin", wish.margin);
+    wish.scale = real_or(call, "scale", wish.scale);
+    wish.freeze = real_or(call, "freeze", wish.freeze);
+    wish.purify_deg = real_or(call, "purify_deg", wish.purify_deg);
+    wish.holdout = real_or(call, "holdout", wish.holdout);
+    wish.gate = real_or(call, "gate", wish.gate);
+    wish.activate = activate->given ? call_switch(call, "activate") : wish.activate;
+    return wish;
+}
+
+static void answer_plan(struct call *call, const struct training_wish *wish, const struct freezable *found)
+{
+    struct gallery_fault fault = {0};
+    double embed_ms = 0;
+
+    enum err err = gallery_embed_ms(call->worker, &found->model, &embed_ms, &fault);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    double trained = (double)found->n_photos * (1 - wish->holdout);
+    double epochs = wish->epochs < 3 ? wish->epochs + 1 : wish->epochs + wish->epochs / 3;
+    double runs = (double)found->n_photos * RUNS_ONCE + trained * epochs * RUNS_AN_EPOCH * (1 - wish->freeze);
+    call_answer(call, 200,
+                json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "dry_run", 1, "collection",
+                          found->collection, "model", found->model.version, "people", (json_int_t)found->n_people,
+                          "photos", (json_int_t)found->n_photos, "median_photos", (json_int_t)found->median_photos,
+                          "without_crop", (json_int_t)found->n_without_crop, "other_size",
+                          (json_int_t)found->n_other_side, "steps", (json_int_t)(trained / BATCH * epochs),
+                          "estimated_s", runs * embed_ms / 1e3 / cpu_count(), "memory_bytes_max",
+                          (json_int_t)call->config->training_bytes));
+}
+
+void handle_training(struct call *call)
+{
+    const struct training_wish wish = read_wish(call);
+    struct gallery_fault fault = {0};
+    struct freezable found = {0};
+    int64_t job = 0;
+
+    enum err err = gallery_freezable(call->worker, wish.collection, &found, &fault);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    if (call_switch(call, "dry_run")) {
+        answer_plan(call, &wish, &found);
+        return;
+    }
+    err = training_job_add(call->store, &wish, found.collection_id, auth_actor(call->caller), &job, &fault.note);
+    call_job(call, err, job, &fault);
+}

@@ -1,0 +1,39 @@
+/*
+ * train_proof.h: whether a model that was trained is better than the one it was trained from, by both models' embeddings of the same
+ * crops as the daemon makes them.
+ */
+#ifndef SERVER_TRAIN_PROOF_H
+#define SERVER_TRAIN_PROOF_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "core/train/dataset.h"
+#include "server/gallery/model.h"
+
+struct proof_question {
+    const struct model *before;
+    const void *onnx; /* what was trained; it runs with the other's preprocessing */
+    size_t n_bytes;
+    const struct dataset *dataset;
+    const int *person;         /* [count] */
+    const unsigned char *held; /* [count] */
+    const bool *dropped;       /* [count] found to be mislabelled, of those in training */
+    int count, people;
+    bool held_people;    /* nobody in training was held out: thresholds can be calibrated */
+    double allowed_loss; /* of TAR, 0 .. 1 */
+    float purify_deg;
+    uint64_t seed;
+    int threads;
+};
+
+/*
+ * Adds "held" and "gallery" (each before, after), "gain" (value, low, high, fmr), "calibrated" and "gate" (passed, reason) to the report
+ * and makes the manifest of the new model: the old one's with a calibration measured on the people held out, or without.
+ * Owns:   *ret_manifest is jansson's text, free().
+ * Errors: ERR_UNSUPPORTED the new file does not run; ERR_CORRUPT a crop; ERR_LIMIT, ERR_NOMEM.
+ */
+MUST_CHECK enum err proof_make(const struct proof_question *question, struct arena *mem, json_t *report,
+                               char **ret_manifest, struct err_note *note);
+
+#endif
