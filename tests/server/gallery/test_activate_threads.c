@@ -7,7 +7,8 @@
 #define ROUNDS 6
 
 struct shared {
-    struct fixture *f;
+    struct fixture *f;   /* the main thread's */
+    struct fixture copy; /* as it was before the threads began */
     char versions[2][STORE_VERSION_TEXT];
     float cosine[2][PEOPLE]; /* what everybody's probe is answered with by each model */
     atomic_bool enough;
@@ -34,7 +35,7 @@ static void *identify(void *context)
 {
     struct shared *shared = context;
     struct gallery_worker *worker = NULL;
-    struct fixture own = *shared->f; /* its worker is replaced while a crop is drawn */
+    struct fixture own = shared->copy; /* its worker is replaced while a crop is drawn */
 
     if (gallery_worker_new(own.gallery, (size_t)64 << 20, &worker) != ERR_NONE) {
         atomic_fetch_add(&shared->failed, 1);
@@ -62,7 +63,7 @@ static void *come_and_go(void *context)
 {
     struct shared *shared = context;
     struct gallery_worker *worker = NULL;
-    struct fixture own = *shared->f;
+    struct fixture own = shared->copy;
 
     if (gallery_worker_new(own.gallery, (size_t)64 << 20, &worker) != ERR_NONE) {
         atomic_fetch_add(&shared->failed, 1);
@@ -125,6 +126,7 @@ static void test_to_and_fro(void **state)
     GOOD(gallery_activate(f->worker, shared.versions[1], "default", &work, &done, &f->fault));
     gallery_worker_reset(f->worker);
     remember(&shared, 1);
+    shared.copy = *f;
     assert_int_equal(pthread_create(&threads[0], NULL, identify, &shared), 0);
     assert_int_equal(pthread_create(&threads[1], NULL, come_and_go, &shared), 0);
     for (int i = 0; i < ROUNDS; i++) {
