@@ -53,8 +53,9 @@ struct index_hit {
 
 /*
  * Finds at most k hits with cosine ≥ min_cosine, best first; equal cosines by smaller id.
- * Where min_cosine is high enough for the dimension (from .25 at 512) codes of one bit sort out first; they miss a hit whose
- * cosine is min_cosine itself with probability 3e-7, a better one less often.  index_search_many can be told not to.
+ * Where min_cosine is high enough for the dimension (from .24 at 512, .42 at 128) codes of one bit sort out first; they
+ * miss a hit whose cosine is min_cosine itself with probability 3e-7, a better one less often.  index_search_many can be
+ * told not to.
  * Shapes: query [dim] f32 of unit length; ret_hits room for k.
  * Errors: ERR_MISUSE k below 1, a query that is not finite or not of unit length; ERR_NOMEM, ERR_FOREIGN.
  */
