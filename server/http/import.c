@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/daemon/log.h"
 #include "server/gallery/export.h"
 #include "server/http/answers.h"
 #include "server/http/handlers.h"
@@ -32,7 +33,12 @@ void handle_import(struct call *call)
 
 static enum err stream_next(void *context, const char **ret, size_t *ret_bytes)
 {
-    return export_next(context, ret, ret_bytes);
+    enum err err = export_next(context, ret, ret_bytes);
+
+    if (err != ERR_NONE) { /* the status is sent already: all that can be done is to cut the answer off */
+        log_event(LOG_LEVEL_ERROR, "export_cut", "error=%s", err_word(err));
+    }
+    return err == ERR_BUSY ? ERR_IO : err; /* busy would mean: not yet */
 }
 
 static void stream_close(void *context)

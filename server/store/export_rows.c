@@ -135,11 +135,9 @@ static enum err row_read(sqlite3_stmt *statement, struct arena *mem, struct expo
     row->photo_height_px = sqlite3_column_int(statement, AT_HEIGHT);
     row->created_ms = sqlite3_column_int64(statement, AT_CREATED);
     enum err err = texts_read(statement, mem, row);
-    if (err == ERR_NONE) {
+    if (err == ERR_NONE && sqlite3_column_type(statement, AT_SHA256) != SQLITE_NULL) {
         err = db_column_blob(statement, AT_SHA256, mem, &row->photo_sha256, &n_bytes);
-    }
-    if (err == ERR_NONE && row->photo_sha256 != NULL && n_bytes != HASH_SHA256_BYTES) {
-        err = ERR_CORRUPT;
+        err = err == ERR_NONE && n_bytes != HASH_SHA256_BYTES ? ERR_CORRUPT : err;
     }
     if (err == ERR_NONE) {
         err = vector_read(statement, mem, row);

@@ -122,6 +122,8 @@ call POST "/v1/import?collection=aged" -T "$TEST_TMP/aged.ndjson"
 JOB=$(printf '%s' "$BODY" | jq -r .id)
 until_true 30 ended
 answers "faces of another year are imported" 200 '.state == "succeeded" and .result.outcomes.enrolled == 3'
+curl -s -m 60 -H "$AUTH" "$URL/v1/export?collection=aged" | jq -s -e '[.[].type] == ["header", "face", "face", "face", "end"]' >/dev/null
+check "and exported, without photo or crop" $?
 stop
 start
 aged_is() {

@@ -1,0 +1,255 @@
+/* test_unpack.c: archives that mean harm, and what is left of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "server/gallery/unpack.h"
+
+#define BLOCK 512
+
+static void put_header(FILE *out, const char *name, char type, const char *link, size_t size)
+{
+    unsigned char block[BLOCK] = {0};
+    unsigned sum = 0;
+
+    (void)snprintf((char *)block, 100, "%s", name);
+    (void)snprintf((char *)block + 100, 8, "%07o", 0644U);
+    (void)snprintf((char *)block + 108, 8, "%07o", 0U);
+    (void)snprintf((char *)block + 116, 8, "%07o", 0U);
+    (void)snprintf((char *)block + 124, 12, "%011zo", size);
+    (void)snprintf((char *)block + 136, 12, "%011o", 0U);
+    memset(block + 148, ' ', 8);
+    block[156] = (unsigned char)type;
+    (void)snprintf((char *)block + 157, 100, "%s", link);
+    memcpy(block + 257, "ustar\00000", 8);
+    for (int i = 0; i < BLOCK; i++) {
+        sum += block[i];
+    }
+    (void)snprintf((char *)block + 148, 8, "%06o", sum);
+    assert_int_equal(fwrite(block, 1, BLOCK, out), BLOCK);
+}
+
+static void put_content(FILE *out, size_t size)
+{
+    for (size_t i = 0; i < (size + BLOCK - 1) / BLOCK * BLOCK; i++) {
+        assert_int_not_equal(fputc(i < size ? 'x' : 0, out), EOF);
+    }
+}
+
+/* What ends an archive. */
+static void put_end(FILE *out, int blocks)
+{
+    for (int i = 0; i < blocks * BLOCK; i++) {
+        assert_int_not_equal(fputc(0, out), EOF);
+    }
+}
+
+static void path_make(char path[64])
+{
+    (void)snprintf(path, 64, "/tmp/arcfaced-unpack-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    (void)close(fd);
+}
+
+static void test_every_entry_is_judged(void **state)
+{
+    static const struct {
+        const char *name;
+        char type;
+        size_t size;
+        enum unpack_what what;
+        const char *outcome; /* or the folder */
+    } rows[] = {
+        {"anna/a.jpg", '0', 10, UNPACK_FILE, "anna"},
+        {"./top/anna/a.jpg", '0', 10, UNPACK_FILE, "anna"},
+        {"top//anna//a.jpg", '0', 10, UNPACK_FILE, "anna"},
+        {"anna/", '5', 0, UNPACK_PASSED, NULL},
+        {"anna/.hidden", '0', 10, UNPACK_PASSED, NULL},
+        {"__MACOSX/anna/a.jpg", '0', 10, UNPACK_PASSED, NULL},
+        {"a.jpg", '0', 10, UNPACK_REFUSED, "no_folder"},
+        {"./a.jpg", '0', 10, UNPACK_REFUSED, "no_folder"},
+        {"../a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+        {"anna/../../a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+        {"anna/..", '0', 10, UNPACK_REFUSED, "bad_path"},
+        {"/anna/a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+        {"C:/anna/a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+        {"anna\\a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+        {"an\001na/a.jpg", '0', 10, UNPACK_REFUSED, "bad_name"},
+        {"an\377na/a.jpg", '0', 10, UNPACK_REFUSED, "bad_name"},
+        {"anna/link", '2', 0, UNPACK_REFUSED, "link"},
+        {"anna/hard", '1', 0, UNPACK_REFUSED, "link"},
+        {"anna/device", '3', 0, UNPACK_REFUSED, "special_file"},
+        {"anna/pipe", '6', 0, UNPACK_REFUSED, "special_file"},
+        {"anna/empty.jpg", '0', 0, UNPACK_REFUSED, "empty"},
+        {"anna/long.jpg", '0', 2000, UNPACK_REFUSED, "too_large"},
+        {"anna/last.jpg", '0', 1000, UNPACK_FILE, "anna"},
+    };
+    const size_t n = sizeof rows / sizeof rows[0];
+    struct unpack_limits limits = unpack_limits_default();
+    struct unpack_source *source = NULL;
+    struct unpack_item item;
+    const unsigned char *content = NULL;
+    size_t n_bytes = 0;
+    size_t blocks = mem_live_blocks();
+    struct arena *mem = arena_new((size_t)1 << 20);
+    char path[64];
+
+    (void)state;
+    path_make(path);
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    for (size_t i = 0; i < n; i++) {
+        put_header(out, rows[i].name, rows[i].type, "/etc/passwd", rows[i].size);
+        put_content(out, rows[i].size);
+    }
+    put_end(out, 2);
+    (void)fclose(out);
+    limits.entry_bytes = 1000;
+    assert_int_equal(unpack_open(path, &limits, &source, NULL), ERR_NONE);
+    for (size_t i = 0; i < n; i++) {
+        struct err_note note = {0};
+        enum err err = unpack_next(source, mem, &item, &note);
+        if (err == ERR_NONE && item.what == UNPACK_FILE) {
+            err = unpack_read(source, mem, &item, &content, &n_bytes, &note);
+        }
+        const char *word = item.what == UNPACK_FILE ? item.folder : item.outcome;
+        if (err != ERR_NONE || item.what != rows[i].what || item.number != (int64_t)i + 1 ||
+            (rows[i].outcome != NULL && strcmp(word, rows[i].outcome) != 0) ||
+            (item.what == UNPACK_FILE && (n_bytes != rows[i].size || content[n_bytes - 1] != 'x'))) {
+            fail_msg("row %zu: %s (%s), what %d, %s", i, err_word(err), note.text, (int)item.what,
+                     word == NULL ? "-" : word);
+        }
+    }
+    assert_int_equal(unpack_next(source, mem, &item, NULL), ERR_NOT_FOUND);
+    unpack_close(source);
+    arena_free(mem);
+    (void)unlink(path);
+    assert_int_equal(mem_live_blocks(), blocks);
+}
+
+static void test_limits(void **state)
+{
+    static const struct {
+        int64_t entries, total_bytes;
+        size_t cut; /* of the file's end */
+        int good;   /* entries before the end */
+        enum err err;
+    } rows[] = {
+        {4, 1 << 20, 0, 4, ERR_NOT_FOUND},
+        {3, 1 << 20, 0, 3, ERR_LIMIT},
+        {4, 20000, 0, 2, ERR_LIMIT},
+        {4, 1 << 20, 15000, 3, ERR_FORMAT}, /* cut within the last */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct unpack_limits limits = unpack_limits_default();
+        struct unpack_source *source = NULL;
+        struct unpack_item item;
+        const unsigned char *content = NULL;
+        size_t n_bytes = 0;
+        struct err_note note = {0};
+        struct arena *mem = arena_new((size_t)1 << 20);
+        char path[64];
+        int good = 0;
+        path_make(path);
+        FILE *out = fopen(path, "wb");
+        assert_non_null(out);
+        for (int k = 0; k < 4; k++) {
+            put_header(out, "anna/a.jpg", '0', "", 9000);
+            put_content(out, 9000);
+        }
+        put_end(out, 20);
+        assert_int_equal(fflush(out), 0);
+        assert_int_equal(ftruncate(fileno(out), ftell(out) - (long)rows[i].cut), 0);
+        (void)fclose(out);
+        limits.entries = rows[i].entries;
+        limits.total_bytes = rows[i].total_bytes;
+        assert_int_equal(unpack_open(path, &limits, &source, NULL), ERR_NONE);
+        enum err err = ERR_NONE;
+        while (err == ERR_NONE) {
+            err = unpack_next(source, mem, &item, &note);
+            if (err == ERR_NONE) {
+                err = unpack_read(source, mem, &item, &content, &n_bytes, &note);
+            }
+            good += err == ERR_NONE;
+        }
+        if (err != rows[i].err || good != rows[i].good || (err != ERR_NOT_FOUND && note.text[0] == '\0')) {
+            fail_msg("row %zu: %s, %d good, \"%s\"", i, err_word(err), good, note.text);
+        }
+        unpack_close(source);
+        arena_free(mem);
+        (void)unlink(path);
+    }
+}
+
+/* Every length, and a flipped bit in every byte of the first header: no crash, no endless loop, no leak. */
+static void test_damage(void **state)
+{
+    unsigned char *tar = NULL;
+    char path[64];
+    size_t size = 0;
+    size_t blocks = mem_live_blocks();
+
+    (void)state;
+    path_make(path);
+    FILE *out = fopen(path, "wb");
+    put_header(out, "anna/a.jpg", '0', "", 700);
+    put_content(out, 700);
+    put_header(out, "bert/b.jpg", '0', "", 700);
+    put_content(out, 700);
+    put_end(out, 2);
+    size = (size_t)ftell(out);
+    (void)fclose(out);
+    tar = mem_new(size, 1);
+    out = fopen(path, "rb");
+    assert_int_equal(fread(tar, 1, size, out), size);
+    (void)fclose(out);
+    for (size_t i = 0; i < size + BLOCK; i += i < size ? 7 : 1) {
+        struct unpack_limits limits = unpack_limits_default();
+        struct unpack_source *source = NULL;
+        struct unpack_item item;
+        const unsigned char *content = NULL;
+        size_t n_bytes = 0;
+        struct arena *mem = arena_new((size_t)32 << 20);
+        int steps = 0;
+        if (i >= size) {
+            tar[i - size] ^= 0x10;
+        }
+        out = fopen(path, "wb");
+        assert_int_equal(fwrite(tar, 1, i < size ? i : size, out), i < size ? i : size);
+        (void)fclose(out);
+        if (i >= size) {
+            tar[i - size] ^= 0x10;
+        }
+        if (unpack_open(path, &limits, &source, NULL) == ERR_NONE) {
+            while (unpack_next(source, mem, &item, NULL) == ERR_NONE && steps++ < 100) {
+                if (item.what == UNPACK_FILE && unpack_read(source, mem, &item, &content, &n_bytes, NULL) != ERR_NONE) {
+                    break;
+                }
+            }
+            unpack_close(source);
+        }
+        assert_true(steps < 100);
+        arena_free(mem);
+    }
+    mem_free(tar);
+    (void)unlink(path);
+    assert_int_equal(mem_live_blocks(), blocks);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_entry_is_judged), cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_damage)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
