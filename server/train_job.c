@@ -318,12 +318,13 @@ static int choose_subcenters(const struct run *run)
 
 /* ---- Purifying ----------------------------------------------------------------------------------------------------- */
 
-static json_t *ids_dropped(const struct run *run, const int *item, const struct verdict *verdict, int n)
+/* Rows of the faces that a rule drops; verdict NULL: of all that were judged. */
+static json_t *ids_of(const struct run *run, const int *item, const struct verdict *verdict, int n)
 {
     json_t *list = json_array();
 
     for (int i = 0; i < n; i++) {
-        if (!verdict[i].keep) {
+        if (verdict == NULL || !verdict[i].keep) {
             (void)json_array_append_new(list, json_integer(dataset_id(run->dataset, item[i])));
         }
     }
@@ -367,11 +368,17 @@ static enum err renumber(struct run *run)
                                "purifying leaves %d people: these names say nothing about the faces", left);
 }
 
-/* Both rules judge the photos in training; those of the refined one are dropped. */
+/*
+ * Both rules judge the photos in training; those of the refined one are dropped.  The plain rule needs the sub-centers and looks
+ * through the network that learnt them; the refined one looks through the network as it was before, because what has been
+ * trained on wrong names has bent towards them.
+ */
 static enum err purify(struct run *run, const struct train_result *first)
 {
     size_t dim = (size_t)run->dim;
     float *u = ARENA_ARRAY(run->mem, float, (size_t)run->count *dim);
+    float *taught = ARENA_ARRAY(run->mem, float, (size_t)run->count *dim);
+    const float *teacher = student_teacher(run->student);
     int *item = ARENA_ARRAY(run->mem, int, run->count);
     int *label = ARENA_ARRAY(run->mem, int, run->count);
     struct verdict *plain = ARENA_ARRAY(run->mem, struct verdict, run->count);
@@ -382,13 +389,14 @@ static enum err purify(struct run *run, const struct train_result *first)
     int n_plain = 0;
 
     begin(run, "purify");
-    if (u == NULL || item == NULL || label == NULL || plain == NULL || refined == NULL) {
+    if (u == NULL || taught == NULL || item == NULL || label == NULL || plain == NULL || refined == NULL) {
         return spent(run);
     }
     enum err err = student_embed(run->student, &stop, u, run->note);
     for (int i = 0; i < run->count && err == ERR_NONE; i++) {
         if (run->label[i] >= 0) {
             memmove(u + (size_t)n * dim, u + (size_t)i * dim, dim * sizeof *u);
+            memcpy(taught + (size_t)n * dim, teacher + (size_t)i * dim, dim * sizeof *taught);
             label[n] = run->label[i];
             item[n++] = i;
         }
@@ -398,7 +406,7 @@ static enum err purify(struct run *run, const struct train_result *first)
                            plain);
     }
     if (err == ERR_NONE) {
-        err = purify_refined(u, label, n, run->dim, run->classes, degrees, run->mem, refined);
+        err = purify_refined(taught, label, n, run->dim, run->classes, degrees, run->mem, refined);
     }
     if (err != ERR_NONE) {
         return err;
@@ -411,8 +419,8 @@ static enum err purify(struct run *run, const struct train_result *first)
             run->label[item[i]] = -1;
         }
     }
-    json_t *ids = json_pack("{s:o, s:o}", "plain", ids_dropped(run, item, plain, n), "refined",
-                            ids_dropped(run, item, refined, n));
+    json_t *ids = json_pack("{s:o, s:o, s:o}", "judged", ids_of(run, item, NULL, n), "plain",
+                            ids_of(run, item, plain, n), "refined", ids_of(run, item, refined, n));
     err = write_json(run, "dropped.json", ids);
     json_decref(ids);
     (void)json_object_set_new(run->report, "purified",

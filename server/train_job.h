@@ -2,7 +2,8 @@
  * train_job.h: the training of one job of the daemon, in a process of its own: "arcfaced train --job FOLDER".
  *
  * The folder holds plan.json and the frozen crops (server/gallery/freeze.h).  What comes out are candidate.onnx with its
- * manifest, report.json and dropped.json (rows of the faces that each rule of purifying would drop).  Checkpoints lie in
+ * manifest, report.json and dropped.json (rows of the faces that were judged, and of those that each rule of purifying would
+ * drop).  Checkpoints lie in
  * the folder too, so the same call goes on after it was cut off anywhere.  The process speaks in JSON lines on standard output:
  *   {"kind": "phase", "phase": text}
  *   {"kind": "step", "phase", "step", "steps" (of the whole run), "loss", "rate", "eta_s"}

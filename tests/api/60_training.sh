@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# 60_training.sh: POST /v1/admin/training on a few people: plan, run, cancel, a child that is killed, one without memory.
+. tests/api/lib.bash
+CROPS=$FACES/celeb_112
+skip_without "$CROPS"
+
+# enroll PEOPLE PHOTOS: aligned crops of the first people.
+enroll() {
+    local person photo
+    for person in $(ls "$CROPS" | sort -n | head -n "$1"); do
+        for photo in $(ls "$CROPS/$person" | head -n "$2"); do
+            call POST "/v1/enroll?subject=$person&aligned=true" -H "$JPEG" --data-binary "@$CROPS/$person/$photo"
+            case $STATUS in 2*) ;; *) return 1 ;; esac
+        done
+    done
+}
+
+# state_is JOB STATE
+state_is() {
+    call GET "/v1/admin/jobs/$1"
+    [ "$(printf '%s' "$BODY" | jq -r .state)" = "$2" ]
+}
+
+ended() {
+    call GET "/v1/admin/jobs/$1"
+    case $(printf '%s' "$BODY" | jq -r .state) in succeeded | failed | cancelled) ;; *) return 1 ;; esac
+}
+
+child() {
+    pgrep -P "$PID" -f -- "--job $TEST_TMP/data/jobs/$1" | head -n 1
+}
+
+has_child() {
+    [ -n "$(child "$1")" ]
+}
+
+# train BODY: queues; sets JOB.
+train() {
+    call POST /v1/admin/training -H "$JSON" -d "$1"
+    JOB=$(printf '%s' "$BODY" | jq -r .id)
+}
+
+start --training-bytes 2G
+enroll 4 3
+train '{}'
+answers "too few people are refused with their number" 422 '.detail | contains("4 people with 12 crops")'
+enroll 12 6
+check "12 people are enrolled" $?
+train '{"dry_run": true, "epochs": 1}'
+answers "the plan is told" 200 '.people == 12 and .photos >= 72 and .steps >= 1 and .estimated_s > 0'
+train '{"margin": 9}'
+answers "a margin out of range is refused" 400 '.code == "bad_parameter"'
+
+train '{"epochs": 1, "activate": false}'
+answers "a training is queued" 202 '.kind == "training"'
+until_true 120 ended "$JOB"
+answers "it succeeds with a verdict" 200 \
+    '.state == "succeeded" and (.result.report.gate.reason | length > 0) and (.result.state == "ready" or .result.state == "rejected")'
+VERSION=$(printf '%s' "$BODY" | jq -r .result.model)
+WANT=$(printf '%s' "$BODY" | jq -r .result.state)
+call GET /v1/admin/models
+answers "the model is listed with its parent and report" 200 \
+    ".models[] | select(.version == \"$VERSION\") | .state == \"$WANT\" and .parent != null and .report.gate != null"
+[ "$(ls "$TEST_TMP/data/jobs/$JOB" | sort | tr '\n' ' ')" = "dropped.json report.json " ]
+check "no crop is left behind" $? "$(ls "$TEST_TMP/data/jobs/$JOB")"
+
+train '{"epochs": 900}'
+until_true 60 has_child "$JOB"
+call POST "/v1/admin/jobs/$JOB/cancel"
+until_true 60 ended "$JOB"
+answers "a cancelled training ends" 200 '.state == "cancelled"'
+[ -z "$(ls "$TEST_TMP/data/jobs/$JOB")" ]
+check "and leaves nothing" $?
+
+train '{"epochs": 2, "activate": false}'
+until_true 60 has_child "$JOB"
+kill -KILL "$(child "$JOB")"
+until_true 120 ended "$JOB"
+answers "a child that is killed is started again" 200 '.state == "succeeded"'
+
+train '{"epochs": 900}'
+until_true 60 has_child "$JOB"
+stop
+check "the daemon stops with a training running" $?
+start --training-bytes 16M
+until_true 60 ended "$JOB"
+answers "after the start it goes on, with its plan" 200 '.state == "running" or .attempts > 1' 
+call POST "/v1/admin/jobs/$JOB/cancel"
+until_true 60 ended "$JOB"
+train '{"epochs": 1}'
+until_true 60 ended "$JOB"
+answers "a child without memory fails in words" 200 '.state == "failed" and (.error.sentence | length > 0)'
+call GET /healthz
+check "and the daemon is unharmed" "$([ "$STATUS" = 200 ]; echo $?)"
