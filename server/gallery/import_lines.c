@@ -9,7 +9,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <sodium.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -248,16 +248,14 @@ static enum err object_of(struct lines *lines, const json_t *object, const char 
 static int64_t time_of(const char *text)
 {
     struct tm tm = {0};
-    int ms = 0;
+    const char *rest = text == NULL ? NULL : strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
 
-    if (text == NULL || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-                               &tm.tm_min, &tm.tm_sec, &ms) < 6) {
+    if (rest == NULL) {
         return 0;
     }
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
+    int64_t ms = *rest == '.' ? strtol(rest + 1, NULL, 10) : 0;
     int64_t seconds = timegm(&tm);
-    return seconds < 0 ? 0 : seconds * 1000 + ms;
+    return seconds < 0 || ms < 0 || ms > 999 ? 0 : seconds * 1000 + ms;
 }
 
 static enum err details_of(struct lines *lines, const json_t *face, const json_t *subject, struct enroll *what,

@@ -335,11 +335,9 @@ static void enrolments_committed(void *context)
     }
 }
 
-/* vector is room that all share: they are applied one after the other. */
-static enum err enrolment_prepare(const struct enroll *what, unsigned char *vector, struct arena *mem,
-                                  struct enrolment *ret)
+static enum err enrolment_prepare(const struct enroll *what, struct arena *mem, struct enrolment *ret)
 {
-    struct enrolment enrolment = {.what = what, .vector = vector};
+    struct enrolment enrolment = {.what = what};
 
     enrolment.objects_room = 192 + (size_t)what->n_faces * (STORE_UUID_TEXT + 2);
     enrolment.out = ARENA_NEW(mem, struct enrolled);
@@ -375,10 +373,11 @@ enum err store_enroll_many(struct store *store, const struct enroll *what, int n
             *ret_failed = i;
             return err;
         }
-        err = enrolment_prepare(&what[i], vector, mem, &enrolments.all[i]);
+        err = enrolment_prepare(&what[i], mem, &enrolments.all[i]);
         if (err != ERR_NONE) {
             return err;
         }
+        enrolments.all[i].vector = vector; /* one for all: they are applied one after the other */
     }
     enum err err = db_change(store, enrolments_apply, &enrolments,
                              &(struct after_commit){enrolments_committed, &enrolments}, note);
