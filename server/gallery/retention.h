@@ -14,6 +14,6 @@
  * Errors: ERR_CANCELLED (the worker's request); those of the rows.  The listener has heard of them too.
  */
 enum err gallery_retention(struct gallery_worker *worker, int64_t now_ms, int64_t *ret_faces,
-                                      struct gallery_fault *fault);
+                           struct gallery_fault *fault);
 
 #endif
