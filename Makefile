@@ -17,7 +17,8 @@ SHELL := /bin/bash
 
 # ---- Flags -----------------------------------------------------------------------------------------------------------
 
-WERROR ?= -Werror
+# Warnings are errors for CI and for developers (config.mak), not for somebody who builds with a compiler we have not met.
+WERROR ?=
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
         -Wundef -Wformat=2 -Wswitch-enum -Wno-format-nonliteral -Wno-unused-parameter $(WERROR)
 CFLAGS_release := -O2
