@@ -3,6 +3,12 @@
 . tests/api/lib.bash
 CROPS=$FACES/celeb_112
 skip_without "$CROPS"
+# The shadow memory of a sanitizer counts as data, so that a child under a limit could not allocate at all.
+if grep -q -e __asan_init -e __tsan_init "$ARCFACED"; then
+    echo "ok 1 # SKIP a limit on the child's data excludes a sanitizer's shadow memory"
+    echo "1..1"
+    exit 0
+fi
 
 # enroll PEOPLE PHOTOS: aligned crops of the first people.
 enroll() {

@@ -2,7 +2,7 @@
 #
 # ARCFACED is the binary, TEST_TMP an empty folder, ARCFACED_SHARED the folder of models and faces.
 set -u
-SHARED=${ARCFACED_SHARED:-../shared}
+SHARED=$(realpath -m "${ARCFACED_SHARED:-../shared}") # some scripts change the folder
 MODELS=$SHARED/models
 FACES=$SHARED/faces
 KEY=0123456789abcdef-first-admin-key
