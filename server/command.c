@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/kernel/kernels.h"
+
 int command_fail(int status, enum err err, const struct err_note *note)
 {
     (void)fprintf(stderr, "arcfaced: %s\n", note != NULL && note->text[0] != '\0' ? note->text : err_word(err));
@@ -73,6 +75,23 @@ struct gallery_options command_gallery_options(const struct config *config)
     options.policy.photo_side = (int)config->photo_side;
     options.policy.models_kept = (int)config->models_kept;
     return options;
+}
+
+enum err command_settings(int argc, char **argv, struct config *ret, struct err_note *note)
+{
+    struct config config;
+
+    enum err err = config_parse(argc, argv, &config, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    err = kernels_force(config.kernels, note);
+    if (err != ERR_NONE) {
+        config_release(&config);
+        return err;
+    }
+    *ret = config;
+    return ERR_NONE;
 }
 
 int command_config(int argc, char **argv)

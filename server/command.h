@@ -42,6 +42,12 @@ int command_fail(int status, enum err err, const struct err_note *note);
 bool command_switch(int *argc, char **argv, const char *flag);
 bool command_option(int *argc, char **argv, const char *flag, const char **ret);
 
+/*
+ * Reads the settings and takes the kernels they ask for into use; first of all, in a command that computes.
+ * Errors: as config_parse and kernels_force; config holds nothing then.
+ */
+MUST_CHECK enum err command_settings(int argc, char **argv, struct config *ret, struct err_note *note);
+
 /* What the settings say to a gallery. */
 struct gallery_options command_gallery_options(const struct config *config);
 

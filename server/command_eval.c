@@ -549,7 +549,7 @@ int command_eval(int argc, char **argv)
     if (!take_flags(&eval, &argc, argv)) {
         return EXIT_USAGE;
     }
-    enum err err = config_parse(argc, argv, &config, &note);
+    enum err err = command_settings(argc, argv, &config, &note);
     if (err != ERR_NONE) {
         return command_fail(EXIT_USAGE, err, &note);
     }

@@ -145,7 +145,7 @@ static int command(struct looking *looking, int argc, char **argv, bool recogniz
 
     looking->aligned = recognizer && command_switch(&argc, argv, "--aligned");
     bool has_side = command_option(&argc, argv, "--side", &side);
-    enum err err = config_parse(argc, argv, &config, &note);
+    enum err err = command_settings(argc, argv, &config, &note);
     if (err != ERR_NONE) {
         return command_fail(EXIT_USAGE, err, &note);
     }

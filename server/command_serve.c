@@ -12,6 +12,7 @@
 #include "core/base/cpu.h"
 #include "core/base/mem.h"
 #include "core/kernel/gemm.h"
+#include "core/kernel/kernels.h"
 #include "server/command.h"
 #include "server/daemon/life.h"
 #include "server/daemon/log.h"
@@ -29,12 +30,6 @@
 
 #define HOUSEKEEPING_S 3600
 
-static const char *kernels_word(void)
-{
-    const struct cpu *cpu = cpu_info();
-    return cpu->avx512_vnni ? "avx512+vnni" : cpu->avx512 ? "avx512" : cpu->avx2_fma ? "avx2" : "portable";
-}
-
 /* ---- What is said at the start ------------------------------------------------------------------------------------ */
 
 static void say(void *context, enum gallery_severity severity, const char *event, const char *sentence)
@@ -47,15 +42,23 @@ static void say(void *context, enum gallery_severity severity, const char *event
     log_event(levels[severity], event, "text=%s", sentence);
 }
 
-static void log_start(const struct config *config)
+static void log_start(const struct config *config, const char *kernel_variants)
 {
+    const struct kernel_report *report = kernels_report();
     int64_t workers = config->workers > 0 ? config->workers : cpu_count();
 
     log_event(LOG_LEVEL_INFO, "starting",
               "version=%s cpu=%s processors=%d kernels=%s openblas=%s workers=%ld arena_bytes=%ld session_bytes=%ld "
-              "requests_bytes_max=%ld",
-              ARCFACED_VERSION, cpu_info()->name, cpu_count(), kernels_word(), gemm_core(), (long)workers,
-              (long)config->arena_bytes, (long)config->session_bytes, (long)(workers * config->arena_bytes));
+              "requests_bytes_max=%ld kernel_variants=%s",
+              ARCFACED_VERSION, cpu_info()->name, cpu_count(), kernel_level_word(report->set), gemm_core(),
+              (long)workers, (long)config->arena_bytes, (long)config->session_bytes,
+              (long)(workers * config->arena_bytes), kernel_variants);
+    for (int i = 0; i < report->n_refused; i++) {
+        const struct kernel_variant *variant = report->refused[i].variant;
+        log_event(report->refused[i].why == KERNEL_FAILED ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "kernel_not_used",
+                  "family=%s variant=%s text=%s", variant->family_name, variant->name,
+                  kernel_refusal_text(report->refused[i].why));
+    }
 }
 
 static enum err log_models(struct gallery *gallery)
@@ -95,6 +98,7 @@ struct daemon {
     struct housekeeping *housekeeping;
     struct service *service;
     struct listener *listener;
+    char kernel_variants[KERNELS_TEXT_BYTES];
 };
 
 static enum err give_first_key(const struct daemon *daemon, struct err_note *note)
@@ -171,7 +175,8 @@ static enum err open_all(struct daemon *daemon, struct err_note *note)
                                         .jobs = daemon->jobs,
                                         .facts = {.version = ARCFACED_VERSION,
                                                   .compiler = "gcc " __VERSION__,
-                                                  .kernels = kernels_word(),
+                                                  .kernels = kernel_level_word(kernels_report()->set),
+                                                  .kernel_variants = daemon->kernel_variants,
                                                   .openblas = gemm_core()}};
     if (err == ERR_NONE) {
         err = service_new(&parts, &daemon->service);
@@ -202,7 +207,7 @@ static enum err run_daemon(const struct config *config, struct err_note *note)
     if (err != ERR_NONE) {
         return ERR_SAY(note, err, "the thread that waits for signals cannot be started");
     }
-    log_start(config);
+    log_start(config, kernels_text(kernels_report(), daemon.kernel_variants));
     err = open_all(&daemon, note);
     if (err == ERR_NONE) {
         log_event(LOG_LEVEL_INFO, "listening", "host=%s port=%d", config->listen_host, listener_port(daemon.listener));
@@ -238,7 +243,7 @@ int command_serve(int argc, char **argv)
     struct data_folder folder;
     struct err_note note = {0};
 
-    enum err err = config_parse(argc, argv, &config, &note);
+    enum err err = command_settings(argc, argv, &config, &note);
     if (err != ERR_NONE) {
         return command_fail(EXIT_USAGE, err, &note);
     }

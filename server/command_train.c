@@ -710,7 +710,7 @@ int command_train(int argc, char **argv)
     if (!take_flags(&train, &argc, argv)) {
         return EXIT_USAGE;
     }
-    enum err err = config_parse(argc, argv, &config, &note);
+    enum err err = command_settings(argc, argv, &config, &note);
     if (err != ERR_NONE) {
         return command_fail(EXIT_USAGE, err, &note);
     }

@@ -9,11 +9,11 @@
 
 #include <string.h>
 
-#include "core/base/cpu.h"
 #include "core/base/size.h"
 #include "core/kernel/conv_direct.h"
 #include "core/kernel/conv_private.h"
 #include "core/kernel/gemm.h"
+#include "core/kernel/kernels.h"
 
 #define COLUMN_BYTES (384 * 1024) /* of one tile's matrix: it and OpenBLAS's packed copy share the second-level cache */
 #define TILE_MIN 64               /* pixels; fewer starve the product's inner loop */
@@ -130,7 +130,7 @@ void conv_f32(const struct conv_shape *s, const float *x, const float *w, const 
         return;
     }
     if (s->ic == 0 || conv_is_direct(s)) {
-        job.direct = cpu_info()->avx2_fma ? conv_direct_f32_avx2 : conv_direct_f32;
+        job.direct = kernels()->conv_direct_f32;
         pool_run(pool, job.n_tasks, direct_task, &job);
         return;
     }

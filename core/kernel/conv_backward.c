@@ -9,11 +9,11 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "core/base/cpu.h"
 #include "core/base/size.h"
 #include "core/kernel/conv_direct_backward.h"
 #include "core/kernel/conv_private.h"
 #include "core/kernel/gemm.h"
+#include "core/kernel/kernels.h"
 #include "core/kernel/lanes_private.h"
 
 /*
@@ -101,9 +101,8 @@ bool conv_backward_f32_work_bytes(const struct conv_shape *s, size_t *ret)
 static void direct(const struct conv_shape *s, const float *x, const float *w, const float *dy, float *dx, float *dw,
                    float *work)
 {
-    bool avx2 = cpu_info()->avx2_fma;
-    conv_direct_data_fn *data = avx2 ? conv_direct_data_f32_avx2 : conv_direct_data_f32;
-    conv_direct_weight_fn *weight = avx2 ? conv_direct_weight_f32_avx2 : conv_direct_weight_f32;
+    conv_direct_data_fn *data = kernels()->conv_direct_data_f32;
+    conv_direct_weight_fn *weight = kernels()->conv_direct_weight_f32;
 
     for (int64_t i = 0; dw != NULL && i < s->n * s->groups * s->oc; i++) {
         weight(s, x, dy, i / (s->groups * s->oc), i % (s->groups * s->oc), dw, work);

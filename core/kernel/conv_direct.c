@@ -23,19 +23,20 @@
 #define FN s8
 #include "core/kernel/conv_direct_rows.inc"
 
-void conv_direct_f32(const struct conv_shape *s, const float *x, const float *w, int64_t n, int64_t oc, float *y)
+void conv_direct_f32_portable(const struct conv_shape *s, const float *x, const float *w, int64_t n, int64_t oc,
+                              float *y)
 {
     f32_plane(s, x, 0, w, n, oc, y);
 }
 
-void conv_direct_u8(const struct conv_shape *s, const uint8_t *x, int32_t zero, const int16_t *w, int64_t n, int64_t oc,
-                    int32_t *y)
+void conv_direct_u8_portable(const struct conv_shape *s, const uint8_t *x, int32_t zero, const int16_t *w, int64_t n,
+                             int64_t oc, int32_t *y)
 {
     u8_plane(s, x, zero, w, n, oc, y);
 }
 
-void conv_direct_s8(const struct conv_shape *s, const int8_t *x, int32_t zero, const int16_t *w, int64_t n, int64_t oc,
-                    int32_t *y)
+void conv_direct_s8_portable(const struct conv_shape *s, const int8_t *x, int32_t zero, const int16_t *w, int64_t n,
+                             int64_t oc, int32_t *y)
 {
     s8_plane(s, x, zero, w, n, oc, y);
 }

@@ -14,7 +14,8 @@
  */
 typedef void conv_direct_f32_fn(const struct conv_shape *s, const float *x, const float *w, int64_t n, int64_t oc,
                                 float *y);
-conv_direct_f32_fn conv_direct_f32;
+conv_direct_f32_fn conv_direct_f32_ref;
+conv_direct_f32_fn conv_direct_f32_portable;
 conv_direct_f32_fn conv_direct_f32_avx2;
 
 /* The same in integers: w is [groups·oc, ic, kernel...] with its zero point already subtracted, zero is that of x. */
@@ -22,15 +23,11 @@ typedef void conv_direct_u8_fn(const struct conv_shape *s, const uint8_t *x, int
                                int64_t oc, int32_t *y);
 typedef void conv_direct_s8_fn(const struct conv_shape *s, const int8_t *x, int32_t zero, const int16_t *w, int64_t n,
                                int64_t oc, int32_t *y);
-conv_direct_u8_fn conv_direct_u8;
+conv_direct_u8_fn conv_direct_u8_ref;
+conv_direct_u8_fn conv_direct_u8_portable;
 conv_direct_u8_fn conv_direct_u8_avx2;
-conv_direct_s8_fn conv_direct_s8;
+conv_direct_s8_fn conv_direct_s8_ref;
+conv_direct_s8_fn conv_direct_s8_portable;
 conv_direct_s8_fn conv_direct_s8_avx2;
-
-#if !defined(__x86_64__)
-#define conv_direct_f32_avx2 conv_direct_f32
-#define conv_direct_u8_avx2 conv_direct_u8
-#define conv_direct_s8_avx2 conv_direct_s8
-#endif
 
 #endif

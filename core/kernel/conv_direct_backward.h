@@ -38,18 +38,15 @@ static inline int64_t conv_phases(const struct conv_shape *s)
  */
 typedef void conv_direct_data_fn(const struct conv_shape *s, const float *w, const float *dy, int64_t n, int64_t ic,
                                  float *dx, float *work);
-conv_direct_data_fn conv_direct_data_f32;
+conv_direct_data_fn conv_direct_data_f32_ref;
+conv_direct_data_fn conv_direct_data_f32_portable;
 conv_direct_data_fn conv_direct_data_f32_avx2;
 
 /* Adds what image n gives to the gradient of the weights of output channel oc (of all groups).  Shapes: as above. */
 typedef void conv_direct_weight_fn(const struct conv_shape *s, const float *x, const float *dy, int64_t n, int64_t oc,
                                    float *dw, float *work);
-conv_direct_weight_fn conv_direct_weight_f32;
+conv_direct_weight_fn conv_direct_weight_f32_ref;
+conv_direct_weight_fn conv_direct_weight_f32_portable;
 conv_direct_weight_fn conv_direct_weight_f32_avx2;
-
-#if !defined(__x86_64__)
-#define conv_direct_data_f32_avx2 conv_direct_data_f32
-#define conv_direct_weight_f32_avx2 conv_direct_weight_f32
-#endif
 
 #endif

@@ -8,10 +8,10 @@
 
 #include <string.h>
 
-#include "core/base/cpu.h"
 #include "core/base/size.h"
 #include "core/kernel/conv_direct.h"
 #include "core/kernel/gemm_int.h"
+#include "core/kernel/kernels.h"
 
 #define TILE 64 /* output pixels of one product */
 
@@ -137,8 +137,8 @@ static void product_task(void *context, int i)
             }
             b = patches;
         }
-        gemm_int(s->oc, p1 - p0, depth, job->weights + job->image_group % s->groups * s->oc * depth, b,
-                 job->y + job->image_group * s->oc * pixels + p0, pixels);
+        kernels()->gemm_int(s->oc, p1 - p0, depth, job->weights + job->image_group % s->groups * s->oc * depth, b,
+                            job->y + job->image_group * s->oc * pixels + p0, pixels);
     }
 }
 
@@ -152,11 +152,9 @@ static void direct_task(void *context, int i)
     for (int64_t t = i; t < s->n * channels; t += job->n_tasks) {
         int32_t *y = job->y + t * conv_out_pixels(s);
         if (job->x->sign == QUANTISED_U8) {
-            (cpu_info()->avx2_fma ? conv_direct_u8_avx2 : conv_direct_u8)(s, job->x->data, zero, job->weights,
-                                                                          t / channels, t % channels, y);
+            kernels()->conv_direct_u8(s, job->x->data, zero, job->weights, t / channels, t % channels, y);
         } else {
-            (cpu_info()->avx2_fma ? conv_direct_s8_avx2 : conv_direct_s8)(s, job->x->data, zero, job->weights,
-                                                                          t / channels, t % channels, y);
+            kernels()->conv_direct_s8(s, job->x->data, zero, job->weights, t / channels, t % channels, y);
         }
     }
 }

@@ -4,7 +4,7 @@
  * OpenBLAS chooses its kernels in a constructor of its own, by a list of processors that was complete when it was
  * released; on a processor it does not know, version 0.3.21 falls back to SSE3 ("Prescott"), four to five times slower.
  * It looks at OPENBLAS_CORETYPE first, so a constructor of ours that runs before sets that variable from what the
- * processor says it can do.  It stands in this file because the linker then cannot take gemm_f32 without it.
+ * processor says it can do.  It stands in this file because the linker then cannot take gemm_f32_blas without it.
  */
 #include "core/kernel/gemm.h"
 
@@ -62,8 +62,8 @@ static CBLAS_TRANSPOSE blas_side(enum gemm_side side)
     return side == GEMM_TRANSPOSED ? CblasTrans : CblasNoTrans;
 }
 
-void gemm_f32(enum gemm_side side_a, enum gemm_side side_b, int64_t m, int64_t n, int64_t k, float alpha,
-              const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+void gemm_f32_blas(enum gemm_side side_a, enum gemm_side side_b, int64_t m, int64_t n, int64_t k, float alpha,
+                   const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
     cblas_sgemm(CblasRowMajor, blas_side(side_a), blas_side(side_b), (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
                 (int)ldb, beta, c, (int)ldc);

@@ -18,9 +18,6 @@ gemm_int_fn gemm_int_portable;
 gemm_int_fn gemm_int_avx2;
 gemm_int_fn gemm_int_vnni;
 
-/* The best of these for this processor. */
-gemm_int_fn gemm_int;
-
 /* to[i · step] = from[i] - zero */
 void widen_u8(const uint8_t *from, int64_t count, int32_t zero, int16_t *to, int64_t step);
 void widen_s8(const int8_t *from, int64_t count, int32_t zero, int16_t *to, int64_t step);

@@ -1,26 +1,17 @@
-/* scan.c: the choice among the variants. */
+/* scan.c: the scans in use, and all that this processor can run. */
 #include "core/kernel/scan.h"
 
-#include "core/base/cpu.h"
+#include "core/kernel/kernels.h"
 
 const struct scan *scan_nth(int n)
 {
-    const struct scan *found[3];
-    int count = 0;
+    struct kernels table;
+    const struct kernel_variant *variant = NULL;
 
-#if defined(__x86_64__)
-    if (cpu_info()->avx512_vnni) {
-        found[count++] = &scan_vnni;
-    }
-    if (cpu_info()->avx2_fma) {
-        found[count++] = &scan_avx2;
-    }
-#endif
-    found[count++] = &scan_ref;
-    return n < count ? found[n] : NULL;
+    return kernels_nth(KERNELS_scan, n, &table, &variant) ? table.scan : NULL;
 }
 
 const struct scan *scan_best(void)
 {
-    return scan_nth(0);
+    return kernels()->scan;
 }

@@ -76,7 +76,7 @@ struct scan {
     scan_hadamard_fn *hadamard;
 };
 
-/* The best set for this processor; the n-th that it can run, best first, NULL past the last. */
+/* The set in use (kernels.h); the n-th that this processor can run, best first, NULL past the last. */
 const struct scan *scan_best(void);
 const struct scan *scan_nth(int n);
 

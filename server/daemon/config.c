@@ -47,6 +47,8 @@ static const struct setting settings[] = {
     {"no_auth", SWITCH, AT(no_auth), "false", 0, 0, "ask for no key; on a loopback address only"},
     {"bootstrap_key", SECRET, AT(bootstrap_key), "", 0, 0, "the first admin key, 16 characters or more"},
     {"log_level", TEXT, AT(log_level), "info", 0, 0, "debug, info, warn or error"},
+    {"kernels", TEXT, AT(kernels), "auto", 0, 0,
+     "best loops to use: auto, ref, portable, neon, avx2, avx512, vnni; then ,NAME of each to leave out"},
     {"workers", WHOLE, AT(workers), "0", 0, 256, "threads that compute; 0: one per processor"},
     {"network_threads", WHOLE, AT(network_threads), "2", 1, 64, "threads that parse and admit"},
     {"arena_bytes", WHOLE, AT(arena_bytes), "512M", 16 * MIB, 64 * GIB, "memory one request may use"},

@@ -39,6 +39,7 @@ struct config {
     const char *bootstrap_key; /* secret: never printed, never a flag */
 
     const char *log_level; /* debug, info, warn, error */
+    const char *kernels;   /* as kernels_force takes it (core/kernel/kernels.h) */
 
     /* threads and memory */
     int64_t workers; /* 0: one per processor */

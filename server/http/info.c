@@ -1,4 +1,5 @@
 /* info.c: /v1/info, the probes, the metrics and the description of the API. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,25 @@ static json_t *cpu_json(void)
     return json_pack("{s:s, s:i, s:b, s:b, s:b, s:b}", "name", cpu->name, "processors", cpu_count(), "avx2_fma",
                      (int)cpu->avx2_fma, "avx512", (int)cpu->avx512, "avx512_vnni", (int)cpu->avx512_vnni, "neon",
                      (int)cpu->neon);
+}
+
+/* "gemm_int:vnni scan:avx2" → {"gemm_int": "vnni", "scan": "avx2"} */
+static json_t *variants_json(const char *text)
+{
+    json_t *variants = json_object();
+
+    while (text != NULL && *text != '\0') {
+        char word[128];
+        size_t length = strcspn(text, " ");
+        (void)snprintf(word, sizeof word, "%.*s", (int)length, text);
+        char *colon = strchr(word, ':');
+        if (colon != NULL) {
+            *colon = '\0';
+            (void)json_object_set_new(variants, word, json_string(colon + 1));
+        }
+        text += length + (text[length] == ' ' ? 1 : 0);
+    }
+    return variants;
 }
 
 static json_t *model_json(const struct model_info *model)
@@ -56,10 +76,11 @@ void handle_info(struct call *call)
         }
     }
     call_answer(call, 200,
-                json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:o, s:o, s:o, s:o}", "name", "arcfaced", "version",
-                          facts->version, "compiler", facts->compiler, "kernels", facts->kernels, "openblas",
-                          facts->openblas, "cpu", cpu_json(), "models", items, "limits", limits_json(call->config),
-                          "started_at", json_time(call->service->started_ms)));
+                json_pack("{s:s, s:s, s:s?, s:s?, s:o, s:s?, s:o, s:o, s:o, s:o}", "name", "arcfaced", "version",
+                          facts->version, "compiler", facts->compiler, "kernels", facts->kernels, "kernel_variants",
+                          variants_json(facts->kernel_variants), "openblas", facts->openblas, "cpu", cpu_json(),
+                          "models", items, "limits", limits_json(call->config), "started_at",
+                          json_time(call->service->started_ms)));
 }
 
 void handle_health(struct call *call)

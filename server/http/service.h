@@ -19,8 +19,9 @@ struct service;
 struct service_facts {
     const char *version;
     const char *compiler;
-    const char *kernels;  /* which kernels were chosen */
-    const char *openblas; /* which core OpenBLAS runs on */
+    const char *kernels;         /* the highest level of kernels that may be used: "vnni" */
+    const char *kernel_variants; /* "family:variant family:variant ..." */
+    const char *openblas;        /* which core OpenBLAS runs on */
 };
 
 struct service_parts {

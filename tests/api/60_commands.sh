@@ -50,6 +50,20 @@ says "detect without a network" 2 '--detector' detect "$ONE"
 says "detect with a network that is none" 1 'text.jpg' detect --detector text.jpg "$ONE"
 says "detect with a recogniser" 1 'recognizer' detect --detector "$MODELS/mobilefacenet_128.onnx" "$ONE"
 
+# ---- Sets of kernels -------------------------------------------------------------------------------------------------------
+"$ARCFACED" embed "${NETWORKS[@]}" "$ONE" >best.json
+for set in portable ref; do
+    ARCFACED_KERNELS=$set "$ARCFACED" embed "${NETWORKS[@]}" "$ONE" >other.json
+    check "kernels=$set embeds alike" "$(jq -es '[.[].faces[0].embedding] | transpose | map(.[0] * .[1]) | add > 0.99999' best.json other.json >/dev/null; echo $?)"
+done
+says "kernels that are none" 2 'none of auto' embed --kernels fast "${NETWORKS[@]}" "$ONE"
+start --kernels portable,gemm_int_portable
+check "the log names the kernels in use" "$(grep '"event":"starting"' "$LOG" | jq -e '.kernels == "portable" and (.kernel_variants | test("gemm_int:ref "))' >/dev/null; echo $?)" "$(cat "$LOG")"
+check "and those that are not" "$(grep -q '"event":"kernel_not_used","family":"gemm_int","variant":"portable"' "$LOG"; echo $?)" "$(cat "$LOG")"
+call GET /v1/info
+answers "info names the kernels" 200 '.kernels == "portable" and .kernel_variants.gemm_int == "ref" and .kernel_variants.gemm_f32 == "blas"'
+stop
+
 # ---- Tables ----------------------------------------------------------------------------------------------------------------
 "$ARCFACED" ops >printed
 check "ops names operator, opsets, ranks and types" \

@@ -9,10 +9,9 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "core/base/cpu.h"
 #include "core/base/mem.h"
 #include "core/kernel/conv.h"
-#include "core/kernel/conv_direct.h"
+#include "core/kernel/kernels.h"
 
 #define CANARY 12345.678F
 #define GUARD 16
@@ -212,7 +211,7 @@ static void same_bits_at_any_thread_count(void **state)
     assert_int_equal(mem_live_blocks(), blocks);
 }
 
-/* Both direct variants on every row, also on those for which conv_f32 would choose products. */
+/* Every direct variant on every row, also on those for which conv_f32 would choose products. */
 static void direct_equals_reference(void **state)
 {
     size_t blocks = mem_live_blocks();
@@ -223,12 +222,13 @@ static void direct_equals_reference(void **state)
         int64_t channels = d.s.groups * d.s.oc;
         float *y = floats(d.count);
         conv_f32_ref(&d.s, d.x, d.w, &none, d.expected);
-        for (int variant = 0; variant < (cpu_info()->avx2_fma ? 2 : 1); variant++) {
+        struct kernels table;
+        const struct kernel_variant *variant = NULL;
+        for (int v = 0; kernels_nth(KERNELS_conv_direct_f32, v, &table, &variant); v++) {
             for (int64_t c = 0; c < d.s.n * channels; c++) {
-                (variant == 0 ? conv_direct_f32 : conv_direct_f32_avx2)(&d.s, d.x, d.w, c / channels, c % channels,
-                                                                        y + c * conv_out_pixels(&d.s));
+                table.conv_direct_f32(&d.s, d.x, d.w, c / channels, c % channels, y + c * conv_out_pixels(&d.s));
             }
-            compare(&d, y, i, variant == 0 ? "direct" : "direct_avx2");
+            compare(&d, y, i, variant->name);
         }
         mem_free(y);
         release(&d);

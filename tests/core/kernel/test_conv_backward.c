@@ -253,10 +253,10 @@ static void plain_loops_against_doubles(void **state)
             float *phases = filled((conv_phases(&p.s) + 1) * conv_phase_pixels(&p.s));
             for (int64_t k = 0; k < p.s.n; k++) {
                 for (int64_t c = 0; c < p.n_b; c++) {
-                    conv_direct_weight_f32(&p.s, x, dy, k, c, dw, phases);
+                    conv_direct_weight_f32_portable(&p.s, x, dy, k, c, dw, phases);
                 }
                 for (int64_t c = 0; c < p.s.groups * p.s.ic; c++) {
-                    conv_direct_data_f32(&p.s, w, dy, k, c, dx, phases);
+                    conv_direct_data_f32_portable(&p.s, w, dy, k, c, dx, phases);
                 }
             }
             check_filled(i, "x", dx, p.dx, p.n_x);

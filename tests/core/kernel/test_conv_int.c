@@ -8,10 +8,10 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "core/base/cpu.h"
 #include "core/base/mem.h"
 #include "core/kernel/conv_int.h"
 #include "core/kernel/gemm_int.h"
+#include "core/kernel/kernels.h"
 #include "core/kernel/matmul_int.h"
 
 static uint32_t seed = 5;
@@ -56,13 +56,13 @@ static void products_are_exact(void **state)
             b[j] = (int16_t)(k > 30000 ? -255 : (int)(next() % 511) - 255);
         }
         gemm_int_ref(m, n, k, a, b, expected, ldc);
-        gemm_int_fn *const variants[] = {gemm_int_portable, gemm_int, cpu_info()->avx2_fma ? gemm_int_avx2 : gemm_int,
-                                         cpu_info()->avx512_vnni ? gemm_int_vnni : gemm_int};
-        for (int v = 0; v < 4; v++) {
+        struct kernels table;
+        const struct kernel_variant *variant = NULL;
+        for (int v = 0; kernels_nth(KERNELS_gemm_int, v, &table, &variant); v++) {
             memset(c, 0, (size_t)(m * ldc) * sizeof *c);
-            variants[v](m, n, k, a, b, c, ldc);
+            table.gemm_int(m, n, k, a, b, c, ldc);
             if (memcmp(c, expected, (size_t)(m * ldc) * sizeof *c) != 0) {
-                fail_msg("row %d, variant %d differs", i, v);
+                fail_msg("row %d, variant %s differs", i, variant->name);
             }
         }
         mem_free(a);
