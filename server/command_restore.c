@@ -1,6 +1,7 @@
 /* command_restore.c: a data folder from a backup, while no daemon runs on it. */
 #include <stdio.h>
 
+#include "core/base/point.h"
 #include "server/command.h"
 #include "server/data_folder.h"
 #include "server/gallery/backup.h"
@@ -30,6 +31,7 @@ int command_restore(int argc, char **argv)
     if (err != ERR_NONE) {
         return command_fail(EXIT_USAGE, err, &note);
     }
+    point_arm(config.kill_at);
     int status = EXIT_DONE;
     err = data_folder_take(config.data, &folder, &note);
     if (err == ERR_NONE) {

@@ -11,6 +11,7 @@
 
 #include "core/base/cpu.h"
 #include "core/base/mem.h"
+#include "core/base/point.h"
 #include "core/kernel/gemm.h"
 #include "core/kernel/kernels.h"
 #include "server/command.h"
@@ -247,6 +248,7 @@ int command_serve(int argc, char **argv)
     if (err != ERR_NONE) {
         return command_fail(EXIT_USAGE, err, &note);
     }
+    point_arm(config.kill_at);
     log_set_level(config.log_level);
     int status = EXIT_DONE;
     if (config.n_words > 0) {

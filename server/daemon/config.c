@@ -49,6 +49,7 @@ static const struct setting settings[] = {
     {"log_level", TEXT, AT(log_level), "info", 0, 0, "debug, info, warn or error"},
     {"kernels", TEXT, AT(kernels), "auto", 0, 0,
      "best loops to use: auto, ref, portable, neon, avx2, avx512, vnni; then ,NAME of each to leave out"},
+    {"kill_at", TEXT, AT(kill_at), "", 0, 0, "for tests: NAME[:N], the process kills itself when it comes there"},
     {"workers", WHOLE, AT(workers), "0", 0, 256, "threads that compute; 0: one per processor"},
     {"network_threads", WHOLE, AT(network_threads), "2", 1, 64, "threads that parse and admit"},
     {"arena_bytes", WHOLE, AT(arena_bytes), "512M", 16 * MIB, 64 * GIB, "memory one request may use"},

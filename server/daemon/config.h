@@ -40,6 +40,7 @@ struct config {
 
     const char *log_level; /* debug, info, warn, error */
     const char *kernels;   /* as kernels_force takes it (core/kernel/kernels.h) */
+    const char *kill_at;   /* for tests: core/base/point.h */
 
     /* threads and memory */
     int64_t workers; /* 0: one per processor */
