@@ -83,6 +83,7 @@ enum err store_backup(struct store *store, const char *path, struct err_note *no
     if (err == ERR_NONE) {
         err = copy_make(source, path, note);
         db_close(source);
+        db_scrub_due(store); /* an erasure may wait for the log that the copy was read from */
     }
     if (err == ERR_NONE && fsync(fd) != 0) {
         err = ERR_SAY(note, err_from_errno(errno), "the copy %s cannot be written", path);

@@ -30,6 +30,9 @@ void db_close(struct db *db); /* NULL does nothing */
 /* The database file of a store. */
 const char *store_path(const struct store *store);
 
+/* Whether no transaction is open. */
+bool db_is_idle(const struct db *db);
+
 /* Ends the transaction if there is one: some failures (a full disk) have rolled back already. */
 void db_rollback(struct db *db);
 

@@ -192,9 +192,14 @@ enum err db_script(struct db *db, const char *sql, struct err_note *note)
     return rc == SQLITE_OK ? ERR_NONE : db_failed(db, rc, note);
 }
 
+bool db_is_idle(const struct db *db)
+{
+    return sqlite3_get_autocommit(db->handle) != 0;
+}
+
 void db_rollback(struct db *db)
 {
-    if (sqlite3_get_autocommit(db->handle) == 0) {
+    if (!db_is_idle(db)) {
         (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL); /* cannot fail but by having happened already */
     }
 }

@@ -77,23 +77,32 @@ MUST_CHECK enum err db_column_id(sqlite3_stmt *statement, int column, char *ret,
 MUST_CHECK enum err db_lend(struct store *store, struct db **ret, struct err_note *note);
 void db_return(struct store *store, struct db *db);
 
+/* To be called when a connection that was not lent has ended its reading. */
+void db_scrub_due(struct store *store);
+
 /* A read of several statements that see one state of the database lies between these two. */
 MUST_CHECK enum err db_snapshot_begin(struct db *db, struct err_note *note);
 void db_snapshot_end(struct db *db);
 
-/* The body of one change.  It may be run in a transaction with others', so it must not begin or end one itself. */
+/*
+ * The body of one change.  It runs in a transaction with others', so it must not begin or end one itself; and when that
+ * transaction fails it runs again, so it sets all that it gives each time.
+ */
 typedef enum err db_apply(struct db *db, void *context, struct err_note *note);
 
 /*
- * Runs one change: all of it is on the disk, or nothing.  The only place where transactions are made, so that gathering
- * several changes into one commit (LATER: when many enroll at once; 149 commits a second one by one, 34,000 rows in groups
- * of 100 were measured) changes no caller.
+ * Runs one change: all of it is on the disk, or nothing.  The only place where transactions are made: changes that come at the
+ * same time share a commit (writer_private.h), so apply and after may run on another caller's thread, while this one waits.
  */
 MUST_CHECK enum err db_change(struct store *store, db_apply *apply, void *context, const struct after_commit *after,
                               struct err_note *note);
 
-/* To be called after a change that erased something: store_scrub, whose failure is no failure of the erasure. */
-void db_erased(struct store *store);
+/*
+ * The same for a change that erases: the log is folded into the database and cut before this returns, so that no file holds the
+ * erased bytes.  *ret_scrubbed is false when a reader kept the log for SCRUB_MOST_MS: the bytes go when it ends.
+ */
+MUST_CHECK enum err db_erase(struct store *store, db_apply *apply, void *context, const struct after_commit *after,
+                             bool *ret_scrubbed, struct err_note *note);
 
 /* ---- Shared by the row files --------------------------------------------------------------------------------------- */
 

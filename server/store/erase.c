@@ -151,10 +151,12 @@ enum err erase_run(struct store *store, struct erase *erase, const struct after_
                    struct err_note *note)
 {
     struct handover handover = {.erase = erase, .ret = ret, .after = after};
-    enum err err = db_change(store, erase_apply, erase, &(struct after_commit){handover_call, &handover}, note);
+    bool scrubbed = false;
+    enum err err =
+        db_erase(store, erase_apply, erase, &(struct after_commit){handover_call, &handover}, &scrubbed, note);
 
     if (err == ERR_NONE) {
-        db_erased(store);
+        ret->scrubbed = scrubbed;
     }
     return err;
 }

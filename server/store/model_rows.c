@@ -349,10 +349,7 @@ static enum err deletion_apply(struct db *db, void *context, struct err_note *no
 enum err store_model_delete(struct store *store, int64_t id, const char *actor, struct err_note *note)
 {
     struct deletion what = {.id = id, .actor = actor};
-    enum err err = db_change(store, deletion_apply, &what, NULL, note);
+    bool scrubbed = false; /* no receipt says it */
 
-    if (err == ERR_NONE) {
-        db_erased(store);
-    }
-    return err;
+    return db_erase(store, deletion_apply, &what, NULL, &scrubbed, note);
 }

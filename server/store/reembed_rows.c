@@ -317,13 +317,11 @@ enum err store_collection_forget_models(struct store *store, int64_t collection_
                                         int64_t *ret_embeddings, struct err_note *note)
 {
     struct forgetting what = {.collection_id = collection_id, .keep = keep < 1 ? 1 : keep, .actor = actor};
-    enum err err = db_change(store, forgetting_apply, &what, NULL, note);
+    bool scrubbed = false; /* no receipt says it */
+    enum err err = db_erase(store, forgetting_apply, &what, NULL, &scrubbed, note);
 
     if (err == ERR_NONE) {
         *ret_embeddings = what.n_embeddings;
-        if (what.n_embeddings > 0) {
-            db_erased(store);
-        }
     }
     return err;
 }

@@ -159,6 +159,7 @@ enum err store_expire(struct store *store, int64_t collection_id, int64_t before
     struct expiry what = {
         .collection_id = collection_id, .before_ms = before_ms, .limit = limit, .mem = mem, .ret = ret, .after = after};
     struct due due = {0};
+    bool scrubbed = false;
 
     if (limit < 1) {
         return ERR_SAY(note, ERR_MISUSE, "%d faces cannot be erased at once", limit);
@@ -169,10 +170,10 @@ enum err store_expire(struct store *store, int64_t collection_id, int64_t before
         return ERR_NONE;
     }
     if (err == ERR_NONE) {
-        err = db_change(store, expiry_apply, &what, &(struct after_commit){expiry_committed, &what}, note);
+        err = db_erase(store, expiry_apply, &what, &(struct after_commit){expiry_committed, &what}, &scrubbed, note);
     }
     if (err == ERR_NONE) {
-        db_erased(store);
+        ret->scrubbed = scrubbed;
     }
     return err;
 }

@@ -1,7 +1,7 @@
 /*
  * store.c: the database as a whole: opening and migrating it, lending connections, making transactions, scrubbing.
  *
- * One connection writes, under write_lock; readers lend connections from a list that grows to as many as read at once, and
+ * One connection writes (writer.c); readers lend connections from a list that grows to as many as read at once, and
  * in WAL mode neither waits for the other.
  */
 #include "server/store/store.h"
@@ -10,36 +10,30 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "core/base/mem.h"
-#include "server/store/connection_private.h"
+#include "core/base/point.h"
 #include "server/store/migrations_private.h"
+#include "server/store/writer_private.h"
 
 #define APPLICATION_ID 0x41524346 /* "ARCF", in the file's header */
 #define PAGE_BYTES 16384          /* 2 KB vectors waste half of a 4 KB page (4,119 bytes a row against 2,355) */
 #define BUSY_MS 5000
-#define SCRUB_WAIT_MS \
-    100 /* an erasure waits this long for readers of the log, then leaves the rest to the last of them */
+#define SCRUB_WAIT_MS 100 /* writers wait this long for readers of the log */
 
 struct store {
     /* immutable */
     char *path;
     int busy_ms;
 
-    /* guarded by write_lock */
-    pthread_mutex_t write_lock;
-    struct db *writer;
+    struct writer writer; /* guards itself */
 
-    /* guarded by idle_lock; taken after write_lock where both are */
+    /* guarded by idle_lock; taken after the writer's where both are */
     pthread_mutex_t idle_lock;
     struct db *idle;
     int n_lent;
-
-    /* any thread (atomic) */
-    atomic_bool scrub_due; /* erased bytes may still lie in the write-ahead log */
 };
 
 const char *store_path(const struct store *store)
@@ -138,15 +132,18 @@ static enum err migrate_one(struct db *db, const struct migration *migration, st
         (void)snprintf(facts, sizeof facts, "PRAGMA application_id = %d; PRAGMA user_version = %d;", APPLICATION_ID,
                        migration->number);
         err = db_script(db, migration->sql, note);
+        point_reached("migrate.tables");
         if (err == ERR_NONE) {
             err = db_script(db, facts, note);
         }
+        point_reached("migrate.facts");
         if (err != ERR_NONE) {
             err_prefix(note, "migration %s: ", migration->file);
         }
     }
     if (err == ERR_NONE) {
         err = db_script(db, "COMMIT", note);
+        point_reached("migrate.committed");
     }
     if (err != ERR_NONE) {
         db_rollback(db);
@@ -191,16 +188,19 @@ enum err store_open(const char *path, const struct store_options *options, struc
     if (store == NULL) {
         return ERR_NOMEM;
     }
-    (void)pthread_mutex_init(&store->write_lock, NULL);
     (void)pthread_mutex_init(&store->idle_lock, NULL);
     store->busy_ms = options != NULL && options->busy_ms > 0 ? options->busy_ms : BUSY_MS;
     store->path = mem_copy_text(path);
-    err = store->path == NULL ? ERR_NOMEM : db_open(path, store->busy_ms, DB_WRITER, &store->writer, note);
+    struct db *db = NULL;
+    err = store->path == NULL ? ERR_NOMEM : db_open(path, store->busy_ms, DB_WRITER, &db, note);
     if (err == ERR_NONE) {
-        err = migrate(store->writer, note);
+        err = writer_init(&store->writer, db, store->busy_ms);
     }
     if (err == ERR_NONE) {
-        err = size_bound(store->writer, options == NULL ? 0 : options->max_bytes, note);
+        err = migrate(db, note);
+    }
+    if (err == ERR_NONE) {
+        err = size_bound(db, options == NULL ? 0 : options->max_bytes, note);
     }
     if (err != ERR_NONE) {
         err_prefix(note, "%s: ", path);
@@ -224,52 +224,18 @@ enum err store_close(struct store *store, struct err_note *note)
         store->idle = gone->next;
         db_close(gone);
     }
-    if (store->writer != NULL) {
-        int rc = sqlite3_wal_checkpoint_v2(store->writer->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (store->writer.db != NULL) {
+        struct db *db = store->writer.db;
+        int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
         if (rc != SQLITE_OK) {
-            err = db_failed(store->writer, rc, note);
+            err = db_failed(db, rc, note);
         }
-        db_close(store->writer);
+        writer_release(&store->writer);
     }
-    (void)pthread_mutex_destroy(&store->write_lock);
     (void)pthread_mutex_destroy(&store->idle_lock);
     mem_free(store->path);
     mem_free(store);
     return err;
-}
-
-/* ---- Scrubbing ---------------------------------------------------------------------------------------------------- */
-
-/* Folds the log into the database and cuts it; write_lock is held. */
-static enum err scrub_locked(struct store *store, int wait_ms, struct err_note *note)
-{
-    struct db *db = store->writer;
-
-    (void)sqlite3_busy_timeout(db->handle, wait_ms);
-    int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    (void)sqlite3_busy_timeout(db->handle, store->busy_ms);
-    atomic_store(&store->scrub_due, rc != SQLITE_OK);
-    if ((rc & 0xFF) == SQLITE_BUSY) {
-        return ERR_SAY(note, ERR_BUSY, "a reader still uses the write-ahead log");
-    }
-    return rc == SQLITE_OK ? ERR_NONE : db_failed(db, rc, note);
-}
-
-enum err store_scrub(struct store *store, struct err_note *note)
-{
-    (void)pthread_mutex_lock(&store->write_lock);
-    enum err err = scrub_locked(store, SCRUB_WAIT_MS, note);
-    (void)pthread_mutex_unlock(&store->write_lock);
-    return err;
-}
-
-void db_erased(struct store *store)
-{
-    atomic_store(&store->scrub_due, true);
-    /* A failure is no failure of the erasure: scrub_due stays, and whoever ends a read next tries again. */
-    (void)pthread_mutex_lock(&store->write_lock);
-    (void)scrub_locked(store, SCRUB_WAIT_MS, NULL);
-    (void)pthread_mutex_unlock(&store->write_lock);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------------------------------ */
@@ -306,11 +272,12 @@ void db_return(struct store *store, struct db *db)
     store->n_lent--;
     (void)pthread_mutex_unlock(&store->idle_lock);
 
-    /* The last reader that kept erased bytes in the log cuts it; while others read or someone writes this costs nothing. */
-    if (atomic_load(&store->scrub_due) && pthread_mutex_trylock(&store->write_lock) == 0) {
-        (void)scrub_locked(store, 0, NULL);
-        (void)pthread_mutex_unlock(&store->write_lock);
-    }
+    writer_scrub_due(&store->writer); /* the last reader that kept erased bytes in the log cuts it */
+}
+
+void db_scrub_due(struct store *store)
+{
+    writer_scrub_due(&store->writer);
 }
 
 enum err db_snapshot_begin(struct db *db, struct err_note *note)
@@ -325,40 +292,24 @@ void db_snapshot_end(struct db *db)
 
 /* ---- Changing ----------------------------------------------------------------------------------------------------- */
 
-static enum err change_locked(struct store *store, db_apply *apply, void *context, struct err_note *note)
-{
-    struct db *db = store->writer;
-    enum err err = db_script(db, "BEGIN IMMEDIATE", note);
-
-    if (err != ERR_NONE) {
-        return err;
-    }
-    err = apply(db, context, note);
-    if (err == ERR_NONE) {
-        err = db_script(db, "COMMIT", note);
-    }
-    if (err != ERR_NONE) {
-        db_rollback(db);
-    }
-    return err;
-}
-
 enum err db_change(struct store *store, db_apply *apply, void *context, const struct after_commit *after,
                    struct err_note *note)
 {
-    (void)pthread_mutex_lock(&store->write_lock);
-    enum err err = change_locked(store, apply, context, note);
-    if (err == ERR_NONE && after != NULL) {
-        after->call(after->context);
-    }
-    (void)pthread_mutex_unlock(&store->write_lock);
-    if (err == ERR_EXISTS || err == ERR_CONFLICT) {
-        (void)ERR_SAY(note, err, "the change contradicts a row that is there");
-    }
-    return err;
+    return writer_change(&store->writer, apply, context, after, note);
+}
+
+enum err db_erase(struct store *store, db_apply *apply, void *context, const struct after_commit *after,
+                  bool *ret_scrubbed, struct err_note *note)
+{
+    return writer_erase(&store->writer, apply, context, after, ret_scrubbed, note);
 }
 
 /* ---- Upkeep ------------------------------------------------------------------------------------------------------- */
+
+enum err store_scrub(struct store *store, struct err_note *note)
+{
+    return writer_scrub(&store->writer, SCRUB_WAIT_MS, note);
+}
 
 enum err store_shrink(struct store *store, int n_pages, int64_t *ret_given, int64_t *ret_left, struct err_note *note)
 {
@@ -371,15 +322,15 @@ enum err store_shrink(struct store *store, int n_pages, int64_t *ret_given, int6
         return ERR_SAY(note, ERR_MISUSE, "%d pages cannot be given back", n_pages);
     }
     (void)snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", n_pages);
-    (void)pthread_mutex_lock(&store->write_lock);
-    enum err err = db_integer(store->writer, free_pages, NULL, &before, note);
+    struct db *db = writer_hold(&store->writer);
+    enum err err = db_integer(db, free_pages, NULL, &before, note);
     if (err == ERR_NONE) {
-        err = db_script(store->writer, sql, note);
+        err = db_script(db, sql, note);
     }
     if (err == ERR_NONE) {
-        err = db_integer(store->writer, free_pages, NULL, &left, note);
+        err = db_integer(db, free_pages, NULL, &left, note);
     }
-    (void)pthread_mutex_unlock(&store->write_lock);
+    writer_let_go(&store->writer);
     if (err == ERR_NONE) {
         *ret_given = before - left;
         *ret_left = left;

@@ -52,9 +52,9 @@ enum err store_close(struct store *store, struct err_note *note);
 int store_schema(void);
 
 /*
- * What is to be done after a change is on the disk and before a later one can be: bringing what is derived from the rows
- * (the index) up to date, in the order of the rows.  It runs once, on the thread that wrote, before the function that took
- * it returns; not at all if that fails.  It must not write to the store.
+ * What is to be done after a change is on the disk: bringing what is derived from the rows (the index) up to date, in the
+ * order of the rows.  It runs once, on the thread that wrote (which may be that of another change in the same commit), before the
+ * function that took it returns; not at all if that fails.  It must not write to the store.
  */
 struct after_commit {
     void (*call)(void *context);
@@ -95,12 +95,14 @@ struct receipt {
     int64_t at_ms;
     int64_t n_subjects, n_faces, n_embeddings, n_crops, n_photos;
     int64_t *face_ids; /* n_faces row ids that the index must forget; NULL when a whole collection went */
+    bool
+        scrubbed; /* no file of the database holds the bytes any more; false: a long read keeps them in its log as yet */
 };
 
 /*
  * Makes erased bytes leave the files: freed space in the database is overwritten as it is freed, so what remains is the
- * write-ahead log, which is folded in and cut to nothing.  Every erasing function calls this after its commit; it is cheap
- * when there is nothing to do.
+ * write-ahead log, which is folded in and cut to nothing.  Every erasing function does so before it returns; this is for other
+ * callers, and cheap when there is nothing to do.
  * Errors: ERR_BUSY a reader or another process still uses the log: the bytes go with a later call.
  */
 MUST_CHECK enum err store_scrub(struct store *store, struct err_note *note);

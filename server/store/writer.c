@@ -1,0 +1,363 @@
+/* writer.c: gathering changes, committing them together, answering each; cutting the log after an erasure. */
+#include "server/store/writer_private.h"
+
+#include <assert.h>
+#include <time.h>
+
+#include "core/base/clock.h"
+#include "core/base/point.h"
+
+#define SCRUB_STEP_MS 100 /* writers wait this long at most for readers of the log */
+
+/* One change on its way; lives on the stack of the thread that waits for it. */
+struct change {
+    db_apply *apply;
+    void *context;
+    const struct after_commit *after;
+    struct err_note *note;
+    bool erases;
+
+    enum err err;
+    int64_t erasure;  /* which one this was; 0: none */
+    bool done, leads; /* guarded by the writer's lock */
+    pthread_cond_t turned;
+    struct change *next;
+};
+
+/* ---- Life --------------------------------------------------------------------------------------------------------- */
+
+static bool cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+
+    if (pthread_condattr_init(&attr) != 0) {
+        return false;
+    }
+    bool good = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 && pthread_cond_init(cond, &attr) == 0;
+    (void)pthread_condattr_destroy(&attr);
+    return good;
+}
+
+enum err writer_init(struct writer *writer, struct db *take, int busy_ms)
+{
+    *writer = (struct writer){.db = take, .busy_ms = busy_ms};
+    (void)pthread_mutex_init(&writer->turn, NULL);
+    (void)pthread_mutex_init(&writer->lock, NULL);
+    if (!cond_init(&writer->arrived) || !cond_init(&writer->scrubbed)) {
+        writer_release(writer);
+        return ERR_NOMEM;
+    }
+    return ERR_NONE;
+}
+
+void writer_release(struct writer *writer)
+{
+    if (writer->db != NULL) {
+        db_close(writer->db);
+        (void)pthread_cond_destroy(&writer->scrubbed);
+        (void)pthread_cond_destroy(&writer->arrived);
+        (void)pthread_mutex_destroy(&writer->lock);
+        (void)pthread_mutex_destroy(&writer->turn);
+    }
+    *writer = (struct writer){0};
+}
+
+struct db *writer_hold(struct writer *writer)
+{
+    (void)pthread_mutex_lock(&writer->turn);
+    return writer->db;
+}
+
+void writer_let_go(struct writer *writer)
+{
+    (void)pthread_mutex_unlock(&writer->turn);
+}
+
+static struct timespec moment(int64_t monotonic_ns)
+{
+    return (struct timespec){.tv_sec = monotonic_ns / 1000000000, .tv_nsec = monotonic_ns % 1000000000};
+}
+
+/* ---- Gathering ---------------------------------------------------------------------------------------------------- */
+
+/* With lock held: waits for as many as have changed at once lately. */
+static void gather(struct writer *writer)
+{
+    int64_t wait_ns = writer->commit_ns < GATHER_MOST_NS ? writer->commit_ns : GATHER_MOST_NS;
+    const struct timespec end = moment(clock_monotonic_ns() + wait_ns);
+    int wanted = writer->expected < GROUP_MOST ? writer->expected : GROUP_MOST;
+
+    writer->gathering = true;
+    while (writer->n_waiting < wanted && pthread_cond_timedwait(&writer->arrived, &writer->lock, &end) == 0) {
+    }
+    writer->gathering = false;
+}
+
+/* With lock held: takes the oldest changes out of the queue. */
+static struct change *take_group(struct writer *writer, int *ret_n)
+{
+    struct change *group = writer->first;
+    struct change *last = NULL;
+    int n = 0;
+
+    for (struct change *c = group; c != NULL && n < GROUP_MOST; c = c->next) {
+        last = c;
+        n++;
+    }
+    assert(last != NULL); /* the leader's own is among them: it was the oldest */
+    writer->first = last->next;
+    writer->last = last->next == NULL ? NULL : writer->last;
+    writer->n_waiting -= n;
+    last->next = NULL;
+    *ret_n = n;
+    return group;
+}
+
+/* ---- Committing --------------------------------------------------------------------------------------------------- */
+
+/* Runs one change of several; one that fails leaves nothing.  ERR_NONE although it failed: the transaction goes on. */
+static enum err apply_among(struct db *db, struct change *change)
+{
+    enum err err = db_run(db, "SAVEPOINT change", NULL, NULL);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    change->err = change->apply(db, change->context, change->note);
+    if (change->err != ERR_NONE) {
+        if (db_is_idle(db)) { /* some failures (a full disk) end the whole transaction */
+            return change->err;
+        }
+        err = db_run(db, "ROLLBACK TO change", NULL, NULL);
+    }
+    return err == ERR_NONE ? db_run(db, "RELEASE change", NULL, NULL) : err;
+}
+
+/* All of a group in one transaction; on an error nothing of it is on the disk. */
+static enum err commit_group(struct db *db, struct change *group)
+{
+    enum err err = db_run(db, "BEGIN IMMEDIATE", NULL, NULL);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    for (struct change *c = group; err == ERR_NONE && c != NULL; c = c->next) {
+        err = apply_among(db, c);
+    }
+    point_reached("change.applied");
+    if (err == ERR_NONE) {
+        err = db_run(db, "COMMIT", NULL, NULL);
+    }
+    if (err != ERR_NONE) {
+        db_rollback(db);
+    }
+    return err;
+}
+
+static void commit_alone(struct db *db, struct change *change)
+{
+    change->err = db_run(db, "BEGIN IMMEDIATE", NULL, change->note);
+    if (change->err != ERR_NONE) {
+        return;
+    }
+    change->err = change->apply(db, change->context, change->note);
+    point_reached("change.applied");
+    if (change->err == ERR_NONE) {
+        change->err = db_run(db, "COMMIT", NULL, change->note);
+    }
+    if (change->err != ERR_NONE) {
+        db_rollback(db);
+    }
+}
+
+/* Those that are on the disk, in the order of their rows. */
+static void follow(struct change *group)
+{
+    for (struct change *c = group; c != NULL; c = c->next) {
+        if (c->err == ERR_NONE && c->after != NULL) {
+            c->after->call(c->after->context);
+        }
+    }
+}
+
+static void commit(struct writer *writer, struct change *group, int n)
+{
+    struct db *db = writer->db;
+
+    if (n > 1 && commit_group(db, group) == ERR_NONE) {
+        point_reached("change.committed");
+        follow(group);
+        return;
+    }
+    for (struct change *c = group; c != NULL; c = c->next) {
+        if (n > 1 && c->note != NULL) {
+            *c->note = (struct err_note){0}; /* what it said in the transaction that failed */
+        }
+        commit_alone(db, c);
+        point_reached("change.committed");
+        if (c->err == ERR_NONE && c->after != NULL) {
+            c->after->call(c->after->context);
+        }
+    }
+}
+
+/* ---- Scrubbing ---------------------------------------------------------------------------------------------------- */
+
+/* With turn held. */
+static enum err scrub(struct writer *writer, int wait_ms, struct err_note *note)
+{
+    struct db *db = writer->db;
+    int64_t n_erased = atomic_load(&writer->n_erased);
+
+    point_reached("scrub.begin");
+    (void)sqlite3_busy_timeout(db->handle, wait_ms);
+    int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    (void)sqlite3_busy_timeout(db->handle, writer->busy_ms);
+    atomic_store(&writer->scrub_due, rc != SQLITE_OK);
+    if (rc == SQLITE_OK) {
+        (void)pthread_mutex_lock(&writer->lock);
+        writer->n_scrubbed = n_erased;
+        (void)pthread_cond_broadcast(&writer->scrubbed);
+        (void)pthread_mutex_unlock(&writer->lock);
+        point_reached("scrub.done");
+        return ERR_NONE;
+    }
+    if ((rc & 0xFF) == SQLITE_BUSY) {
+        return ERR_SAY(note, ERR_BUSY, "a reader still uses the write-ahead log");
+    }
+    return db_failed(db, rc, note);
+}
+
+enum err writer_scrub(struct writer *writer, int wait_ms, struct err_note *note)
+{
+    (void)pthread_mutex_lock(&writer->turn);
+    enum err err = scrub(writer, wait_ms, note);
+    (void)pthread_mutex_unlock(&writer->turn);
+    return err;
+}
+
+void writer_scrub_due(struct writer *writer)
+{
+    /* While others read or someone writes this costs nothing. */
+    if (atomic_load(&writer->scrub_due) && pthread_mutex_trylock(&writer->turn) == 0) {
+        (void)scrub(writer, 0, NULL);
+        (void)pthread_mutex_unlock(&writer->turn);
+    }
+}
+
+/* Until the log that held this erasure has been cut, by whoever ends the last read that keeps it, or by ourselves. */
+static bool scrub_await(struct writer *writer, int64_t erasure)
+{
+    int64_t end_ns = clock_monotonic_ns() + SCRUB_MOST_MS * 1000000LL;
+    bool done = false;
+
+    for (;;) {
+        const struct timespec step = moment(clock_monotonic_ns() + SCRUB_STEP_MS * 1000000LL);
+        (void)pthread_mutex_lock(&writer->lock);
+        while (writer->n_scrubbed < erasure && pthread_cond_timedwait(&writer->scrubbed, &writer->lock, &step) == 0) {
+        }
+        done = writer->n_scrubbed >= erasure;
+        (void)pthread_mutex_unlock(&writer->lock);
+        if (done || clock_monotonic_ns() >= end_ns) {
+            return done;
+        }
+        writer_scrub_due(writer);
+    }
+}
+
+/* ---- A change ----------------------------------------------------------------------------------------------------- */
+
+/* With turn held: one group from its oldest change to its answers. */
+static void lead(struct writer *writer, struct change *group, int n)
+{
+    bool erased = false;
+    int64_t begin = clock_monotonic_ns();
+
+    commit(writer, group, n);
+    int64_t commit_ns = clock_monotonic_ns() - begin;
+    for (struct change *c = group; c != NULL; c = c->next) {
+        if (c->erases && c->err == ERR_NONE) {
+            c->erasure = atomic_fetch_add(&writer->n_erased, 1) + 1;
+            erased = true;
+        }
+    }
+    if (erased) {
+        /* A failure is no failure of the erasure: scrub_due stays, and whoever ends a read next tries again. */
+        (void)scrub(writer, SCRUB_STEP_MS, NULL);
+    }
+    (void)pthread_mutex_lock(&writer->lock);
+    writer->commit_ns = commit_ns;
+    writer->expected = n + writer->n_waiting;
+    for (struct change *c = group, *next; c != NULL; c = next) {
+        next = c->next; /* c is gone once its thread has seen that it is done */
+        c->done = true;
+        (void)pthread_cond_signal(&c->turned);
+    }
+    writer->led = writer->first != NULL;
+    if (writer->led) {
+        writer->first->leads = true;
+        (void)pthread_cond_signal(&writer->first->turned);
+    }
+    (void)pthread_mutex_unlock(&writer->lock);
+}
+
+static enum err run(struct writer *writer, struct change *change)
+{
+    if (!cond_init(&change->turned)) {
+        return ERR_NOMEM;
+    }
+    (void)pthread_mutex_lock(&writer->lock);
+    if (writer->first == NULL) {
+        writer->first = change;
+    } else {
+        writer->last->next = change;
+    }
+    writer->last = change;
+    writer->n_waiting++;
+    if (writer->gathering) {
+        (void)pthread_cond_signal(&writer->arrived);
+    }
+    change->leads = !writer->led;
+    writer->led = true;
+    while (!change->done && !change->leads) {
+        (void)pthread_cond_wait(&change->turned, &writer->lock);
+    }
+    if (!change->done) {
+        gather(writer);
+        (void)pthread_mutex_unlock(&writer->lock);
+        (void)pthread_mutex_lock(&writer->turn); /* more may arrive while somebody else has it */
+        (void)pthread_mutex_lock(&writer->lock);
+        int n = 0;
+        struct change *group = take_group(writer, &n);
+        (void)pthread_mutex_unlock(&writer->lock);
+        lead(writer, group, n);
+        (void)pthread_mutex_unlock(&writer->turn);
+    } else {
+        (void)pthread_mutex_unlock(&writer->lock);
+    }
+    (void)pthread_cond_destroy(&change->turned);
+    if (change->err == ERR_EXISTS || change->err == ERR_CONFLICT) {
+        (void)ERR_SAY(change->note, change->err, "the change contradicts a row that is there");
+    }
+    return change->err;
+}
+
+enum err writer_change(struct writer *writer, db_apply *apply, void *context, const struct after_commit *after,
+                       struct err_note *note)
+{
+    struct change change = {.apply = apply, .context = context, .after = after, .note = note};
+
+    return run(writer, &change);
+}
+
+enum err writer_erase(struct writer *writer, db_apply *apply, void *context, const struct after_commit *after,
+                      bool *ret_scrubbed, struct err_note *note)
+{
+    struct change change = {.apply = apply, .context = context, .after = after, .note = note, .erases = true};
+    enum err err = run(writer, &change);
+
+    if (err == ERR_NONE) {
+        *ret_scrubbed = scrub_await(writer, change.erasure);
+    }
+    return err;
+}
