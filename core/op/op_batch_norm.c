@@ -146,6 +146,11 @@ void batch_norm_seen(const struct op_call *call, const float **ret_mean, const f
     *ret_variance = saved + SAVED_VARIANCE * channels;
 }
 
+float batch_norm_epsilon(const struct op_call *call)
+{
+    return ((const struct batch_norm *)call->parsed)->epsilon;
+}
+
 static const struct op_def rows[] = {
     {.domain = "",
      .name = "BatchNormalization",

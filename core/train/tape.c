@@ -74,6 +74,8 @@ struct tape {
     int n_input_uses;
     struct clearing *clearings; /* rising times */
     int n_clearings;
+    int *norms; /* steps: BatchNormalizations through which the input's gradient goes */
+    int n_norms;
 };
 
 enum err tape_new(const struct graph *graph, const struct parameters *parameters, const struct tape_options *options,
@@ -350,6 +352,9 @@ static void bind_step(struct tape *tape, int i)
     from->call.saved = at_item(tape, step->saved_item);
     step->back = from->call;
     step->back.work = at_item(tape, step->back_item);
+    if (from->node->is.op->kind == OP_BATCH_NORM && step->active && flowing_input(tape, i, 0) >= 0) {
+        tape->norms[tape->n_norms++] = i;
+    }
 }
 
 /* Arrays for this plan; every count is known. */
@@ -375,9 +380,10 @@ static enum err carve(struct tape *tape)
     tape->uses = ARENA_ARRAY(tape->mem, struct parameter_use, n_in + 1);
     tape->input_uses = ARENA_ARRAY(tape->mem, struct tensor *, n_in + 1);
     tape->clearings = ARENA_ARRAY(tape->mem, struct clearing, n_values);
+    tape->norms = ARENA_ARRAY(tape->mem, int, plan->n_steps + 1);
     full = tape->steps == NULL || tape->items == NULL || tape->made_by == NULL || tape->grad_item == NULL ||
            tape->needs == NULL || tape->flows == NULL || tape->parameter_of == NULL || tape->uses == NULL ||
-           tape->input_uses == NULL || tape->clearings == NULL;
+           tape->input_uses == NULL || tape->clearings == NULL || tape->norms == NULL;
     for (int i = 0; !full && i < plan->n_steps; i++) {
         struct tape_step *step = &tape->steps[i];
         step->in_grad = ARENA_ARRAY(tape->mem, struct tensor, plan->steps[i].call.n_in + 1);
@@ -401,6 +407,7 @@ static enum err lay_out(struct tape *tape, const struct tensor *input, struct er
     tape->n_uses = 0;
     tape->n_input_uses = 0;
     tape->n_clearings = 0;
+    tape->n_norms = 0;
     err = carve(tape);
     if (err == ERR_NONE) {
         mark_needs(tape);
@@ -495,12 +502,49 @@ static void add_statistics(const struct tape *tape, float *gradients)
     }
 }
 
+int tape_norm_count(const struct tape *tape)
+{
+    return tape->laid_out ? tape->n_norms : 0;
+}
+
+struct tape_norm tape_norm(const struct tape *tape, int i)
+{
+    const struct op_call *call = &tape->plan.steps[tape->norms[i]].call;
+    const struct shape *x = &call->in[0].shape;
+    struct tape_norm norm = {.n = x->dim[0],
+                             .channels = x->dim[1],
+                             .pixels = 1,
+                             .x = call->in[0].data,
+                             .mean = call->in[3].data,
+                             .variance = call->in[4].data,
+                             .epsilon = batch_norm_epsilon(call)};
+
+    for (int k = 2; k < x->rank; k++) {
+        norm.pixels *= x->dim[k];
+    }
+    return norm;
+}
+
+/* After a step back: if it was the next of the norms, whoever wants to adds to the gradient of what entered it. */
+static void add_to_norm(const struct tape *tape, int step, int *left)
+{
+    if (*left == 0 || tape->norms[*left - 1] != step) {
+        return;
+    }
+    (*left)--;
+    if (tape->options.norm_gradient != NULL && tape->steps[step].in_grad[0].data != NULL) {
+        struct tape_norm is = tape_norm(tape, *left);
+        tape->options.norm_gradient(tape->options.norm_context, *left, &is, tape->steps[step].in_grad[0].data);
+    }
+}
+
 enum err tape_backward(struct tape *tape, const float *out_grad, float *gradients, float *input_grad,
                        struct err_note *note)
 {
     const struct plan *plan = &tape->plan;
     value_id output = tape->graph->outputs[0].value;
     int cleared = 0;
+    int norms_left = tape->n_norms;
 
     if (!tape->forward_done) {
         return ERR_SAY(note, ERR_MISUSE, "there is no forward to go back from");
@@ -532,6 +576,7 @@ enum err tape_backward(struct tape *tape, const float *out_grad, float *gradient
         if (err != ERR_NONE) {
             return node_failed(plan->steps[i].node, err, note);
         }
+        add_to_norm(tape, i, &norms_left);
     }
     add_statistics(tape, gradients);
     return ERR_NONE;

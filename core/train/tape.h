@@ -17,11 +17,27 @@
 
 struct tape;
 
+/* What enters a BatchNormalization, beside the running statistics that it knows. */
+struct tape_norm {
+    int64_t n, channels, pixels;
+    const float *x;        /* [n, channels, pixels] */
+    const float *mean;     /* [channels] */
+    const float *variance; /* [channels], without epsilon */
+    float epsilon;
+};
+
+/* Adds to x_grad [n, channels, pixels], the gradient of what enters the norm of this number. */
+typedef void tape_norm_gradient(void *context, int norm, const struct tape_norm *is, float *x_grad);
+
 struct tape_options {
     bool batch_statistics; /* BatchNormalization: those of the batch; else the running ones, which then do not change */
     bool dropout;          /* Dropout drops */
     bool input_gradient;   /* tape_backward can give the gradient of the input */
     size_t memory_limit;   /* bytes of the block; 0: 8 GiB */
+
+    /* Called by tape_backward for each norm of tape_norm, the last one first; NULL: nobody adds anything. */
+    tape_norm_gradient *norm_gradient;
+    void *norm_context;
 };
 
 /*
@@ -51,6 +67,13 @@ MUST_CHECK enum err tape_forward(struct tape *tape, const struct tensor *input, 
  */
 MUST_CHECK enum err tape_backward(struct tape *tape, const float *out_grad, float *gradients, float *input_grad,
                                   struct err_note *note);
+
+/*
+ * After a forward: the BatchNormalizations that the input's gradient goes through, in running order, and what has entered number
+ * i of them; the views are valid until tape_backward.
+ */
+int tape_norm_count(const struct tape *tape);
+struct tape_norm tape_norm(const struct tape *tape, int i);
 
 /* Bytes of the block for the shapes seen last: activations, gradients and scratch at their most. */
 size_t tape_peak_bytes(const struct tape *tape);
