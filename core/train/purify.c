@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/train/loss.h"
+
 /* The greatest number of rounds in which the members of a dominant group are settled; three or four are usual. */
 #define MOST_ROUNDS 20
 
@@ -237,4 +239,27 @@ enum err purify_refined(const float *u, const int *label, int n, int dim, int cl
     }
     name_likely(&work, ret);
     return ERR_NONE;
+}
+
+enum err purify_center(const float *u, int n, int dim, struct arena *mem, float *ret)
+{
+    struct verdict *verdict = ARENA_ARRAY(mem, struct verdict, n + 1);
+    int *label = ARENA_ARRAY(mem, int, n + 1);
+    float *sum = ARENA_ARRAY(mem, float, dim);
+    float length = 0;
+
+    if (verdict == NULL || label == NULL || sum == NULL) {
+        return arena_why(mem);
+    }
+    enum err err = n < 1 ? ERR_NOT_FOUND : purify_refined(u, label, n, dim, 1, PURIFY_DEGREES, mem, verdict);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; verdict[i].keep && k < dim; k++) {
+            sum[k] += u[(size_t)i * (size_t)dim + (size_t)k];
+        }
+    }
+    unit_rows(sum, 1, dim, ret, &length);
+    return length > 1e-6F ? ERR_NONE : ERR_NOT_FOUND;
 }

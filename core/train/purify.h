@@ -45,4 +45,11 @@ MUST_CHECK enum err purify_plain(const float *u, const int *label, int n, int di
 MUST_CHECK enum err purify_refined(const float *u, const int *label, int n, int dim, int classes, float max_degrees,
                                    struct arena *mem, struct verdict *ret);
 
+/*
+ * The dominant center of one person's photos, by the refined rule: the direction of the mean of those that belong together.
+ * Shapes: u [n, dim] unit rows; ret [dim], of length 1.
+ * Errors: ERR_NOT_FOUND no photos, or ones that cancel out; as above.
+ */
+MUST_CHECK enum err purify_center(const float *u, int n, int dim, struct arena *mem, float *ret);
+
 #endif

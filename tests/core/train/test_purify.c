@@ -167,12 +167,35 @@ static void memory_running_out_is_said(void **state)
     assert_int_equal(mem_live_blocks(), before);
 }
 
+/* With a wrong photo among them the center is that of the others; one photo is its own. */
+static void a_center_leaves_strangers_out(void **state)
+{
+    struct arena *mem = arena_new((size_t)1 << 24);
+    float center[DIM];
+    float others[DIM];
+
+    (void)state;
+    assert_non_null(mem);
+    make_people(0, 3);
+    assert_int_equal(purify_center(photos, PHOTOS, DIM, mem, others), ERR_NONE);
+    /* A photo of the second person behind those of the first. */
+    assert_int_equal(purify_center(photos, PHOTOS + 1, DIM, mem, center), ERR_NONE);
+    for (int k = 0; k < DIM; k++) {
+        assert_true(fabsf(center[k] - others[k]) < 1e-5F);
+    }
+    assert_int_equal(purify_center(photos, 1, DIM, mem, center), ERR_NONE);
+    for (int k = 0; k < DIM; k++) {
+        assert_true(fabsf(center[k] - photos[k]) < 1e-5F);
+    }
+    assert_int_equal(purify_center(photos, 0, DIM, mem, center), ERR_NOT_FOUND);
+    arena_free(mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refined_finds_spoiled_labels),
-        cmocka_unit_test(plain_rule_follows_the_paper),
-        cmocka_unit_test(too_few_photos_are_kept_unsure),
+        cmocka_unit_test(refined_finds_spoiled_labels),   cmocka_unit_test(plain_rule_follows_the_paper),
+        cmocka_unit_test(too_few_photos_are_kept_unsure), cmocka_unit_test(a_center_leaves_strangers_out),
         cmocka_unit_test(memory_running_out_is_said),
     };
     return cmocka_run_group_tests_name("purify", tests, NULL, NULL);
