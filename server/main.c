@@ -22,6 +22,8 @@ static const struct command {
      command_eval},
     {"train", "--recognizer F [--detector F] --set DIR --out F [flags]", "tune a recogniser on a folder of people",
      command_train},
+    {"generate", "--recognizer F TARGETS --out DIR [flags]", "find faces that a recogniser takes for a person",
+     command_generate},
     {"key", "create --name N --scopes A,B | list | revoke ID", "manage API keys while the daemon is stopped",
      command_key},
     {"restore", "--from BACKUP --data DIR", "make a data folder from a backup, and verify it", command_restore},
