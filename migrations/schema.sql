@@ -1,3 +1,11 @@
+CREATE TRIGGER generations_end AFTER UPDATE OF state ON jobs WHEN NEW.state NOT IN ('queued', 'running') BEGIN
+    UPDATE generations SET embedding = NULL WHERE job_id = NEW.id;
+END;
+
+CREATE TRIGGER generations_forget BEFORE DELETE ON faces BEGIN
+    DELETE FROM generations WHERE subject_id = OLD.subject_id;
+END;
+
 CREATE TRIGGER import_items_forget BEFORE DELETE ON faces BEGIN
     UPDATE import_items SET name = '', sentence = '', outcome = 'erased', face_id = NULL WHERE face_id = OLD.id;
 END;
@@ -89,6 +97,22 @@ CREATE TABLE findings (
     likely_id INTEGER REFERENCES subjects (id) ON DELETE SET NULL, -- whom it looks like, null: nobody
     likely_degrees REAL NOT NULL,
     UNIQUE (job_id, face_id)
+) STRICT;
+
+CREATE TABLE generated (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL REFERENCES generations (job_id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,            -- from 1
+    cosine REAL NOT NULL,               -- of the picture's embedding and what was asked for, under the same model
+    crc32c INTEGER NOT NULL,            -- of png
+    png BLOB NOT NULL,
+    UNIQUE (job_id, number)
+) STRICT;
+
+CREATE TABLE generations (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    subject_id INTEGER REFERENCES subjects (id) ON DELETE CASCADE, -- whose; null: a given embedding
+    embedding BLOB                      -- given, little-endian fp32; null: the subject's, or the job has ended
 ) STRICT;
 
 CREATE TABLE import_items (
@@ -211,6 +235,8 @@ CREATE INDEX findings_by_face ON findings (face_id);
 CREATE INDEX findings_by_likely ON findings (likely_id) WHERE likely_id IS NOT NULL;
 
 CREATE INDEX findings_by_subject ON findings (subject_id);
+
+CREATE INDEX generations_by_subject ON generations (subject_id) WHERE subject_id IS NOT NULL;
 
 CREATE INDEX import_items_by_face ON import_items (face_id) WHERE face_id IS NOT NULL;
 

@@ -23,6 +23,7 @@
 #include "server/http/service.h"
 #include "server/jobs/backup_job.h"
 #include "server/jobs/gallery_jobs.h"
+#include "server/jobs/generate_job.h"
 #include "server/jobs/housekeeping.h"
 #include "server/jobs/import_job.h"
 #include "server/jobs/maintenance.h"
@@ -94,7 +95,8 @@ struct daemon {
     struct gallery *gallery;
     struct import_job import;
     struct training_job training;
-    struct job_handler kinds[7];
+    struct generate_job generate;
+    struct job_handler kinds[8];
     struct jobs *jobs;
     struct housekeeping *housekeeping;
     struct service *service;
@@ -139,8 +141,10 @@ static enum err start_jobs(struct daemon *daemon, struct err_note *note)
     daemon->training = (struct training_job){
         .gallery = daemon->gallery, .data = daemon->config->data, .memory_bytes = daemon->config->training_bytes};
     daemon->kinds[6] = training_handler(&daemon->training);
+    daemon->generate = (struct generate_job){.gallery = daemon->gallery, .data = daemon->config->data};
+    daemon->kinds[7] = generate_handler(&daemon->generate);
     import_job_tidy(daemon->store, daemon->config->data);
-    return jobs_start(daemon->store, daemon->kinds, 7, &watcher, &daemon->jobs, note);
+    return jobs_start(daemon->store, daemon->kinds, 8, &watcher, &daemon->jobs, note);
 }
 
 static enum err open_all(struct daemon *daemon, struct err_note *note)

@@ -51,6 +51,7 @@ struct invert_options {
     double seconds; /* budget; 0: none */
     uint64_t seed;
     int part;              /* pictures that one thread holds at a time */
+    size_t memory_limit;   /* bytes of activations and gradients, of all pictures; 0: 8 GiB */
     struct pool *pool;     /* may be NULL */
     struct cancel *cancel; /* may be NULL */
     void (*tell)(void *context, const struct invert_state *state);
@@ -74,7 +75,7 @@ struct invert_memory invert_memory_of(const struct graph *graph);
  *         finished picture, added to that of its mirror image, and the target.
  * Owns:   the images are carved from mem.  graph: as written, sealed.
  * Errors: ERR_UNSUPPORTED the network's form, or an operator without a way back; ERR_MISUSE no targets, or of another length
- *         than the network's output; ERR_CANCELLED; ERR_FORMAT the network returned no number; ERR_LIMIT, ERR_NOMEM.
+ *         than the network's output; ERR_CANCELLED; ERR_FORMAT the network returned no number; ERR_LIMIT memory_limit, or mem is spent; ERR_NOMEM.
  */
 MUST_CHECK enum err invert_run(const struct graph *graph, const struct invert_options *options, const float *targets,
                                int n, int dim, struct arena *mem, struct image *ret, float *ret_cosine,

@@ -52,6 +52,8 @@ void handle_collection_rollback(struct call *call);
 void handle_purify(struct call *call);
 void handle_evaluate(struct call *call);
 void handle_training(struct call *call);
+void handle_generate(struct call *call);
+void handle_job_picture(struct call *call);
 void handle_job_findings(struct call *call);
 void handle_job_events(struct call *call);
 
