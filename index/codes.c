@@ -45,6 +45,26 @@ void codes_release(struct codes *codes)
     *codes = (struct codes){0};
 }
 
+size_t codes_signs_bytes(const struct codes *codes)
+{
+    return ROUNDS * codes->padded / 8;
+}
+
+void codes_signs_pack(const struct codes *codes, uint8_t *ret)
+{
+    memset(ret, 0, codes_signs_bytes(codes));
+    for (size_t i = 0; i < ROUNDS * codes->padded; i++) {
+        ret[i / 8] |= (uint8_t)(codes->signs[i] >> 31 << i % 8);
+    }
+}
+
+void codes_signs_take(struct codes *codes, const uint8_t *packed)
+{
+    for (size_t i = 0; i < ROUNDS * codes->padded; i++) {
+        codes->signs[i] = (uint32_t)(packed[i / 8] >> i % 8 & 1U) << 31;
+    }
+}
+
 size_t codes_int8_bytes(const struct codes *codes)
 {
     return SCAN_INT8_BLOCK_BYTES(codes->groups);

@@ -11,7 +11,7 @@
  * missed with the probability of the normal distribution's tail, 2.9e-7 for five.  That holds for every pair of vectors chosen
  * without knowledge of R; R is drawn anew for every index and told to nobody.
  *
- * Immutable after codes_init: any thread.
+ * Immutable after codes_init, and codes_signs_take if there is one: any thread.
  */
 #ifndef INDEX_CODES_H
 #define INDEX_CODES_H
@@ -39,6 +39,15 @@ struct codes {
 /* Shapes: dim 1 .. CODES_MAX_DIM.  False if memory is spent. */
 MUST_CHECK bool codes_init(struct codes *codes, size_t dim, const struct scan *scan);
 void codes_release(struct codes *codes);
+
+/*
+ * The rotation as it stands in files, and taken from there, before anything is encoded: files are searched together only if
+ * theirs is the same.  Shapes: packed [codes_signs_bytes], at most CODES_MAX_SIGNS_BYTES.
+ */
+#define CODES_MAX_SIGNS_BYTES (3 * CODES_MAX_DIM / 8)
+size_t codes_signs_bytes(const struct codes *codes);
+void codes_signs_pack(const struct codes *codes, uint8_t *ret);
+void codes_signs_take(struct codes *codes, const uint8_t *packed);
 
 /* Bytes of a block of 16 rows; 0 bit codes in an index that has none. */
 size_t codes_int8_bytes(const struct codes *codes);

@@ -43,14 +43,14 @@ static int map_lock_init(pthread_rwlock_t *lock)
     return failed;
 }
 
-static void lock_changing(struct index *index)
+void index_lock_changing(struct index *index)
 {
     int failed = pthread_mutex_lock(&index->changing);
     assert(failed == 0);
     (void)failed;
 }
 
-static void unlock_changing(struct index *index)
+void index_unlock_changing(struct index *index)
 {
     (void)pthread_mutex_unlock(&index->changing);
 }
@@ -96,6 +96,9 @@ enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, s
     if (pthread_mutex_init(&index->changing, NULL) != 0) {
         goto no_changing;
     }
+    if (pthread_mutex_init(&index->saving, NULL) != 0) {
+        goto no_saving;
+    }
     if (map_lock_init(&index->map_lock) != 0) {
         goto no_map_lock;
     }
@@ -103,6 +106,8 @@ enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, s
     return ERR_NONE;
 
 no_map_lock:
+    (void)pthread_mutex_destroy(&index->saving);
+no_saving:
     (void)pthread_mutex_destroy(&index->changing);
 no_changing:
     views_release(&index->views);
@@ -111,6 +116,15 @@ no_views:
 no_codes:
     mem_free(index);
     return ERR_SAY(note, ERR_NOMEM, "no memory for an index of dimension %d", dim);
+}
+
+enum err index_new_segmented(int dim, size_t segment_rows, struct index **ret, struct err_note *note)
+{
+    if (segment_rows < FIRST_ROWS || segment_rows > SEGMENT_MAX_ROWS || (segment_rows & (segment_rows - 1)) != 0) {
+        return ERR_SAY(note, ERR_MISUSE, "segments of %zu rows; a power of two from %d to %d is possible", segment_rows,
+                       FIRST_ROWS, SEGMENT_MAX_ROWS);
+    }
+    return index_new_with(dim, segment_rows, scan_best(), ret, note);
 }
 
 enum err index_new(int dim, struct index **ret, struct err_note *note)
@@ -124,6 +138,7 @@ void index_free(struct index *index)
         return;
     }
     rewrite_release(&index->rewrite);
+    index_files_release(index);
     for (size_t slot = 0; slot < index->n_slots; slot++) {
         segment_free(index->slots[slot]);
     }
@@ -132,6 +147,7 @@ void index_free(struct index *index)
     views_release(&index->views);
     codes_release(&index->codes);
     (void)pthread_mutex_destroy(&index->changing);
+    (void)pthread_mutex_destroy(&index->saving);
     (void)pthread_rwlock_destroy(&index->map_lock);
     mem_free(index);
 }
@@ -402,12 +418,12 @@ enum err index_add(struct index *index, const int64_t *ids, const float *vectors
     if (n == 0) {
         return ERR_NONE;
     }
-    lock_changing(index);
+    index_lock_changing(index);
     enum err err = add_alone(index, ids, vectors, n, note);
     if (err == ERR_NONE) {
         (void)rewrite_step(index, n * REWRITTEN_A_CHANGE);
     }
-    unlock_changing(index);
+    index_unlock_changing(index);
     return err;
 }
 
@@ -447,23 +463,25 @@ static size_t bury(struct index *index, const int64_t *ids, size_t n)
 
 enum err index_remove(struct index *index, const int64_t *ids, size_t n, size_t *ret_removed, struct err_note *note)
 {
-    (void)note; /* it cannot fail */
-    lock_changing(index);
+    enum err err = ERR_NONE;
+
+    index_lock_changing(index);
     size_t removed = bury(index, ids, n);
     if (removed > 0) {
         views_wait(&index->views); /* searches that began before may be reading the floats */
         for (size_t slot = 0; slot < index->n_slots; slot++) {
             if (index->slots[slot] != NULL && index->slots[slot]->marking) {
-                segment_wipe_marked(index->slots[slot]);
+                enum err wiped = segment_wipe_marked(index->slots[slot], err == ERR_NONE ? note : NULL);
+                err = err == ERR_NONE ? wiped : err;
             }
         }
         (void)rewrite_step(index, removed * REWRITTEN_A_CHANGE);
     }
-    unlock_changing(index);
+    index_unlock_changing(index);
     if (ret_removed != NULL) {
         *ret_removed = removed;
     }
-    return ERR_NONE;
+    return err;
 }
 
 void index_tidy(struct index *index)
@@ -471,9 +489,9 @@ void index_tidy(struct index *index)
     bool more = true;
 
     while (more) { /* other changes come in between */
-        lock_changing(index);
+        index_lock_changing(index);
         more = rewrite_step(index, SCAN_ROWS * SCAN_ROWS);
-        unlock_changing(index);
+        index_unlock_changing(index);
     }
 }
 

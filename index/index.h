@@ -21,9 +21,14 @@ struct index;
 MUST_CHECK enum err index_new(int dim, struct index **ret, struct err_note *note);
 void index_free(struct index *index);
 
+/* The same with segments of another length, a power of two from 64 to INDEX_SEGMENT_ROWS, which index_new takes: only full ones
+ * become files.  Errors: ERR_MISUSE another number. */
+#define INDEX_SEGMENT_ROWS 65536
+MUST_CHECK enum err index_new_segmented(int dim, size_t segment_rows, struct index **ret, struct err_note *note);
+
 int index_dim(const struct index *index);
 int64_t index_count(struct index *index);
-size_t index_bytes(struct index *index); /* memory held, an estimate */
+size_t index_bytes(struct index *index); /* memory held, an estimate; not what is mapped from files */
 
 /*
  * Adds n vectors; each found by the next search.
@@ -34,8 +39,11 @@ size_t index_bytes(struct index *index); /* memory held, an estimate */
 MUST_CHECK enum err index_add(struct index *index, const int64_t *ids, const float *vectors, size_t n,
                               struct err_note *note);
 
-/* Removes ids; unknown ones are passed over.  *ret_removed may be NULL.  From the return on no search finds them, and their
- * floats are overwritten. */
+/*
+ * Removes ids; unknown ones are passed over.  *ret_removed may be NULL.  From the return on no search finds them, and their
+ * floats and codes are overwritten, in memory and, where they stand in a file, there and on the disk.
+ * Errors: ERR_IO, ERR_NO_SPACE a file could not be overwritten: no search finds them all the same, and the file has lost its name.
+ */
 MUST_CHECK enum err index_remove(struct index *index, const int64_t *ids, size_t n, size_t *ret_removed,
                                  struct err_note *note);
 
@@ -91,6 +99,70 @@ struct index_ask {
  */
 MUST_CHECK enum err index_search_many(struct index *index, const float *queries, size_t n, const struct index_ask *ask,
                                       struct index_hit *ret_hits, int *ret_counts, struct err_note *note);
+
+/* ---- Files -------------------------------------------------------------------------------------------------------- */
+
+/*
+ * So that an index of many vectors is there at once when a process begins, its full segments can be kept as files in a folder of
+ * its own.  They are a copy that can be thrown away: whoever has the vectors compares (index_reconcile) and adds what is
+ * missing.  The owner says whose they are; a moment, up to when its vectors are what the files hold; both are opaque here.
+ */
+#define INDEX_OWNER_BYTES 32
+struct index_moment {
+    unsigned char bytes[40];
+};
+
+struct index_files {
+    const char *folder;
+    unsigned char owner[INDEX_OWNER_BYTES];
+    /* Says whether the vectors of that moment are still the owner's; asked for each file. */
+    bool (*accept)(void *context, const struct index_moment *moment);
+    /* The present moment; asked, with no lock held, before a file is begun that holds nothing younger. */
+    enum err (*now)(void *context, struct index_moment *ret, struct err_note *note);
+    void *context;
+    bool look_only; /* nothing is changed on the disk: refused files stay, and none is written */
+};
+
+struct index_load_report {
+    size_t n_taken, n_refused;
+    int64_t n_vectors;
+    char reason[256]; /* of the first refusal */
+};
+
+/*
+ * Makes an empty index keep files, and takes what the folder holds, if it is there.  Files that are damaged, unfinished, of
+ * somebody else or of a moment that is not accepted are refused: overwritten and removed, unless files->look_only.
+ * files->folder is copied, context is lent until index_free or index_close_files.
+ * Errors: ERR_MISUSE not empty; ERR_DENIED, ERR_NO_SPACE, ERR_IO the folder; ERR_NOMEM.  The index is then empty and keeps none.
+ */
+MUST_CHECK enum err index_load(struct index *index, const struct index_files *files, struct index_load_report *ret,
+                               struct err_note *note);
+
+/*
+ * Removes every vector whose id is not among those given, and says which of the given ids the index has no vector for.
+ * Shapes: ids [n], ascending; ret_missing room for n.
+ */
+MUST_CHECK enum err index_reconcile(struct index *index, const int64_t *ids, size_t n, int64_t *ret_missing,
+                                    size_t *ret_n_missing, struct err_note *note);
+
+/* Makes the codes of every vector anew and compares.  Errors: ERR_CORRUPT the note says where; ERR_NOMEM. */
+MUST_CHECK enum err index_check_codes(struct index *index, struct err_note *note);
+
+/* Whether index_save has something to do. */
+bool index_wants_saving(struct index *index);
+
+/*
+ * Writes a file for every full segment that has none, and overwrites those of segments that are no more.  For a background
+ * thread: it takes a second for 100 MB; searches do not notice, and changes wait for a millisecond now and then.  One at a time.
+ * Errors: ERR_NO_SPACE, ERR_DENIED, ERR_IO, ERR_NOMEM, and what now says; the index is as good as before.
+ */
+MUST_CHECK enum err index_save(struct index *index, struct err_note *note);
+
+/* Keeps files no longer, and either leaves them for another index or takes their names away. */
+void index_close_files(struct index *index, bool remove);
+
+/* Overwrites and removes all files of a folder, and the folder; one that is not there is fine.  Errors: ERR_IO, ERR_DENIED. */
+MUST_CHECK enum err index_files_destroy(const char *folder, struct err_note *note);
 
 /* The vector of an id, copied out.  Errors: ERR_NOT_FOUND. */
 MUST_CHECK enum err index_get(struct index *index, int64_t id, float *ret, struct err_note *note);

@@ -1,7 +1,7 @@
 /*
- * index_private.h: the inside of an index, for index.c and rewrite.c.
+ * index_private.h: the inside of an index, for index.c, index_files.c and rewrite.c.
  *
- * Order of locks: changing, map_lock, the views' own.  Searches take the last alone, and for a few lines.
+ * Order of locks: saving, changing, map_lock, the views' own.  Searches take the last alone, and for a few lines.
  */
 #ifndef INDEX_INDEX_PRIVATE_H
 #define INDEX_INDEX_PRIVATE_H
@@ -42,6 +42,11 @@ struct index {
     size_t n_slots;
     size_t tail; /* the slot that is being filled, or NO_SLOT; every other segment is sealed */
     struct rewrite rewrite;
+    bool keeps_files;
+    struct segment_file *retired; /* without a name, still to be overwritten */
+    struct index_files files;     /* its folder is the index's own */
+
+    pthread_mutex_t saving; /* taken before changing: one saves at a time */
 
     /* Changed with changing and map_lock held, read with either.  It changes together with the view, but for ids that are being
      * added: their rows are not in the view yet. */
@@ -58,11 +63,19 @@ static inline size_t index_location(size_t slot, size_t row)
     return slot * SEGMENT_MAX_ROWS + row;
 }
 
+void index_lock_changing(struct index *index);
+void index_unlock_changing(struct index *index);
 void index_lock_map(struct index *index);
 void index_unlock_map(struct index *index);
 
 /* Shows searches what the slots hold; views_reserve has made room. */
 void index_show(struct index *index);
+
+/* With changing held and a segment out of use: its file loses its name and waits to be overwritten. */
+void index_retire_file(struct index *index, struct segment *segment);
+
+/* Closes what is left of files.  Nobody else uses the index. */
+void index_files_release(struct index *index);
 
 /*
  * With changing held: copies up to max_rows rows of a rewrite, which it begins if one is due.  True: there is more to do.

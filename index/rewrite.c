@@ -26,7 +26,7 @@ static size_t partner_of(const struct index *index, size_t due)
 {
     for (size_t slot = 0; slot < index->n_slots; slot++) {
         const struct segment *segment = index->slots[slot];
-        if (segment != NULL && slot != due && slot != index->tail &&
+        if (segment != NULL && slot != due && slot != index->tail && !segment->saving &&
             live_rows(segment) + live_rows(index->slots[due]) <= index->segment_rows) {
             return slot;
         }
@@ -74,7 +74,7 @@ static bool begin_if_due(struct index *index)
     }
     for (size_t slot = 0; slot < index->n_slots; slot++) {
         const struct segment *segment = index->slots[slot];
-        if (segment != NULL && slot != index->tail && is_half_dead(index, segment)) {
+        if (segment != NULL && slot != index->tail && !segment->saving && is_half_dead(index, segment)) {
             return begin(index, slot);
         }
     }
@@ -118,6 +118,8 @@ static bool finish(struct index *index)
     index_show(index);
     index_unlock_map(index);
     views_wait(&index->views);
+    index_retire_file(index, old[0]);
+    index_retire_file(index, old[1]);
     segment_free(old[0]);
     segment_free(old[1]);
     rewrite_release(rewrite);

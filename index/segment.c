@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 #include "index/faiss_index.h"
+#include "index/segment_file.h"
 
 enum err segment_new(const struct codes *codes, size_t capacity, struct segment **ret, struct err_note *note)
 {
@@ -40,15 +41,58 @@ enum err segment_new(const struct codes *codes, size_t capacity, struct segment 
     return ERR_NONE;
 }
 
+/* Maps are read-only: whoever writes there by mistake is stopped by the processor. */
+static void point_into(struct segment *segment, const struct segment_file *file)
+{
+    uint8_t *map = (uint8_t *)(uintptr_t)file->map;
+
+    segment->ids = (int64_t *)(void *)(map + file->layout.ids);
+    segment->bits = map + file->layout.bits;
+    segment->int8 = map + file->layout.int8;
+    segment->floats = (float *)(void *)(map + file->layout.floats);
+}
+
+enum err segment_of_file(const struct codes *codes, struct segment_file *take_file, struct segment **ret,
+                         struct err_note *note)
+{
+    struct segment *segment = MEM_NEW(struct segment);
+    const size_t n_blocks = take_file->capacity / SCAN_ROWS;
+
+    if (segment != NULL) {
+        segment->codes = codes;
+        segment->capacity = take_file->capacity;
+        segment->rows = take_file->rows;
+        segment->live[0] = MEM_ARRAY(uint16_t, n_blocks);
+        segment->live[1] = MEM_ARRAY(uint16_t, n_blocks);
+    }
+    if (segment == NULL || segment->live[0] == NULL || segment->live[1] == NULL) {
+        segment_free(segment);
+        segment_file_close(take_file);
+        return ERR_SAY(note, ERR_NOMEM, "no memory for a segment");
+    }
+    segment->file = take_file;
+    segment->mapped = true;
+    point_into(segment, take_file);
+    memcpy(segment->live[0], take_file->map + take_file->layout.live, n_blocks * sizeof(uint16_t));
+    for (size_t row = 0; row < segment->rows; row++) {
+        segment->dead += segment_is_live(segment, row) ? 0 : 1;
+    }
+    *ret = segment;
+    return ERR_NONE;
+}
+
 void segment_free(struct segment *segment)
 {
     if (segment == NULL) {
         return;
     }
-    faiss_index_free(segment->faiss);
-    mem_free_wiped(segment->int8);
-    mem_free_wiped(segment->bits);
-    mem_free(segment->ids);
+    if (!segment->mapped) {
+        faiss_index_free(segment->faiss);
+        mem_free_wiped(segment->int8);
+        mem_free_wiped(segment->bits);
+        mem_free(segment->ids);
+    }
+    segment_file_close(segment->file);
     mem_free(segment->live[0]);
     mem_free(segment->live[1]);
     mem_free(segment);
@@ -142,18 +186,27 @@ static void wipe(struct segment *segment, size_t row)
     }
 }
 
-void segment_wipe_marked(struct segment *segment)
+/* The other live bits are the writer's own and of no more use: they become those of the rows that died. */
+enum err segment_wipe_marked(struct segment *segment, struct err_note *note)
 {
     const uint16_t *now = segment->live[segment->now];
-    const uint16_t *before = segment->live[1 - segment->now];
+    uint16_t *died = segment->live[1 - segment->now];
+    enum err err = ERR_NONE;
 
-    for (size_t block = 0; block * SCAN_ROWS < segment->rows; block++) {
-        unsigned died = before[block] & ~(unsigned)now[block];
-        for (; died != 0; died &= died - 1) {
-            wipe(segment, block * SCAN_ROWS + (size_t)__builtin_ctz(died));
+    for (size_t block = 0; block < segment->capacity / SCAN_ROWS; block++) {
+        died[block] &= (uint16_t)~now[block];
+        for (unsigned left = segment->mapped ? 0 : died[block]; left != 0; left &= left - 1) {
+            wipe(segment, block * SCAN_ROWS + (size_t)__builtin_ctz(left));
         }
     }
     segment->marking = false;
+    if (segment->file != NULL) {
+        err = segment_file_wipe(segment->file, segment->codes, died, note);
+        if (err != ERR_NONE) {
+            segment_file_unlink(segment->file);
+        }
+    }
+    return err;
 }
 
 void segment_kill(struct segment *segment, size_t row)
@@ -162,11 +215,36 @@ void segment_kill(struct segment *segment, size_t row)
     wipe(segment, row);
 }
 
+size_t segment_wrong_codes(const struct segment *segment, uint8_t *room)
+{
+    const size_t int8_bytes = codes_int8_bytes(segment->codes);
+    const size_t bits_bytes = codes_bits_bytes(segment->codes);
+    uint8_t *made = room;                            /* [int8, bits] */
+    uint8_t *there = room + int8_bytes + bits_bytes; /* the same */
+
+    for (size_t block = 0; block < segment->rows / SCAN_ROWS; block++) {
+        codes_encode(segment->codes, segment->floats + block * SCAN_ROWS * segment->codes->dim, made,
+                     made + int8_bytes);
+        memcpy(there, int8_block(segment, block), int8_bytes);
+        memcpy(there + int8_bytes, bits_block(segment, block), bits_bytes);
+        for (size_t i = 0; i < SCAN_ROWS; i++) {
+            if (!segment_is_live(segment, block * SCAN_ROWS + i)) { /* what those have means nothing */
+                codes_wipe(segment->codes, i, made, made + int8_bytes);
+                codes_wipe(segment->codes, i, there, there + int8_bytes);
+            }
+        }
+        if (memcmp(made, there, int8_bytes + bits_bytes) != 0) {
+            return block * SCAN_ROWS;
+        }
+    }
+    return segment->capacity;
+}
+
 size_t segment_bytes(const struct segment *segment)
 {
     const size_t n_blocks = segment->capacity / SCAN_ROWS;
+    const size_t own = n_blocks * (codes_int8_bytes(segment->codes) + codes_bits_bytes(segment->codes)) +
+                       segment->capacity * (segment->codes->dim * sizeof(float) + sizeof *segment->ids);
 
-    return sizeof *segment + n_blocks * (codes_int8_bytes(segment->codes) + codes_bits_bytes(segment->codes)) +
-           segment->capacity * (segment->codes->dim * sizeof(float) + sizeof *segment->ids) +
-           2 * n_blocks * sizeof(uint16_t);
+    return sizeof *segment + (segment->mapped ? 0 : own) + 2 * n_blocks * sizeof(uint16_t);
 }

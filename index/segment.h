@@ -1,6 +1,9 @@
 /*
  * segment.h: up to 65,536 rows: floats in FAISS, their codes, ids, and which of them live.
  *
+ * A full segment may have a file (segment_file.h), which is overwritten where it is; or it was made of one, then it has no memory
+ * of its own but the live bits: floats, codes and ids are the file's, mapped, and FAISS is not asked.
+ *
  * Its memory is reserved when it is made, so that nothing moves while others read.  One writer appends and removes; readers
  * know a segment through a view (view.h), which says how many rows they may look at and which live: rows behind those are
  * being written, and rows that no view shows are being overwritten.  Therefore codes are written by whole blocks of 16 before
@@ -15,17 +18,20 @@
 
 #include "core/base/err.h"
 #include "index/codes.h"
+#include "index/index.h"
 
-#define SEGMENT_MAX_ROWS 65536
+#define SEGMENT_MAX_ROWS INDEX_SEGMENT_ROWS
 
 struct faiss_index;
+struct segment_file;
 
 struct segment {
     /* immutable */
     const struct codes *codes; /* lent */
     size_t capacity;           /* rows, a multiple of 16 */
-    struct faiss_index *faiss; /* holds capacity rows from the start */
-    float *floats;             /* [capacity, dim], in faiss */
+    bool mapped;               /* floats, codes and ids are a file's, and read-only */
+    struct faiss_index *faiss; /* holds capacity rows from the start; NULL if mapped */
+    float *floats;             /* [capacity, dim] */
 
     /* Written by the writer, read through a view. */
     uint8_t *int8;
@@ -35,16 +41,22 @@ struct segment {
 
     /* the writer's */
     int now;
-    size_t rows;  /* written */
-    size_t dead;  /* of these removed */
-    bool marking; /* between segment_marks_begin and segment_wipe_marked */
+    size_t rows;               /* written */
+    size_t dead;               /* of these removed */
+    bool marking;              /* between segment_marks_begin and segment_wipe_marked */
+    struct segment_file *file; /* NULL: none; being written, or sealed */
+    bool saving;               /* a thread is writing the file: the segment stays where it is */
 };
 
 /* Errors: ERR_NOMEM, ERR_FOREIGN. */
 MUST_CHECK enum err segment_new(const struct codes *codes, size_t capacity, struct segment **ret,
                                 struct err_note *note);
 
-/* Overwrites and frees; NULL does nothing. */
+/* Makes one of a file, whose rows it trusts.  Owns: take_file, also when this fails.  Errors: ERR_NOMEM. */
+MUST_CHECK enum err segment_of_file(const struct codes *codes, struct segment_file *take_file, struct segment **ret,
+                                    struct err_note *note);
+
+/* Overwrites and frees what is in memory, and closes the file; NULL does nothing. */
 void segment_free(struct segment *segment);
 
 /* Writes n rows behind the last.  Shapes: vectors [n, dim]; n ≤ capacity - rows. */
@@ -63,11 +75,16 @@ bool segment_is_live(const struct segment *segment, size_t row);
 void segment_marks_begin(struct segment *segment);
 void segment_mark_dead(struct segment *segment, size_t row);
 void segment_marks_end(struct segment *segment);
-void segment_wipe_marked(struct segment *segment);
+/* In the file too.  Errors: ERR_IO, ERR_NO_SPACE the file; it has then lost its name. */
+MUST_CHECK enum err segment_wipe_marked(struct segment *segment, struct err_note *note);
 
 /* Removes and overwrites a row of a segment that no view shows. */
 void segment_kill(struct segment *segment, size_t row);
 
-size_t segment_bytes(const struct segment *segment);
+/* Makes the codes of its living rows anew and compares: the first row of the first block that differs, or capacity.
+ * Shapes: room for two blocks of both codes. */
+size_t segment_wrong_codes(const struct segment *segment, uint8_t *room);
+
+size_t segment_bytes(const struct segment *segment); /* in memory; what is mapped is the system's to drop */
 
 #endif

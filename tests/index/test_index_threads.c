@@ -9,7 +9,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/base/random.h"
@@ -103,6 +106,53 @@ static void *tidy_on(void *context)
     return NULL;
 }
 
+/* What is written while rows die in it must be as good as what was written in peace. */
+static void *save_on(void *context)
+{
+    struct scene *scene = context;
+
+    do {
+        atomic_fetch_add(&scene->wrong, index_save(scene->index, NULL) == ERR_NONE ? 0 : 1);
+    } while (!atomic_load(&scene->done));
+    return NULL;
+}
+
+static bool accept(void *context, const struct index_moment *of)
+{
+    return true;
+}
+
+static enum err now(void *context, struct index_moment *ret, struct err_note *note)
+{
+    *ret = (struct index_moment){{0}};
+    return ERR_NONE;
+}
+
+/* The files, and nothing else, hold no vector but those that are there, and those rightly. */
+static void files_are_right(struct scene *scene, const struct index_files *files, size_t segment_rows)
+{
+    struct index_load_report report = {0};
+    struct index *loaded = NULL;
+    float there[DIM];
+    float in_file[DIM];
+    int64_t in_both = 0;
+
+    assert_int_equal(index_new_with(DIM, segment_rows, scan_best(), &loaded, NULL), ERR_NONE);
+    assert_int_equal(index_load(loaded, files, &report, NULL), ERR_NONE);
+    assert_int_equal(report.n_refused, 0);
+    assert_int_equal(index_check_codes(loaded, NULL), ERR_NONE);
+    for (int64_t id = 0; id < FIRST_FILLER + ROUNDS * FILLERS; id++) {
+        if (index_get(loaded, id, in_file, NULL) == ERR_NONE) {
+            assert_int_equal(index_get(scene->index, id, there, NULL), ERR_NONE);
+            assert_memory_equal(in_file, there, sizeof there);
+            in_both++;
+        }
+    }
+    assert_int_equal(in_both, report.n_vectors);
+    assert_true(report.n_taken > 0 || segment_rows == SEGMENT_MAX_ROWS);
+    index_free(loaded);
+}
+
 static void write_on(struct scene *scene)
 {
     struct random random = random_seeded(6, 6);
@@ -138,7 +188,16 @@ static void searches_beside_changes(size_t segment_rows)
     struct random random = random_seeded(5, 5);
     pthread_t readers[READERS];
     pthread_t tidier;
+    pthread_t saver;
     int64_t ids[STABLE];
+    char folder[64];
+    struct index_load_report report;
+
+    /* In memory where that is possible: it is the race that is tested, and not the disk. */
+    (void)snprintf(folder, sizeof folder, "%s/test_index_threads.XXXXXX",
+                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    assert_non_null(mkdtemp(folder));
+    const struct index_files files = {.folder = folder, .accept = accept, .now = now};
 
     atomic_store(&scene.done, false);
     for (int i = 0; i < PAIRS; i++) {
@@ -149,11 +208,13 @@ static void searches_beside_changes(size_t segment_rows)
         ids[i] = i;
     }
     assert_int_equal(index_new_with(DIM, segment_rows, scan_best(), &scene.index, NULL), ERR_NONE);
+    assert_int_equal(index_load(scene.index, &files, &report, NULL), ERR_NONE);
     assert_int_equal(index_add(scene.index, ids, scene.stable[0], STABLE, NULL), ERR_NONE);
     for (int i = 0; i < READERS; i++) {
         assert_int_equal(pthread_create(&readers[i], NULL, read_on, &scene), 0);
     }
     assert_int_equal(pthread_create(&tidier, NULL, tidy_on, &scene), 0);
+    assert_int_equal(pthread_create(&saver, NULL, save_on, &scene), 0);
     /* That this ends at all while the readers never pause shows that a writer does not starve. */
     write_on(&scene);
     atomic_store(&scene.done, true);
@@ -161,10 +222,15 @@ static void searches_beside_changes(size_t segment_rows)
         assert_int_equal(pthread_join(readers[i], NULL), 0);
     }
     assert_int_equal(pthread_join(tidier, NULL), 0);
+    assert_int_equal(pthread_join(saver, NULL), 0);
     assert_int_equal(atomic_load(&scene.wrong), 0);
     assert_true(atomic_load(&scene.searches) >= READERS);
     assert_int_equal(index_count(scene.index), STABLE + ROUNDS);
+    assert_int_equal(index_save(scene.index, NULL), ERR_NONE);
+    index_close_files(scene.index, false);
+    files_are_right(&scene, &files, segment_rows);
     index_free(scene.index);
+    assert_int_equal(index_files_destroy(folder, NULL), ERR_NONE);
     assert_int_equal(mem_live_blocks(), 0);
 }
 

@@ -1,0 +1,532 @@
+/* segment_file.c: a segment on the disk. */
+#include "index/segment_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/bytes.h"
+#include "core/base/hash.h"
+#include "core/base/mem.h"
+#include "core/base/random.h"
+#include "index/segment.h"
+
+enum {
+    CHUNK = 16384,
+    CHUNKS_A_TURN = 16, /* written at once: a change waits for no more than this */
+    VERSION = 1,
+    FRONT =
+        8 + 4 * 4 + 8 + INDEX_OWNER_BYTES + (int)sizeof(struct index_moment) + 4 /* of the header, up to the signs */
+};
+
+static const unsigned char magic[8] = {'A', 'F', 'S', 'E', 'G', '\r', '\n', 0x1A};
+
+static enum err say_errno(struct err_note *note, const char *doing, const char *path)
+{
+    int saved = errno;
+    return ERR_SAY(note, err_from_errno(saved), "cannot %s %s: %s", doing, path, strerror(saved));
+}
+
+/* ---- Where things stand ------------------------------------------------------------------------------------------ */
+
+static size_t chunks(size_t bytes)
+{
+    return (bytes + CHUNK - 1) / CHUNK * CHUNK;
+}
+
+static struct segment_layout layout_of(const struct codes *codes, size_t capacity)
+{
+    const size_t n_blocks = capacity / SCAN_ROWS;
+    struct segment_layout at = {.ids = CHUNK};
+
+    at.live = at.ids + chunks(capacity * sizeof(int64_t));
+    at.bits = at.live + chunks(n_blocks * sizeof(uint16_t));
+    at.int8 = at.bits + chunks(n_blocks * codes_bits_bytes(codes));
+    at.floats = at.int8 + chunks(n_blocks * codes_int8_bytes(codes));
+    at.sums = at.floats + chunks(capacity * codes->dim * sizeof(float));
+    at.n_chunks = (at.sums - at.ids) / CHUNK;
+    at.end = at.sums + at.n_chunks * sizeof(uint32_t);
+    return at;
+}
+
+static enum err read_at(const struct segment_file *file, void *ret, size_t bytes, size_t offset, struct err_note *note)
+{
+    unsigned char *at = ret;
+
+    while (bytes > 0) {
+        ssize_t n = pread(file->fd, at, bytes, (off_t)offset);
+        if (n == 0) {
+            return ERR_SAY(note, ERR_CORRUPT, "%s has become shorter", file->path);
+        }
+        if (n < 0 && errno != EINTR) {
+            return say_errno(note, "read", file->path);
+        }
+        if (n > 0) {
+            at += n;
+            offset += (size_t)n;
+            bytes -= (size_t)n;
+        }
+    }
+    return ERR_NONE;
+}
+
+static enum err write_at(const struct segment_file *file, const void *from, size_t bytes, size_t offset,
+                         struct err_note *note)
+{
+    const unsigned char *at = from;
+
+    while (bytes > 0) {
+        ssize_t n = pwrite(file->fd, at, bytes, (off_t)offset);
+        if (n < 0 && errno != EINTR) {
+            return say_errno(note, "write", file->path == NULL ? "a retired segment" : file->path);
+        }
+        if (n > 0) {
+            at += n;
+            offset += (size_t)n;
+            bytes -= (size_t)n;
+        }
+    }
+    return ERR_NONE;
+}
+
+static struct segment_file *file_new(const struct codes *codes, size_t capacity, size_t rows, const char *path)
+{
+    struct segment_file *file = MEM_NEW(struct segment_file);
+
+    if (file != NULL) {
+        file->fd = -1;
+        file->dim = codes->dim;
+        file->capacity = capacity;
+        file->rows = rows;
+        file->layout = layout_of(codes, capacity);
+        file->written = file->layout.ids;
+        file->sums = MEM_ARRAY(uint32_t, file->layout.n_chunks);
+        file->path = mem_copy_text(path);
+        if (file->sums == NULL || file->path == NULL) {
+            segment_file_close(file);
+            return NULL;
+        }
+    }
+    return file;
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
+
+enum err segment_file_create(const char *folder, const struct segment *segment, const struct index_moment *moment,
+                             struct segment_file **ret, struct err_note *note)
+{
+    char path[PATH_MAX];
+    uint64_t name;
+
+    random_bytes(&name, sizeof name);
+    if (snprintf(path, sizeof path, "%s/%016llx" SEGMENT_FILE_SUFFIX SEGMENT_FILE_UNREADY, folder,
+                 (unsigned long long)name) >= (int)sizeof path) {
+        return ERR_SAY(note, ERR_MISUSE, "the path of a segment's file is too long");
+    }
+    struct segment_file *file = file_new(segment->codes, segment->capacity, segment->rows, path);
+    if (file == NULL) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory to write a segment");
+    }
+    file->moment = *moment;
+    file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    /* With its whole length at once: what is overwritten before it is written lies in it, and a full disk says so now. */
+    int failed = file->fd < 0 ? errno : posix_fallocate(file->fd, 0, (off_t)file->layout.end);
+    if (failed != 0) {
+        errno = failed;
+        enum err err = say_errno(note, "make", path);
+        segment_file_unlink(file);
+        segment_file_close(file);
+        return err;
+    }
+    *ret = file;
+    return ERR_NONE;
+}
+
+/* Copies what the segment holds of [at, at + CHUNK), zeros behind its end. */
+static void copy_chunk(const struct segment_file *file, const struct segment *segment, size_t at, uint8_t *ret)
+{
+    const struct segment_layout *layout = &file->layout;
+    const size_t n_blocks = file->capacity / SCAN_ROWS;
+    const struct part_of_file {
+        size_t begin, bytes;
+        const void *from;
+    } parts[] = {
+        {layout->ids, file->capacity * sizeof(int64_t), segment->ids},
+        {layout->live, n_blocks * sizeof(uint16_t), segment->live[segment->now]},
+        {layout->bits, n_blocks * codes_bits_bytes(segment->codes), segment->bits},
+        {layout->int8, n_blocks * codes_int8_bytes(segment->codes), segment->int8},
+        {layout->floats, file->capacity * file->dim * sizeof(float), segment->floats},
+    };
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (at >= parts[i].begin && at < parts[i].begin + parts[i].bytes) {
+            size_t left = parts[i].begin + parts[i].bytes - at;
+            n = left < CHUNK ? left : CHUNK;
+            memcpy(ret, (const uint8_t *)parts[i].from + (at - parts[i].begin), n);
+        }
+    }
+    memset(ret + n, 0, CHUNK - n);
+}
+
+enum err segment_file_write(struct segment_file *file, const struct segment *segment, bool *ret_done,
+                            struct err_note *note)
+{
+    uint8_t chunk[CHUNK];
+    enum err err = ERR_NONE;
+
+    for (int i = 0; i < CHUNKS_A_TURN && file->written < file->layout.sums && err == ERR_NONE; i++) {
+        copy_chunk(file, segment, file->written, chunk);
+        file->sums[(file->written - file->layout.ids) / CHUNK] = hash_crc32c(0, chunk, CHUNK);
+        err = write_at(file, chunk, CHUNK, file->written, note);
+        file->written += CHUNK;
+    }
+    mem_wipe(chunk, sizeof chunk);
+    *ret_done = file->written >= file->layout.sums;
+    return err;
+}
+
+static unsigned char *put(unsigned char *at, uint64_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++) {
+        *at++ = (unsigned char)(value >> (8 * i));
+    }
+    return at;
+}
+
+static uint32_t header_sum(const unsigned char header[CHUNK])
+{
+    return hash_crc32c(0, header, CHUNK - 4);
+}
+
+enum err segment_file_finish(struct segment_file *file, const struct segment *segment,
+                             const unsigned char owner[INDEX_OWNER_BYTES], struct err_note *note)
+{
+    unsigned char header[CHUNK] = {0};
+    unsigned char *at = header;
+
+    memcpy(at, magic, sizeof magic);
+    at = put(at + sizeof magic, VERSION, 4);
+    at = put(at, file->dim, 4);
+    at = put(at, file->rows, 4);
+    at = put(at, file->capacity, 4);
+    at = put(at, file->layout.end, 8);
+    memcpy(at, owner, INDEX_OWNER_BYTES);
+    at += INDEX_OWNER_BYTES;
+    memcpy(at, &file->moment, sizeof file->moment);
+    at = put(at + sizeof file->moment, codes_signs_bytes(segment->codes), 4);
+    assert(at - header == FRONT);
+    codes_signs_pack(segment->codes, at);
+    (void)put(header + CHUNK - 4, header_sum(header), 4);
+    enum err err = write_at(file, file->sums, file->layout.n_chunks * sizeof *file->sums, file->layout.sums, note);
+    return err == ERR_NONE ? write_at(file, header, CHUNK, 0, note) : err;
+}
+
+enum err segment_file_sync(struct segment_file *file, struct err_note *note)
+{
+    file->unsynced = false;
+    return fdatasync(file->fd) == 0 ? ERR_NONE : say_errno(note, "flush", file->path);
+}
+
+enum err segment_file_seal(struct segment_file *file, struct err_note *note)
+{
+    char *path = mem_copy_text(file->path);
+
+    if (path == NULL) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory to write a segment");
+    }
+    path[strlen(path) - strlen(SEGMENT_FILE_UNREADY)] = '\0';
+    if (rename(file->path, path) != 0) {
+        enum err err = say_errno(note, "rename", file->path);
+        mem_free(path);
+        return err;
+    }
+    mem_free(file->path);
+    file->path = path;
+    file->sealed = true;
+    return ERR_NONE;
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+
+/* Believes nothing but the length of what it is given. */
+static enum err read_header(const unsigned char header[CHUNK], const struct codes *codes, const char *path,
+                            const unsigned char owner[INDEX_OWNER_BYTES], struct segment_file **ret, uint8_t *ret_signs,
+                            struct err_note *note)
+{
+    struct bytes bytes = bytes_over(header, CHUNK);
+    const unsigned char *start = bytes_take(&bytes, sizeof magic);
+    const uint32_t version = bytes_u32le(&bytes);
+
+    if (start == NULL || memcmp(start, magic, sizeof magic) != 0) {
+        return ERR_SAY(note, ERR_FORMAT, "%s is no file of a segment", path);
+    }
+    if (version != VERSION) {
+        return ERR_SAY(note, ERR_UNSUPPORTED, "%s has version %u of its format, this program reads %d", path,
+                       (unsigned)version, VERSION);
+    }
+    struct bytes end = bytes_over(header + CHUNK - 4, 4);
+    if (bytes_u32le(&end) != header_sum(header)) {
+        return ERR_SAY(note, ERR_CORRUPT, "the header of %s does not agree with its checksum", path);
+    }
+    const size_t dim = bytes_u32le(&bytes);
+    const size_t rows = bytes_u32le(&bytes);
+    const size_t capacity = bytes_u32le(&bytes);
+    const uint64_t length = bytes_u64le(&bytes);
+    const unsigned char *whose = bytes_take(&bytes, INDEX_OWNER_BYTES);
+    const unsigned char *moment = bytes_take(&bytes, sizeof(struct index_moment));
+    const size_t n_signs = bytes_u32le(&bytes);
+    if (dim != codes->dim || whose == NULL || moment == NULL || memcmp(whose, owner, INDEX_OWNER_BYTES) != 0) {
+        return ERR_SAY(note, ERR_CONFLICT, "%s belongs to another model, collection or database", path);
+    }
+    const unsigned char *signs = n_signs == codes_signs_bytes(codes) ? bytes_take(&bytes, n_signs) : NULL;
+    if (signs == NULL || capacity == 0 || capacity > SEGMENT_MAX_ROWS || capacity % SCAN_ROWS != 0 || rows > capacity ||
+        length != layout_of(codes, capacity).end) {
+        return ERR_SAY(note, ERR_CORRUPT, "the header of %s contradicts itself", path);
+    }
+    struct segment_file *file = file_new(codes, capacity, rows, path);
+    if (file == NULL) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory to read a segment");
+    }
+    memcpy(&file->moment, moment, sizeof file->moment);
+    memcpy(ret_signs, signs, n_signs);
+    file->sealed = true;
+    *ret = file;
+    return ERR_NONE;
+}
+
+/* Through read and not through the map: pages that nobody searches need no entry in the process's tables. */
+static enum err check_sums(struct segment_file *file, struct err_note *note)
+{
+    enum {
+        AT_ONCE = 16
+    };
+    uint8_t *buffer = mem_new(AT_ONCE, CHUNK);
+    enum err err = buffer == NULL ? ERR_SAY(note, ERR_NOMEM, "no memory to read a segment") : ERR_NONE;
+
+    if (err == ERR_NONE) {
+        err = read_at(file, file->sums, file->layout.n_chunks * sizeof *file->sums, file->layout.sums, note);
+    }
+    for (size_t chunk = 0; chunk < file->layout.n_chunks && err == ERR_NONE; chunk += AT_ONCE) {
+        size_t left = file->layout.n_chunks - chunk;
+        size_t n = left < AT_ONCE ? left : AT_ONCE;
+        err = read_at(file, buffer, n * CHUNK, file->layout.ids + chunk * CHUNK, note);
+        for (size_t i = 0; i < n && err == ERR_NONE; i++) {
+            if (hash_crc32c(0, buffer + i * CHUNK, CHUNK) != file->sums[chunk + i]) {
+                err = ERR_SAY(note, ERR_CORRUPT, "%s is damaged at byte %zu: the checksum does not agree", file->path,
+                              file->layout.ids + (chunk + i) * CHUNK);
+            }
+        }
+    }
+    mem_free_wiped(buffer);
+    return err;
+}
+
+static enum err map(struct segment_file *file, struct err_note *note)
+{
+    void *mapped = mmap(NULL, file->layout.end, PROT_READ, MAP_SHARED, file->fd, 0);
+
+    if (mapped == MAP_FAILED) {
+        return say_errno(note, "map", file->path);
+    }
+    file->map = mapped;
+    return ERR_NONE;
+}
+
+enum err segment_file_open(const char *path, const struct codes *codes, const unsigned char owner[INDEX_OWNER_BYTES],
+                           struct segment_file **ret, uint8_t *ret_signs, struct err_note *note)
+{
+    struct segment_file *file = NULL;
+    unsigned char header[CHUNK];
+    struct stat about;
+    enum err err = ERR_NONE;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+
+    if (fd < 0 || fstat(fd, &about) != 0) {
+        err = say_errno(note, "open", path);
+    } else if (!S_ISREG(about.st_mode) || pread(fd, header, sizeof header, 0) != (ssize_t)sizeof header) {
+        err = ERR_SAY(note, ERR_FORMAT, "%s is too short to be a segment", path);
+    } else {
+        err = read_header(header, codes, path, owner, &file, ret_signs, note);
+    }
+    if (file != NULL && err == ERR_NONE && (unsigned long long)about.st_size != file->layout.end) {
+        err = ERR_SAY(note, ERR_CORRUPT, "%s has %lld bytes and should have %zu", path, (long long)about.st_size,
+                      file->layout.end);
+    }
+    if (file == NULL) {
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return err;
+    }
+    file->fd = fd;
+    if (err == ERR_NONE) {
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+        err = check_sums(file, note);
+    }
+    if (err == ERR_NONE) {
+        err = map(file, note);
+    }
+    if (err != ERR_NONE) {
+        segment_file_close(file);
+        return err;
+    }
+    *ret = file;
+    return ERR_NONE;
+}
+
+/* ---- Overwriting ------------------------------------------------------------------------------------------------- */
+
+/* The sums of all chunks that [offset, offset + bytes) touches, computed anew.  What is not written yet gets its sum then. */
+static enum err sum_again(struct segment_file *file, size_t offset, size_t bytes, struct err_note *note)
+{
+    uint8_t chunk[CHUNK];
+    enum err err = ERR_NONE;
+
+    for (size_t i = (offset - file->layout.ids) / CHUNK;
+         i <= (offset + bytes - 1 - file->layout.ids) / CHUNK && err == ERR_NONE; i++) {
+        err = read_at(file, chunk, CHUNK, file->layout.ids + i * CHUNK, note);
+        if (err == ERR_NONE) {
+            file->sums[i] = hash_crc32c(0, chunk, CHUNK);
+            err = write_at(file, &file->sums[i], sizeof *file->sums, file->layout.sums + i * sizeof *file->sums, note);
+        }
+    }
+    mem_wipe(chunk, sizeof chunk);
+    return err;
+}
+
+static enum err write_summed(struct segment_file *file, const void *from, size_t bytes, size_t offset,
+                             struct err_note *note)
+{
+    enum err err = write_at(file, from, bytes, offset, note);
+    return err == ERR_NONE ? sum_again(file, offset, bytes, note) : err;
+}
+
+/* Ids, live bits and floats of the rows that died in one block; its codes are interleaved, and are read, wiped, and written. */
+static enum err wipe_block(struct segment_file *file, const struct codes *codes, size_t block, unsigned died,
+                           uint8_t *room, struct err_note *note)
+{
+    static const int64_t no_id = -1;
+    static const float zeros[CODES_MAX_DIM];
+    const struct segment_layout *at = &file->layout;
+    const size_t int8_bytes = codes_int8_bytes(codes);
+    const size_t bits_bytes = codes_bits_bytes(codes);
+    const size_t row_bytes = file->dim * sizeof(float);
+    uint8_t *int8 = room;
+    uint8_t *bits = room + int8_bytes;
+    uint16_t live = 0;
+
+    enum err err = read_at(file, &live, sizeof live, at->live + block * sizeof live, note);
+    if (err == ERR_NONE) {
+        err = read_at(file, int8, int8_bytes, at->int8 + block * int8_bytes, note);
+    }
+    if (err == ERR_NONE) {
+        err = read_at(file, bits, bits_bytes, at->bits + block * bits_bytes, note);
+    }
+    live &= (uint16_t)~died;
+    for (unsigned left = died; left != 0 && err == ERR_NONE; left &= left - 1) {
+        const size_t i = (size_t)__builtin_ctz(left);
+        const size_t row = block * SCAN_ROWS + i;
+        codes_wipe(codes, i, int8, bits);
+        err = write_at(file, &no_id, sizeof no_id, at->ids + row * sizeof no_id, note);
+        if (err == ERR_NONE) {
+            err = write_summed(file, zeros, row_bytes, at->floats + row * row_bytes, note);
+        }
+    }
+    if (err == ERR_NONE) {
+        err = sum_again(file, at->ids + block * SCAN_ROWS * sizeof no_id, SCAN_ROWS * sizeof no_id, note);
+    }
+    if (err == ERR_NONE) {
+        err = write_summed(file, &live, sizeof live, at->live + block * sizeof live, note);
+    }
+    if (err == ERR_NONE) {
+        err = write_summed(file, int8, int8_bytes, at->int8 + block * int8_bytes, note);
+    }
+    return err == ERR_NONE && bits_bytes > 0 ? write_summed(file, bits, bits_bytes, at->bits + block * bits_bytes, note)
+                                             : err;
+}
+
+enum err segment_file_wipe(struct segment_file *file, const struct codes *codes, const uint16_t *died,
+                           struct err_note *note)
+{
+    uint8_t room[SEGMENT_FILE_BLOCK_BYTES];
+    enum err err = ERR_NONE;
+
+    for (size_t block = 0; block < file->capacity / SCAN_ROWS && err == ERR_NONE && !file->left; block++) {
+        if (died[block] != 0) {
+            err = wipe_block(file, codes, block, died[block], room, note);
+            file->unsynced = true;
+        }
+    }
+    mem_wipe(room, codes_int8_bytes(codes) + codes_bits_bytes(codes));
+    return err == ERR_NONE && file->sealed && file->unsynced ? segment_file_sync(file, note) : err;
+}
+
+void segment_file_unlink(struct segment_file *file)
+{
+    if (file->path != NULL && !file->left) {
+        (void)unlink(file->path);
+        mem_free(file->path);
+        file->path = NULL;
+    }
+}
+
+static enum err overwrite(int fd, const char *path, struct err_note *note)
+{
+    static const uint8_t zeros[CHUNK];
+    const struct segment_file file = {.fd = fd, .path = (char *)(uintptr_t)path};
+    struct stat about;
+
+    if (fstat(fd, &about) != 0) {
+        return say_errno(note, "examine", path);
+    }
+    enum err err = ERR_NONE;
+    for (off_t at = 0; at < about.st_size && err == ERR_NONE; at += CHUNK) {
+        size_t n = about.st_size - at < CHUNK ? (size_t)(about.st_size - at) : CHUNK;
+        err = write_at(&file, zeros, n, (size_t)at, note);
+    }
+    if (err == ERR_NONE && fdatasync(fd) != 0) {
+        err = say_errno(note, "flush", path);
+    }
+    return err;
+}
+
+enum err segment_file_destroy_path(const char *path, struct err_note *note)
+{
+    enum err err = ERR_NONE;
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+
+    if (fd < 0 && errno == ENOENT) {
+        return ERR_NONE;
+    }
+    if (fd >= 0) {
+        err = overwrite(fd, path, note);
+        (void)close(fd);
+    }
+    return unlink(path) == 0 || errno == ENOENT ? err : say_errno(note, "remove", path);
+}
+
+void segment_file_close(struct segment_file *file)
+{
+    if (file == NULL) {
+        return;
+    }
+    if (file->map != NULL) {
+        (void)munmap((void *)(uintptr_t)file->map, file->layout.end);
+    }
+    if (file->fd >= 0) {
+        if (file->path == NULL) {
+            (void)overwrite(file->fd, "a retired segment", NULL); /* a disk that refuses has at least no name for it */
+        }
+        (void)close(file->fd);
+    }
+    mem_free(file->path);
+    mem_free(file->sums);
+    mem_free(file);
+}
