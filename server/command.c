@@ -61,7 +61,8 @@ struct gallery_options command_gallery_options(const struct config *config)
                                       .detector = said(config->detector),
                                       .recognizer = said(config->recognizer),
                                       .policy = gallery_policy_default(),
-                                      .session_bytes = (size_t)config->session_bytes};
+                                      .session_bytes = (size_t)config->session_bytes,
+                                      .segment_rows = (size_t)config->segment_rows};
 
     options.policy.threshold = (float)config->threshold;
     options.policy.max_fmr = config->max_fmr;

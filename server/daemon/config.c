@@ -67,6 +67,8 @@ static const struct setting settings[] = {
     {"detect_score", REAL, AT(detect_score), "0.5", 0.01, 0.99, "score from which a detection is a face"},
     {"top_k_max", WHOLE, AT(top_k_max), "100", 1, 1000, "most candidates one search may ask for"},
     {"models_kept", WHOLE, AT(models_kept), "3", 1, 100, "models whose embeddings a collection keeps, to go back to"},
+    {"segment_rows", WHOLE, AT(segment_rows), "65536", 64, 65536,
+     "faces of a file of the index, a power of two; the rest is read from the rows at the start"},
     {"page_max", WHOLE, AT(page_max), "1000", 1, 10000, "longest page of a list"},
     {"json_depth", WHOLE, AT(json_depth), "32", 4, 512, "deepest nesting of a JSON body"},
     {"connections", WHOLE, AT(connections), "512", 4, 65535, "open connections at one time"},
@@ -394,6 +396,9 @@ static enum err check_together(struct config *config, struct err_note *note)
     }
     if (!level_known) {
         return ERR_SAY(note, ERR_MISUSE, "log_level: \"%s\" is none of debug, info, warn, error", config->log_level);
+    }
+    if ((config->segment_rows & (config->segment_rows - 1)) != 0) {
+        return ERR_SAY(note, ERR_MISUSE, "segment_rows: %ld is no power of two", (long)config->segment_rows);
     }
     if (config->no_auth && !config_is_loopback(config)) {
         return ERR_SAY(note, ERR_MISUSE,

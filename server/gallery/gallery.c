@@ -207,14 +207,25 @@ static enum err load_models(struct gallery *gallery, const struct gallery_option
     return err == ERR_NONE ? load_recognizer(gallery, options->recognizer, mem, note) : err;
 }
 
-static enum err load_collections(struct gallery *gallery, struct arena *mem, struct err_note *note)
+static enum err load_collections(struct gallery *gallery, const struct gallery_options *options, struct arena *mem,
+                                 struct err_note *note)
 {
-    enum err err = live_new(gallery->store, gallery->models, &gallery->live, note);
+    const struct filler filler = {.store = gallery->store,
+                                  .data = options->data,
+                                  .segment_rows = options->segment_rows,
+                                  .listener = gallery->listener};
+    enum err err = live_new(&filler, gallery->models, &gallery->live, note);
 
     if (err == ERR_NONE) {
         err = make_default_collection(gallery, mem, note);
     }
-    return err == ERR_NONE ? warm_all(gallery, mem, note) : err;
+    if (err == ERR_NONE) {
+        err = warm_all(gallery, mem, note);
+    }
+    if (err == ERR_NONE) {
+        live_keep_files(gallery->live);
+    }
+    return err;
 }
 
 enum err gallery_open(const struct gallery_options *options, struct gallery **ret, struct err_note *note)
@@ -233,7 +244,7 @@ enum err gallery_open(const struct gallery_options *options, struct gallery **re
         gallery->listener = options->listener;
         err = load_models(gallery, options, mem, note);
         if (err == ERR_NONE && gallery->store != NULL) {
-            err = load_collections(gallery, mem, note);
+            err = load_collections(gallery, options, mem, note);
         }
     }
     arena_free(mem);

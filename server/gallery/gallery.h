@@ -106,12 +106,13 @@ struct gallery_listener {
 };
 
 struct gallery_options {
-    struct store *store;  /* lent; closed by its owner after gallery_close; NULL: no rows, look.h alone works */
-    const char *data;     /* the data folder; models are copied into data/models */
+    struct store *store; /* lent; closed by its owner after gallery_close; NULL: no rows, look.h alone works */
+    const char *data; /* the data folder, lent; models are copied into data/models, indexes have files in data/index */
     const char *detector; /* file; NULL: photos are refused (GALLERY_NO_MODEL), embeddings and aligned crops are not */
     const char *recognizer; /* file of the model for new collections; NULL: new collections are refused */
     struct gallery_policy policy;
     size_t session_bytes;             /* activations of one network in one thread; 0: 2 GiB */
+    size_t segment_rows;              /* faces of one file of an index (index.h); 0: 65536 */
     struct gallery_listener listener; /* say may be NULL; called during gallery_open and, later, from any thread */
 };
 

@@ -4,8 +4,8 @@
 #include <pthread.h>
 
 #include "core/base/mem.h"
+#include "server/gallery/keeper.h"
 #include "server/store/collection_rows.h"
-#include "server/store/embedding_rows.h"
 
 struct place {
     int64_t collection_id;
@@ -29,8 +29,9 @@ struct coming {
 
 struct live {
     /* immutable */
-    struct store *store;
+    struct filler filler;
     struct models *models;
+    struct keeper *keeper; /* NULL until live_keep_files */
 
     pthread_mutex_t changing; /* building and following; taken before lending, never after; may wait for the disk */
     pthread_mutex_t lending;  /* places and refs; nothing is called while it is held */
@@ -40,7 +41,7 @@ struct live {
     struct coming *coming; /* guarded by changing */
 };
 
-enum err live_new(struct store *store, struct models *models, struct live **ret, struct err_note *note)
+enum err live_new(const struct filler *filler, struct models *models, struct live **ret, struct err_note *note)
 {
     struct live *live = MEM_NEW(struct live);
 
@@ -56,7 +57,7 @@ enum err live_new(struct store *store, struct models *models, struct live **ret,
         mem_free(live);
         return ERR_SAY(note, ERR_NOMEM, "no memory for a lock");
     }
-    live->store = store;
+    live->filler = *filler;
     live->models = models;
     *ret = live;
     return ERR_NONE;
@@ -76,6 +77,11 @@ void live_free(struct live *live)
     if (live == NULL) {
         return;
     }
+    for (int i = 0; i < live->n_places;
+         i++) { /* a file that is being written is given up: the next start has the rows */
+        index_close_files(live->places[i].pair->index, false);
+    }
+    keeper_stop(live->keeper);
     for (int i = 0; i < live->n_places; i++) {
         pair_free(live, live->places[i].pair);
     }
@@ -163,7 +169,8 @@ static bool make_room(struct live *live)
     return true;
 }
 
-/* Puts a pair in its place, with changing held and room made. */
+/* Puts a pair in its place, with changing held and room made.  The old one's files go: nobody would overwrite in them what is
+ * deleted from now on. */
 static void put(struct live *live, int64_t collection_id, struct pair *take)
 {
     struct pair *old = NULL;
@@ -179,7 +186,11 @@ static void put(struct live *live, int64_t collection_id, struct pair *take)
     place->pair = take;
     place->stale = false;
     (void)pthread_mutex_unlock(&live->lending);
+    if (old != NULL) {
+        index_close_files(old->index, true);
+    }
     live_unref(live, old);
+    keeper_wake(live->keeper);
 }
 
 enum err live_swap(struct live *live, int64_t collection_id, struct pair *take)
@@ -197,59 +208,29 @@ enum err live_swap(struct live *live, int64_t collection_id, struct pair *take)
     return ERR_NONE;
 }
 
-/* ---- Building from the rows -------------------------------------------------------------------------------------- */
+/* ---- Building ---------------------------------------------------------------------------------------------------- */
 
-/* Vectors are handed to the index by blocks: one call each would take its lock as often. */
-#define BLOCK 256
-struct filling {
-    struct index *index;
-    struct err_note *note;
-    int64_t ids[BLOCK];
-    float *vectors;
-    size_t n;
-};
-
-static enum err flush(struct filling *filling)
+static struct filled filled_of(int64_t collection_id, const struct model *model)
 {
-    enum err err = filling->n == 0
-                       ? ERR_NONE
-                       : index_add(filling->index, filling->ids, filling->vectors, filling->n, filling->note);
-    filling->n = 0;
-    return err;
+    return (struct filled){
+        .collection_id = collection_id, .model_id = model->row_id, .version = model->version, .dim = model->dim};
 }
 
-static enum err visit(void *context, int64_t face_id, const float *vector, int dim)
+/* A stale index lets go of its files, which the new one takes. */
+static enum err build_index(struct live *live, int64_t collection_id, const struct model *model, struct index **ret,
+                            struct err_note *note)
 {
-    struct filling *filling = context;
+    const struct filled what = filled_of(collection_id, model);
+    struct pair *stale = borrow(live, collection_id, true);
 
-    for (int i = 0; i < dim; i++) {
-        filling->vectors[filling->n * (size_t)dim + (size_t)i] = vector[i];
+    if (stale != NULL) {
+        index_close_files(stale->index, stale->model->row_id != model->row_id);
     }
-    filling->ids[filling->n++] = face_id;
-    return filling->n == BLOCK ? flush(filling) : ERR_NONE;
-}
-
-static enum err fill_index(struct live *live, int64_t collection_id, const struct model *model, struct index *index,
-                           struct err_note *note)
-{
-    struct filling *filling = MEM_NEW(struct filling);
-    enum err err = ERR_NOMEM;
-
-    if (filling != NULL) {
-        filling->index = index;
-        filling->note = note;
-        filling->vectors = mem_new((size_t)BLOCK * (size_t)model->dim, sizeof(float));
+    enum err err = fill_index(&live->filler, &what, false, ret, note);
+    if (err != ERR_NONE && stale != NULL) {
+        fill_destroy(&live->filler, &what); /* what is deleted until the next try would stay in them */
     }
-    if (filling == NULL || filling->vectors == NULL) {
-        (void)ERR_SAY(note, ERR_NOMEM, "no memory to build an index");
-    } else {
-        err = store_embedding_each(live->store, collection_id, model->row_id, 0, visit, filling, note);
-        if (err == ERR_NONE) {
-            err = flush(filling);
-        }
-        mem_free_wiped(filling->vectors);
-    }
-    mem_free(filling);
+    live_unref(live, stale);
     return err;
 }
 
@@ -260,19 +241,15 @@ static enum err build(struct live *live, int64_t collection_id, struct arena *me
     struct model *model = NULL;
     struct index *index = NULL;
 
-    enum err err = store_collection_get(live->store, collection_id, mem, &row, note);
+    enum err err = store_collection_get(live->filler.store, collection_id, mem, &row, note);
     if (err == ERR_NONE) {
         err = models_get(live->models, row.model_id, mem, &model, note);
     }
     if (err != ERR_NONE) {
         return err;
     }
-    err = index_new(model->dim, &index, note);
-    if (err == ERR_NONE) {
-        err = fill_index(live, collection_id, model, index, note);
-    }
+    err = build_index(live, collection_id, model, &index, note);
     if (err != ERR_NONE) {
-        index_free(index);
         models_unref(live->models, model);
         return err;
     }
@@ -317,20 +294,13 @@ static void mark_stale(struct live *live, int64_t collection_id)
 enum err live_prepare(struct live *live, int64_t collection_id, struct model *take_model, struct coming **ret,
                       struct err_note *note)
 {
+    const struct filled what = filled_of(collection_id, take_model);
     struct index *index = NULL;
     struct coming *coming = MEM_NEW(struct coming);
 
-    enum err err = coming == NULL ? ERR_SAY(note, ERR_NOMEM, "no memory to prepare another model")
-                                  : index_new(take_model->dim, &index, note);
-    if (err != ERR_NONE) {
-        mem_free(coming);
+    if (coming == NULL) {
         models_unref(live->models, take_model);
-        return err;
-    }
-    err = pair_new(live, take_model, index, &coming->pair);
-    if (err != ERR_NONE) {
-        mem_free(coming);
-        return err;
+        return ERR_SAY(note, ERR_NOMEM, "no memory to prepare another model");
     }
     coming->live = live;
     coming->collection_id = collection_id;
@@ -339,7 +309,12 @@ enum err live_prepare(struct live *live, int64_t collection_id, struct model *ta
     coming->next = live->coming;
     live->coming = coming;
     (void)pthread_mutex_unlock(&live->changing);
-    err = fill_index(live, collection_id, take_model, index, note);
+    enum err err = fill_index(&live->filler, &what, true, &index, note);
+    if (err != ERR_NONE) {
+        models_unref(live->models, take_model);
+    } else {
+        err = pair_new(live, take_model, index, &coming->pair);
+    }
     if (err != ERR_NONE) {
         coming_drop(coming);
         return err;
@@ -443,6 +418,8 @@ void live_added(struct live *live, int64_t collection_id, const int64_t *face_id
         enum err err = index_add(pair->index, face_ids, vectors, n, NULL);
         if (err != ERR_NONE && err != ERR_EXISTS) {
             mark_stale(live, collection_id);
+        } else if (index_wants_saving(pair->index)) {
+            keeper_wake(live->keeper);
         }
         live_unref(live, pair);
     }
@@ -454,8 +431,13 @@ void live_removed(struct live *live, int64_t collection_id, const int64_t *face_
     (void)pthread_mutex_lock(&live->changing);
     struct pair *pair = borrow(live, collection_id, true);
     if (pair != NULL) {
-        if (index_remove(pair->index, face_ids, n, NULL, NULL) != ERR_NONE) {
-            mark_stale(live, collection_id);
+        struct err_note note = {0};
+        if (index_remove(pair->index, face_ids, n, NULL, &note) != ERR_NONE && live->filler.listener.say != NULL) {
+            live->filler.listener.say(live->filler.listener.context, GALLERY_SAY_ERROR, "index_not_overwritten",
+                                      note.text);
+        }
+        if (index_wants_saving(pair->index)) {
+            keeper_wake(live->keeper);
         }
         live_unref(live, pair);
     }
@@ -483,8 +465,77 @@ void live_dropped(struct live *live, int64_t collection_id)
         *place = live->places[--live->n_places];
     }
     (void)pthread_mutex_unlock(&live->lending);
+    if (pair != NULL) {
+        index_close_files(pair->index, true);
+    }
     (void)pthread_mutex_unlock(&live->changing);
     live_unref(live, pair);
+}
+
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
+
+/* The next place behind a collection, by its id; NULL behind the last one. */
+static struct pair *borrow_next(struct live *live, int64_t *collection_id)
+{
+    const struct place *next = NULL;
+    struct pair *pair = NULL;
+
+    (void)pthread_mutex_lock(&live->lending);
+    for (int i = 0; i < live->n_places; i++) {
+        const struct place *place = &live->places[i];
+        if (place->collection_id > *collection_id && (next == NULL || place->collection_id < next->collection_id)) {
+            next = place;
+        }
+    }
+    if (next != NULL) {
+        *collection_id = next->collection_id;
+        pair = next->pair;
+        pair->refs++;
+    }
+    (void)pthread_mutex_unlock(&live->lending);
+    return pair;
+}
+
+/* On the keeper's thread. */
+static void save_all(void *context)
+{
+    struct live *live = context;
+    int64_t collection_id = 0;
+
+    for (struct pair *pair = borrow_next(live, &collection_id); pair != NULL;
+         pair = borrow_next(live, &collection_id)) {
+        struct err_note note = {0};
+        enum err err = index_save(pair->index, &note);
+        if (err != ERR_NONE && live->filler.listener.say != NULL) {
+            live->filler.listener.say(live->filler.listener.context, GALLERY_SAY_WARN, "index_not_saved",
+                                      note.text[0] == '\0' ? err_word(err) : note.text);
+        }
+        live_unref(live, pair);
+    }
+}
+
+static bool is_wanted(void *context, int64_t collection_id, int64_t model_id)
+{
+    struct live *live = context;
+    struct pair *pair = borrow(live, collection_id, true);
+    bool wanted = pair != NULL && pair->model->row_id == model_id;
+
+    live_unref(live, pair);
+    return wanted;
+}
+
+void live_keep_files(struct live *live)
+{
+    struct err_note note = {0};
+
+    enum err err = fill_sweep(&live->filler, is_wanted, live, &note);
+    if (err == ERR_NONE && live->filler.data != NULL) {
+        err = keeper_start(save_all, live, &live->keeper, &note);
+    }
+    if (err != ERR_NONE && live->filler.listener.say != NULL) {
+        live->filler.listener.say(live->filler.listener.context, GALLERY_SAY_ERROR, "index_files", note.text);
+    }
+    keeper_wake(live->keeper);
 }
 
 void live_usage(struct live *live, struct live_usage *ret)

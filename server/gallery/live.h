@@ -6,7 +6,7 @@
  * index follows the rows: changes come from the store's after_commit, in the order of the rows.
  *
  * Building and changing are serialised by one lock, lending by another that is held for ten lines.  A collection's pair is
- * built from the rows when it is first asked for, and again when a change could not be applied to its index (no memory): until
+ * built from files and rows (fill.h) when it is first asked for, and again when a change could not be applied to its index (no memory): until
  * then nobody gets the old one, so that no answer misses an enrolled face.
  * Any thread.
  */
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "index/index.h"
+#include "server/gallery/fill.h"
 #include "server/gallery/model.h"
 
 struct live;
@@ -26,12 +27,17 @@ struct pair {
     int refs;            /* guarded by the lock of the live it belongs to */
 };
 
-/* models and store are lent. */
-MUST_CHECK enum err live_new(struct store *store, struct models *models, struct live **ret, struct err_note *note);
+/* models and what filler names are lent. */
+MUST_CHECK enum err live_new(const struct filler *filler, struct models *models, struct live **ret,
+                             struct err_note *note);
 void live_free(struct live *live); /* every pair has been given back */
 
+/* Once every collection has been asked for: removes files of the index that belong to none, as a crash may leave them, and
+ * begins to write those that are missing, on a thread of its own. */
+void live_keep_files(struct live *live);
+
 /*
- * Lends the pair of a collection; built from the rows if need be, with scratch from mem.
+ * Lends the pair of a collection; built if need be, with scratch from mem.
  * Errors: ERR_NOT_FOUND no such collection, or its model's file is gone; ERR_CORRUPT a damaged model or embedding: the note
  *         says which; ERR_UNSUPPORTED, ERR_FORMAT its model no longer loads; ERR_NOMEM, ERR_LIMIT, ERR_BUSY, ERR_IO.
  */

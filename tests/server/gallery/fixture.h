@@ -67,6 +67,7 @@ static inline void fixture_start(struct fixture *f)
                                       .recognizer = f->recognizer,
                                       .detector = f->detector[0] == '\0' ? NULL : f->detector,
                                       .policy = gallery_policy_default(),
+                                      .segment_rows = 64, /* so that a few faces make a file */
                                       .listener = {.say = fixture_said, .context = f}};
     struct err_note note = {0};
     char path[PATH_MAX];
