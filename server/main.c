@@ -27,6 +27,8 @@ static const struct command {
     {"key", "create --name N --scopes A,B | list | revoke ID", "manage API keys while the daemon is stopped",
      command_key},
     {"restore", "--from BACKUP --data DIR", "make a data folder from a backup, and verify it", command_restore},
+    {"index", "verify | rebuild",
+     "compare the files of the index with the rows, or make them anew, while no daemon runs", command_index},
     {"ops", "", "print which ONNX operators are computed", command_ops},
     {"config", "[flags]", "print every setting, its value and where that comes from", command_config},
     {"health", "[--listen HOST:PORT]", "ask a running daemon whether it is ready; exit 0 if so", command_health},
