@@ -91,6 +91,7 @@ struct op_call {
     struct pool *pool;       /* may be NULL: one thread */
 
     /* For training; all of it is zero at inference. */
+    bool learning;         /* set before shape(): part of a tape, weights change from run to run, one thread */
     bool training;         /* set before shape(): BatchNormalization takes the statistics of the batch, Dropout drops */
     uint64_t seed;         /* of Dropout */
     void *saved;           /* saved_bytes that forward fills for backward; always there if training is set */

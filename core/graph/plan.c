@@ -206,6 +206,7 @@ static enum err plan_node(struct making *making, const struct node *node, struct
     }
     bool known = gather_inputs(plan, node, in) || node->is.op->kind == OP_SHAPE;
     struct op_call call = node_call(node, in, out, making->options->pool);
+    call.learning = making->options->learning;
     call.training =
         !known && (node->is.op->kind == OP_BATCH_NORM ? making->options->batch_statistics : making->options->dropout);
     enum err err = node_shape(node, &call, making->options->memory_limit, note);

@@ -50,6 +50,7 @@ struct plan_options {
     struct pool *pool;
     size_t memory_limit;
     bool keep_all;
+    bool learning;                  /* op_call.learning of every step */
     bool batch_statistics, dropout; /* op_call.training of BatchNormalization, and of Dropout */
 };
 

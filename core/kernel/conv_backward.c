@@ -11,6 +11,7 @@
 
 #include "core/base/size.h"
 #include "core/kernel/conv_direct_backward.h"
+#include "core/kernel/conv_learn.h"
 #include "core/kernel/conv_private.h"
 #include "core/kernel/gemm.h"
 #include "core/kernel/kernels.h"
@@ -81,6 +82,9 @@ bool conv_backward_f32_work_bytes(const struct conv_shape *s, size_t *ret)
     }
     if (conv_is_direct(s)) {
         return add_floats(conv_phases(s) + 1, conv_phase_pixels(s), ret);
+    }
+    if (conv_learn_has_gradients(s)) {
+        return conv_learn_backward_work_bytes(s, ret);
     }
     if (!add_floats(s->ic * conv_taps(s), tile_pixels(s), &columns)) {
         return false;
@@ -233,6 +237,15 @@ void conv_backward_f32(const struct conv_shape *s, const float *x, const float *
     }
     if (conv_is_pointwise(s)) {
         pointwise(s, x, w, dy, dx, dw);
+        return;
+    }
+    if (conv_learn_has_gradients(s)) {
+        if (dw != NULL) {
+            conv_learn_weight_f32(s, x, dy, dw, work);
+        }
+        if (dx != NULL) {
+            conv_learn_data_f32(s, w, dy, dx, work);
+        }
         return;
     }
     if (dw != NULL) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/kernel/conv_backward.h"
+#include "core/kernel/conv_learn.h"
 #include "core/op/op_conv_private.h"
 
 enum err conv_parse(const struct attrs *attrs, int opset, int n_in, int n_out, struct arena *mem, void **ret,
@@ -98,8 +99,10 @@ static enum err conv_shape_rule(struct op_call *call, struct err_note *note)
     if (err != ERR_NONE) {
         return err;
     }
-    if (!conv_f32_work_bytes(&s, pool_threads(call->pool), &call->work_bytes) ||
-        !conv_backward_f32_work_bytes(&s, &call->backward_bytes)) {
+    bool fits = call->learning ? conv_learn_f32_work_bytes(&s, &call->work_bytes) &&
+                                     conv_backward_f32_work_bytes(&s, &call->backward_bytes)
+                               : conv_f32_work_bytes(&s, pool_threads(call->pool), &call->work_bytes);
+    if (!fits) {
         return ERR_SAY(note, ERR_LIMIT, "the scratch of this convolution is too large");
     }
     return op_set(call, 0, DTYPE_F32, &out, note);
@@ -110,6 +113,10 @@ static enum err conv_forward(const struct op_call *call)
     struct conv_shape s = conv_sizes(call);
     struct finish finish = op_finish(call, 2);
 
+    if (call->learning) {
+        conv_learn_f32(&s, call->in[0].data, call->in[1].data, &finish, call->out[0].data, call->work);
+        return ERR_NONE;
+    }
     conv_f32(&s, call->in[0].data, call->in[1].data, &finish, call->out[0].data, call->work, call->work_bytes,
              call->pool);
     return ERR_NONE;

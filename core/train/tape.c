@@ -96,6 +96,7 @@ enum err tape_new(const struct graph *graph, const struct parameters *parameters
     tape->options = *options;
     tape->plan_options = (struct plan_options){
         .memory_limit = options->memory_limit == 0 ? DEFAULT_MEMORY_LIMIT : options->memory_limit,
+        .learning = true,
         .batch_statistics = options->batch_statistics,
         .dropout = options->dropout,
     };
@@ -420,7 +421,7 @@ static enum err lay_out(struct tape *tape, const struct tensor *input, struct er
     if (tape->block == NULL || tape->block_bytes < tape->peak_bytes) {
         mem_free_wiped(tape->block); /* first, so that the two are never there together */
         tape->block_bytes = 0;
-        tape->block = mem_new(tape->peak_bytes, 1);
+        tape->block = mem_new_huge(tape->peak_bytes, 1);
         if (tape->block == NULL) {
             return ERR_SAY(note, ERR_NOMEM, "no memory for %zu bytes of activations and gradients", tape->peak_bytes);
         }

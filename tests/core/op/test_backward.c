@@ -159,6 +159,7 @@ static void start(struct run *run, int at)
                                  .n_out = 1,
                                  .in = run->in,
                                  .out = run->out,
+                                 .learning = true,
                                  .training = row->flavour == TRAINING,
                                  .seed = 99};
     enum err err =

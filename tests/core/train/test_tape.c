@@ -167,9 +167,11 @@ static void gradients_of_networks(void **state)
 
 static void forward_is_that_of_a_session(void **state)
 {
+    /* The convolutions of a tape go other ways than those of a session: the order of sums differs. */
     struct trial t = trial_start(&cases[3], N_IMAGES, (struct tape_options){0});
     struct err_note note = {0};
     struct session *session;
+    float largest = 0;
     struct tensor expected;
     struct tensor output;
 
@@ -177,9 +179,16 @@ static void forward_is_that_of_a_session(void **state)
     check(session_run(session, &t.input, 1, &expected, 1, &note), &note);
     check(tape_forward(t.tape, &t.input, 0, &output, &note), &note);
     assert_true(shape_equal(&output.shape, &expected.shape));
-    assert_memory_equal(output.data, expected.data, tensor_bytes(&output));
+    float *once = mem_copy(output.data, tensor_bytes(&output));
+    for (int64_t i = 0; i < shape_elements(&output.shape); i++) {
+        largest = fmaxf(largest, fabsf(((float *)expected.data)[i]));
+    }
+    for (int64_t i = 0; i < shape_elements(&output.shape); i++) {
+        assert_true(fabsf(once[i] - ((float *)expected.data)[i]) <= 1e-5F * largest);
+    }
     check(tape_backward(t.tape, t.out_grad_f32, t.gradients, NULL, &note), &note);
-    assert_memory_equal(output.data, expected.data, tensor_bytes(&output)); /* valid until the next forward */
+    assert_memory_equal(output.data, once, tensor_bytes(&output)); /* valid until the next forward */
+    mem_free(once);
     session_free(session);
     trial_end(&t);
 }
@@ -262,7 +271,8 @@ static void parts_give_the_same_bits_on_any_tape(void **state)
 
 static void frozen_layers_cost_nothing_on_the_way_back(void **state)
 {
-    struct trial t = trial_start(&cases[3], N_IMAGES, (struct tape_options){0});
+    /* Enough images that their maps, not the scratch of a convolution, are what a tape needs memory for. */
+    struct trial t = trial_start(&cases[3], 16 * N_IMAGES, (struct tape_options){0});
     const struct tape_options options = {0};
     struct tape *upper;
     struct tensor output;
