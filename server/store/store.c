@@ -27,6 +27,7 @@ struct store {
     /* immutable */
     char *path;
     int busy_ms;
+    bool open; /* the file is ours, and of the present schema */
 
     struct writer writer; /* guards itself */
 
@@ -151,10 +152,12 @@ static enum err migrate_one(struct db *db, const struct migration *migration, st
     return err;
 }
 
-static enum err migrate(struct db *db, struct err_note *note)
+static enum err migrate(struct db *db, bool *ret_old, struct err_note *note)
 {
     int64_t schema = 0;
     enum err err = file_judge(db, &schema, note);
+
+    *ret_old = schema != 0 && schema != migrations_count;
 
     if (err == ERR_NONE) {
         err = file_shape(db, note);
@@ -192,12 +195,13 @@ enum err store_open(const char *path, const struct store_options *options, struc
     store->busy_ms = options != NULL && options->busy_ms > 0 ? options->busy_ms : BUSY_MS;
     store->path = mem_copy_text(path);
     struct db *db = NULL;
+    bool old = false;
     err = store->path == NULL ? ERR_NOMEM : db_open(path, store->busy_ms, DB_WRITER, &db, note);
     if (err == ERR_NONE) {
-        err = writer_init(&store->writer, db, store->busy_ms);
+        err = writer_init(&store->writer, db, store->path, store->busy_ms);
     }
     if (err == ERR_NONE) {
-        err = migrate(db, note);
+        err = migrate(db, &old, note);
     }
     if (err == ERR_NONE) {
         err = size_bound(db, options == NULL ? 0 : options->max_bytes, note);
@@ -207,6 +211,11 @@ enum err store_open(const char *path, const struct store_options *options, struc
         (void)store_close(store, NULL);
         return err;
     }
+    /* What the log of a process that was killed still holds; an older program did not sweep.  If it cannot be now, it is due. */
+    store->writer.sweep_all = old;
+    atomic_store(&store->writer.scrub_due, true);
+    writer_scrub_due(&store->writer);
+    store->open = true;
     *ret = store;
     return ERR_NONE;
 }
@@ -225,11 +234,7 @@ enum err store_close(struct store *store, struct err_note *note)
         db_close(gone);
     }
     if (store->writer.db != NULL) {
-        struct db *db = store->writer.db;
-        int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-        if (rc != SQLITE_OK) {
-            err = db_failed(db, rc, note);
-        }
+        err = store->open ? writer_scrub(&store->writer, 0, note) : ERR_NONE;
         writer_release(&store->writer);
     }
     (void)pthread_mutex_destroy(&store->idle_lock);

@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/point.h"
+#include "server/store/sweep_private.h"
 
 #define SCRUB_STEP_MS 100 /* writers wait this long at most for readers of the log */
 
@@ -24,6 +25,8 @@ struct change {
     struct change *next;
 };
 
+static int log_grew(void *context, sqlite3 *handle, const char *name, int n_frames);
+
 /* ---- Life --------------------------------------------------------------------------------------------------------- */
 
 static bool cond_init(pthread_cond_t *cond)
@@ -38,15 +41,16 @@ static bool cond_init(pthread_cond_t *cond)
     return good;
 }
 
-enum err writer_init(struct writer *writer, struct db *take, int busy_ms)
+enum err writer_init(struct writer *writer, struct db *take, const char *path, int busy_ms)
 {
-    *writer = (struct writer){.db = take, .busy_ms = busy_ms};
+    *writer = (struct writer){.db = take, .path = path, .busy_ms = busy_ms, .fold_at = FOLD_FRAMES};
     (void)pthread_mutex_init(&writer->turn, NULL);
     (void)pthread_mutex_init(&writer->lock, NULL);
     if (!cond_init(&writer->arrived) || !cond_init(&writer->scrubbed)) {
         writer_release(writer);
         return ERR_NOMEM;
     }
+    (void)sqlite3_wal_hook(take->handle, log_grew, writer); /* in the place of the library's own folding */
     return ERR_NONE;
 }
 
@@ -201,31 +205,98 @@ static void commit(struct writer *writer, struct change *group, int n)
     }
 }
 
-/* ---- Scrubbing ---------------------------------------------------------------------------------------------------- */
+/* ---- Folding the log in, and scrubbing ---------------------------------------------------------------------------- */
+
+static int log_grew(void *context, sqlite3 *handle, const char *name, int n_frames)
+{
+    struct writer *writer = context;
+
+    (void)handle;
+    (void)name;
+    writer->n_frames = n_frames;
+    return SQLITE_OK;
+}
+
+/* With turn held and nobody else in the log: clears what the pages of the log hold beside rows.  The list of them lies in the log
+ * itself until it is cut, so a crash before the end is made good at the next start. */
+static enum err sweep(struct writer *writer, const struct page_list *pages, struct err_note *note)
+{
+    struct db *db = writer->db;
+    int64_t n_bytes = 0;
+
+    if (pages->n == 0 && !writer->sweep_all) {
+        return ERR_NONE;
+    }
+    enum err err = db_run(db, "BEGIN IMMEDIATE", NULL, note);
+    if (err == ERR_NONE) {
+        err = sweep_pages(db, writer->sweep_all ? NULL : pages, &n_bytes, note);
+        db_rollback(db);
+        /* The connection remembers pages as they were, and would write what was cleared again. */
+        (void)sqlite3_db_release_memory(db->handle);
+    }
+    writer->sweep_all = err != ERR_NONE;
+    return err;
+}
+
+static int checkpoint(struct writer *writer, int mode, int wait_ms, bool *ret_whole)
+{
+    int n_log = 0;
+    int n_folded = 0;
+
+    (void)sqlite3_busy_timeout(writer->db->handle, wait_ms);
+    int rc = sqlite3_wal_checkpoint_v2(writer->db->handle, NULL, mode, &n_log, &n_folded);
+    (void)sqlite3_busy_timeout(writer->db->handle, writer->busy_ms);
+    *ret_whole = rc == SQLITE_OK && n_log == n_folded;
+    return rc;
+}
+
+/* With turn held: what the log holds goes into the database.  RESTART waits for readers of the log, PASSIVE for nobody. */
+static enum err fold(struct writer *writer, int mode, int wait_ms, struct err_note *note)
+{
+    struct page_list pages = {0};
+    bool whole = false;
+
+    if (log_pages(writer->path, &pages) != ERR_NONE) {
+        writer->sweep_all = true;
+    }
+    int rc = checkpoint(writer, mode, wait_ms, &whole);
+    point_reached("fold.done");
+    writer->fold_at = writer->n_frames + FOLD_FRAMES; /* also when a reader keeps it: not at every change */
+    enum err err = rc == SQLITE_OK ? ERR_NONE : db_failed(writer->db, rc, note);
+    if (whole) {
+        writer->fold_at = FOLD_FRAMES;
+        err = sweep(writer, &pages, note);
+    }
+    page_list_release(&pages);
+    return err;
+}
 
 /* With turn held. */
 static enum err scrub(struct writer *writer, int wait_ms, struct err_note *note)
 {
-    struct db *db = writer->db;
     int64_t n_erased = atomic_load(&writer->n_erased);
+    struct err_note words = {0};
+    bool whole = false;
 
     point_reached("scrub.begin");
-    (void)sqlite3_busy_timeout(db->handle, wait_ms);
-    int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    (void)sqlite3_busy_timeout(db->handle, writer->busy_ms);
-    atomic_store(&writer->scrub_due, rc != SQLITE_OK);
-    if (rc == SQLITE_OK) {
-        (void)pthread_mutex_lock(&writer->lock);
-        writer->n_scrubbed = n_erased;
-        (void)pthread_cond_broadcast(&writer->scrubbed);
-        (void)pthread_mutex_unlock(&writer->lock);
-        point_reached("scrub.done");
-        return ERR_NONE;
+    enum err err = fold(writer, SQLITE_CHECKPOINT_RESTART, wait_ms, &words);
+    if (err == ERR_NONE) {
+        int rc = checkpoint(writer, SQLITE_CHECKPOINT_TRUNCATE, wait_ms, &whole);
+        err = rc == SQLITE_OK ? ERR_NONE : db_failed(writer->db, rc, &words);
     }
-    if ((rc & 0xFF) == SQLITE_BUSY) {
+    atomic_store(&writer->scrub_due, err != ERR_NONE);
+    if (err == ERR_BUSY) {
         return ERR_SAY(note, ERR_BUSY, "a reader still uses the write-ahead log");
     }
-    return db_failed(db, rc, note);
+    if (err != ERR_NONE) {
+        return ERR_SAY(note, err, "%s", words.text);
+    }
+    (void)pthread_mutex_lock(&writer->lock);
+    writer->n_scrubbed = n_erased;
+    (void)pthread_cond_broadcast(&writer->scrubbed);
+    (void)pthread_mutex_unlock(&writer->lock);
+    point_reached("scrub.done");
+    return ERR_NONE;
 }
 
 enum err writer_scrub(struct writer *writer, int wait_ms, struct err_note *note)
@@ -284,6 +355,8 @@ static void lead(struct writer *writer, struct change *group, int n)
     if (erased) {
         /* A failure is no failure of the erasure: scrub_due stays, and whoever ends a read next tries again. */
         (void)scrub(writer, SCRUB_STEP_MS, NULL);
+    } else if (writer->n_frames >= writer->fold_at) {
+        (void)fold(writer, SQLITE_CHECKPOINT_PASSIVE, 0, NULL);
     }
     (void)pthread_mutex_lock(&writer->lock);
     writer->commit_ns = commit_ns;

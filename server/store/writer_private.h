@@ -17,6 +17,7 @@
 
 #define GROUP_MOST 128           /* changes in one commit */
 #define GATHER_MOST_NS 2000000LL /* the longest that a group waits for more, and never longer than a commit takes */
+#define FOLD_FRAMES 1000         /* pages in the log from which on it is folded into the database */
 #define SCRUB_MOST_MS 5000       /* how long an erasure waits for long readers of the log before it answers */
 
 struct change;
@@ -24,9 +25,14 @@ struct change;
 struct writer {
     /* immutable */
     struct db *db;
+    const char *path; /* the caller's */
     int busy_ms;
 
     pthread_mutex_t turn; /* whoever holds it uses db */
+
+    /* guarded by turn */
+    int n_frames, fold_at; /* in the log, and from when on it is folded */
+    bool sweep_all;        /* which pages to sweep is not known */
 
     /* guarded by lock, which is taken after turn where both are */
     pthread_mutex_t lock;
@@ -46,8 +52,8 @@ struct writer {
     atomic_bool scrub_due;
 };
 
-/* Owns: db is taken, also on an error.  Errors: ERR_NOMEM. */
-MUST_CHECK enum err writer_init(struct writer *writer, struct db *take, int busy_ms);
+/* Owns: db is taken, also on an error; path stays the caller's and valid.  Errors: ERR_NOMEM. */
+MUST_CHECK enum err writer_init(struct writer *writer, struct db *take, const char *path, int busy_ms);
 void writer_release(struct writer *writer);
 
 /* db_change and db_erase, whose contract is in db_private.h. */
@@ -60,7 +66,7 @@ MUST_CHECK enum err writer_erase(struct writer *writer, db_apply *apply, void *c
 struct db *writer_hold(struct writer *writer);
 void writer_let_go(struct writer *writer);
 
-/* Folds the log into the database and cuts it to nothing, waiting this long for readers.  Errors: ERR_BUSY, ERR_IO. */
+/* Folds the log into the database, clears what its pages hold beside rows (sweep_private.h) and cuts it to nothing, waiting this long for readers.  Errors: ERR_BUSY, ERR_IO. */
 MUST_CHECK enum err writer_scrub(struct writer *writer, int wait_ms, struct err_note *note);
 
 /* The same if an erasure waits for it and nobody writes: for whoever has ended a read. */

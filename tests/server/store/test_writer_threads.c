@@ -45,7 +45,7 @@ static int open_all(void **state)
     int fd = open(path, O_CREAT | O_RDWR, 0600);
     (void)close(fd);
     n_followed = 0;
-    if (db_open(path, 1000, DB_WRITER, &db, NULL) != ERR_NONE || writer_init(&writer, db, 1000) != ERR_NONE ||
+    if (db_open(path, 1000, DB_WRITER, &db, NULL) != ERR_NONE || writer_init(&writer, db, path, 1000) != ERR_NONE ||
         db_script(db, "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, who INTEGER UNIQUE)", NULL) !=
             ERR_NONE) {
         return -1;

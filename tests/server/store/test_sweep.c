@@ -1,0 +1,143 @@
+/* test_sweep.c: after every deletion the files hold no byte of what was deleted, and nothing lies beside the rows. */
+#include "tests/server/store/fixture.h"
+
+#include "core/base/file.h"
+#include "server/store/sweep_private.h"
+
+#define FACES 240
+#define CROP_MOST 3000
+#define WINDOW 24
+
+static struct {
+    float vector[FACES][DIM];
+    unsigned char crop[FACES][CROP_MOST];
+    size_t crop_bytes[FACES];
+    int64_t id[FACES];
+} sample;
+
+static void enroll_all(struct fixture *f)
+{
+    struct random random = random_seeded(7, 1);
+
+    for (int i = 0; i < FACES; i++) {
+        struct enrolled enrolled;
+        char name[32];
+        double sum = 0;
+        for (int j = 0; j < DIM; j++) {
+            sample.vector[i][j] = (float)random_normal(&random);
+            sum += (double)sample.vector[i][j] * (double)sample.vector[i][j];
+        }
+        for (int j = 0; j < DIM; j++) {
+            sample.vector[i][j] /= (float)sqrt(sum);
+        }
+        /* Sizes that differ much make the pages of neighbours be filled anew. */
+        sample.crop_bytes[i] = 200 + random_below(&random, CROP_MOST - 200);
+        for (size_t j = 0; j < sample.crop_bytes[i]; j++) {
+            sample.crop[i][j] = (unsigned char)random_below(&random, 256);
+        }
+        (void)snprintf(name, sizeof name, "person %d", i % 7);
+        struct enroll_face face = {.source = FACE_FROM_CROP,
+                                   .embedding = sample.vector[i],
+                                   .norm = 9,
+                                   .crop = sample.crop[i],
+                                   .crop_bytes = sample.crop_bytes[i],
+                                   .crop_side_px = 112};
+        struct enroll what = {.collection_id = f->collection_id,
+                              .model_id = f->model_id,
+                              .subject_name = name,
+                              .faces = &face,
+                              .n_faces = 1,
+                              .actor = "key1"};
+        GOOD(store_enroll(f->store, &what, NULL, f->mem, &enrolled, &note));
+        sample.id[i] = enrolled.faces[0].id;
+        arena_reset(f->mem);
+    }
+}
+
+static void expect_absent(const unsigned char *file, size_t file_bytes, int i)
+{
+    unsigned char vector[DIM * 4];
+
+    memcpy(vector, sample.vector[i], sizeof vector);
+    if (memmem(file, file_bytes, vector, WINDOW) != NULL ||
+        memmem(file, file_bytes, vector + sizeof vector - WINDOW, WINDOW) != NULL) {
+        fail_msg("the vector of face %d is still there", i);
+    }
+    for (size_t at = 0; at + WINDOW <= sample.crop_bytes[i]; at += 397) {
+        if (memmem(file, file_bytes, sample.crop[i] + at, WINDOW) != NULL) {
+            fail_msg("byte %zu of the crop of face %d is still there", at, i);
+        }
+    }
+}
+
+static void expect_no_gap(const unsigned char *file, size_t file_bytes, size_t page_bytes)
+{
+    for (size_t number = 1; number * page_bytes <= file_bytes; number++) {
+        const unsigned char *page = file + (number - 1) * page_bytes;
+        size_t from = 0;
+        size_t to = 0;
+        if (!page_gap(page, page_bytes, (uint32_t)number, true, &from, &to)) {
+            continue;
+        }
+        for (size_t i = from; i < to; i++) {
+            if (page[i] != 0) {
+                fail_msg("byte %zu of page %zu belongs to no row and is not zero", i, number);
+            }
+        }
+    }
+}
+
+static void test_nothing_stays(void **state)
+{
+    struct fixture f;
+    bool gone[FACES] = {false};
+    struct random random = random_seeded(8, 1);
+    char log[128];
+
+    (void)state;
+    fixture_open(&f);
+    enroll_all(&f);
+    (void)snprintf(log, sizeof log, "%s-wal", f.path);
+    for (int n = 0; n < FACES; n++) {
+        struct receipt receipt;
+        const unsigned char *file = NULL;
+        size_t file_bytes = 0;
+        int i = (int)random_below(&random, FACES);
+        while (gone[i]) {
+            i = (i + 1) % FACES;
+        }
+        GOOD(store_face_delete(f.store, sample.id[i], "key1", NULL, f.mem, &receipt, &note));
+        assert_true(receipt.scrubbed);
+        gone[i] = true;
+        arena_reset(f.mem);
+        if (n % 8 != 7 && n < FACES - 8) {
+            continue;
+        }
+        assert_int_equal(file_map(log, 1, &file, &file_bytes, NULL), ERR_FORMAT); /* empty */
+        /* The process keeps locks on the file that it would lose with a second handle: a copy is read. */
+        char copy[128];
+        char command[300];
+        (void)snprintf(copy, sizeof copy, "%s/copy", f.folder);
+        (void)snprintf(command, sizeof command, "cp '%s' '%s'", f.path, copy);
+        assert_int_equal(system(command), 0);
+        GOOD(file_map(copy, (size_t)1 << 30, &file, &file_bytes, &note));
+        for (int j = 0; j < FACES; j++) {
+            if (gone[j]) {
+                expect_absent(file, file_bytes, j);
+            }
+        }
+        expect_no_gap(file, file_bytes, 16384);
+        file_unmap(file, file_bytes);
+        assert_int_equal(unlink(copy), 0);
+    }
+    GOOD(store_check(f.store, &note));
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
