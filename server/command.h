@@ -31,6 +31,7 @@ int command_key(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_index(int argc, char **argv);
+int command_verify_erasure(int argc, char **argv);
 int command_health(int argc, char **argv);
 int command_version(int argc, char **argv);
 

@@ -29,6 +29,8 @@ static const struct command {
     {"restore", "--from BACKUP --data DIR", "make a data folder from a backup, and verify it", command_restore},
     {"index", "verify | rebuild",
      "compare the files of the index with the rows, or make them anew, while no daemon runs", command_index},
+    {"verify-erasure", "--data DIR [EXPORT.ndjson|ANSWER.json|CROP.webp|PHOTO...]",
+     "look whether anything of what was erased still lies in the data folder", command_verify_erasure},
     {"ops", "", "print which ONNX operators are computed", command_ops},
     {"config", "[flags]", "print every setting, its value and where that comes from", command_config},
     {"health", "[--listen HOST:PORT]", "ask a running daemon whether it is ready; exit 0 if so", command_health},

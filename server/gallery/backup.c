@@ -24,7 +24,7 @@
 #define DATABASE "arcfaced.db"
 #define MODELS "models"
 #define LIST "backup.json"
-#define HIDDEN ".making"    /* a backup on its way */
+#define HIDDEN ".making-"   /* a backup on its way; its name follows */
 #define RESTORING ".coming" /* a restored folder on its way */
 #define COPY_BYTES ((size_t)1 << 20)
 #define LIST_BYTES ((size_t)1 << 20)
@@ -41,8 +41,9 @@ static enum err path_join(char ret[PATH_MAX], const char *folder, const char *na
     return ERR_NONE;
 }
 
-/* Calls for every entry that is not hidden. */
-static enum err folder_each(const char *folder, enum err (*call)(void *context, const char *name), void *context)
+/* Calls for every entry whose name begins so; with NULL for every one that is not hidden. */
+static enum err folder_each_named(const char *folder, const char *front,
+                                  enum err (*call)(void *context, const char *name), void *context)
 {
     DIR *dir = opendir(folder);
     enum err err = ERR_NONE;
@@ -51,12 +52,17 @@ static enum err folder_each(const char *folder, enum err (*call)(void *context, 
         return errno == ENOENT ? ERR_NONE : err_from_errno(errno);
     }
     for (struct dirent *entry; err == ERR_NONE && (entry = readdir(dir)) != NULL;) {
-        if (entry->d_name[0] != '.') {
+        if (front == NULL ? entry->d_name[0] != '.' : strncmp(entry->d_name, front, strlen(front)) == 0) {
             err = call(context, entry->d_name);
         }
     }
     (void)closedir(dir);
     return err;
+}
+
+static enum err folder_each(const char *folder, enum err (*call)(void *context, const char *name), void *context)
+{
+    return folder_each_named(folder, NULL, call, context);
 }
 
 /* Removes one of our own folders: files, and models/ with files. */
@@ -263,21 +269,35 @@ static void name_make(int64_t at_ms, char ret[BACKUP_NAME_TEXT])
     (void)snprintf(ret, BACKUP_NAME_TEXT, "%.*s", BACKUP_NAME_TEXT - 1, text);
 }
 
+static enum err leftover_remove(void *context, const char *name)
+{
+    char path[PATH_MAX];
+
+    if (path_join(path, context, name, NULL) == ERR_NONE) {
+        folder_remove(path);
+    }
+    return ERR_NONE;
+}
+
 enum err backup_make(struct store *store, const char *data, const char *actor, struct backup_info *ret,
                      struct err_note *note)
 {
     struct making making = {.data = data, .files = json_array(), .note = note};
     struct backup_info info = {.at_ms = clock_unix_ms()};
     char backups[PATH_MAX];
+    char hidden[sizeof HIDDEN + BACKUP_NAME_TEXT];
     char objects[96];
 
     name_make(info.at_ms, info.name);
     enum err err = making.files == NULL ? ERR_NOMEM : path_join(backups, data, "backups", note);
+    (void)snprintf(hidden, sizeof hidden, HIDDEN "%s", info.name);
     if (err == ERR_NONE) {
-        err = path_join(making.folder, backups, HIDDEN, note);
+        err = path_join(making.folder, backups, hidden, note);
+    }
+    if (err == ERR_NONE) { /* of a daemon that was killed: one backup is made at a time */
+        err = folder_each_named(backups, HIDDEN, leftover_remove, backups);
     }
     if (err == ERR_NONE) {
-        folder_remove(making.folder); /* of a daemon that was killed */
         err = folder_make(making.folder, note);
     }
     if (err == ERR_NONE) {
@@ -398,6 +418,64 @@ enum err backup_list(const char *data, struct arena *mem, struct backup_info **r
     }
     *ret = listing.list;
     *ret_count = listing.count;
+    return ERR_NONE;
+}
+
+struct naming {
+    struct arena *mem;
+    const char *names[BACKUPS_MOST];
+    int count;
+};
+
+static enum err naming_add(void *context, const char *name)
+{
+    struct naming *naming = context;
+    const char *shown = strncmp(name, HIDDEN, strlen(HIDDEN)) == 0 ? name + strlen(HIDDEN) : name;
+
+    for (int i = 0; i < naming->count; i++) {
+        if (strcmp(naming->names[i], shown) == 0) {
+            return ERR_NONE;
+        }
+    }
+    if (naming->count == BACKUPS_MOST) {
+        return ERR_LIMIT;
+    }
+    const char *copy = arena_copy_text(naming->mem, shown);
+    if (copy == NULL) {
+        return arena_why(naming->mem);
+    }
+    naming->names[naming->count++] = copy;
+    return ERR_NONE;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b); /* names are times */
+}
+
+enum err backup_names(const char *data, struct arena *mem, const char ***ret, int *ret_count)
+{
+    char folder[PATH_MAX];
+    struct naming *naming = ARENA_NEW(mem, struct naming);
+
+    if (naming == NULL) {
+        return arena_why(mem);
+    }
+    naming->mem = mem;
+    enum err err = path_join(folder, data, "backups", NULL);
+    /* Hidden ones first: one that gets its name meanwhile is seen then, or twice. */
+    if (err == ERR_NONE) {
+        err = folder_each_named(folder, HIDDEN, naming_add, naming);
+    }
+    if (err == ERR_NONE) {
+        err = folder_each(folder, naming_add, naming);
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    qsort(naming->names, (size_t)naming->count, sizeof *naming->names, by_name);
+    *ret = naming->names;
+    *ret_count = naming->count;
     return ERR_NONE;
 }
 

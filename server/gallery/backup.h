@@ -31,6 +31,12 @@ MUST_CHECK enum err backup_make(struct store *store, const char *data, const cha
  * Owns: carved from mem. */
 MUST_CHECK enum err backup_list(const char *data, struct arena *mem, struct backup_info **ret, int *ret_count);
 
+/*
+ * The names of all backups that may hold what was erased just now: complete ones, damaged ones, and one that is being made.
+ * Owns: carved from mem.
+ */
+MUST_CHECK enum err backup_names(const char *data, struct arena *mem, const char ***ret, int *ret_count);
+
 struct restore_report {
     struct backup_info backup;
     int64_t n_audit_rows;

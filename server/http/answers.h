@@ -34,6 +34,9 @@ json_t *json_join(json_t *take, json_t *take_more);
 /* The names of the backups that there are, which may hold what is being erased; null when the folder cannot be read. */
 json_t *json_backups_held(const struct call *call);
 
+/* The jobs of training whose folder holds frozen crops, by id; null if they cannot be listed. */
+json_t *json_trainings_held(const struct call *call);
+
 /* Answers with the receipt of the erasure of a "face", "subject" or "collection", and counts it. */
 void call_receipt(struct call *call, const char *what, const struct receipt *receipt);
 

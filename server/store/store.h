@@ -107,6 +107,13 @@ struct receipt {
  */
 MUST_CHECK enum err store_scrub(struct store *store, struct err_note *note);
 
+/*
+ * Counts the bytes of a database file that belong to no row and are not zero: beside the rows of its pages, and in its free
+ * pages.  The file must not be open in this process; its log, which must be empty, is the caller's to look at.
+ * Errors: ERR_NOT_FOUND, ERR_DENIED, ERR_IO; ERR_FORMAT it is no database of this program's format.
+ */
+MUST_CHECK enum err store_unused_bytes(const char *path, int64_t *ret, struct err_note *note);
+
 /* Gives at most n_pages free pages back to the file system; says how many it gave and how many remain. */
 MUST_CHECK enum err store_shrink(struct store *store, int n_pages, int64_t *ret_given, int64_t *ret_left,
                                  struct err_note *note);

@@ -255,3 +255,85 @@ enum err sweep_pages(struct db *db, const struct page_list *list, int64_t *ret_b
     }
     return err == ERR_NONE ? ERR_NONE : ERR_SAY(note, err, "the unused space of the database file cannot be cleared");
 }
+
+/* ---- Looking only ------------------------------------------------------------------------------------------------- */
+
+struct unused {
+    const unsigned char *file;
+    size_t page_bytes;
+    uint32_t n_pages;
+    int64_t n_bytes;
+};
+
+static void count_range(struct unused *unused, uint32_t number, size_t from, size_t to)
+{
+    const unsigned char *page = unused->file + (size_t)(number - 1) * unused->page_bytes;
+
+    for (size_t i = from; i < to; i++) {
+        unused->n_bytes += page[i] != 0;
+    }
+}
+
+/* The list of free pages: a chain of pages that name others.  False: it is no such chain. */
+static bool count_free(struct unused *unused, uint32_t trunk, uint32_t n_free)
+{
+    while (trunk != 0) {
+        if (trunk > unused->n_pages || n_free == 0) {
+            return false;
+        }
+        const unsigned char *page = unused->file + (size_t)(trunk - 1) * unused->page_bytes;
+        uint32_t n = big32(page + 4);
+        n_free--;
+        if (n > n_free || 8 + 4 * (size_t)n > unused->page_bytes) {
+            return false;
+        }
+        n_free -= n;
+        for (size_t at = 8 + 4 * (size_t)n; at + 4 <= unused->page_bytes; at += 4) {
+            unused->n_bytes +=
+                big32(page + at) > unused->n_pages; /* numbers of pages used again stay; they tell nothing */
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t leaf = big32(page + 8 + 4 * (size_t)i);
+            if (leaf == 0 || leaf > unused->n_pages) {
+                return false;
+            }
+            count_range(unused, leaf, 0, unused->page_bytes);
+        }
+        trunk = big32(page);
+    }
+    return true;
+}
+
+enum err store_unused_bytes(const char *path, int64_t *ret, struct err_note *note)
+{
+    struct unused unused = {0};
+    size_t file_bytes = 0;
+    enum err err = file_map(path, SIZE_MAX / 2, &unused.file, &file_bytes, note);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    if (file_bytes >= FILE_HEADER && memcmp(unused.file, "SQLite format 3", 16) == 0) {
+        unused.page_bytes = big16(unused.file + 16) == 1 ? PAGE_BYTES_MOST : big16(unused.file + 16);
+    }
+    bool good = unused.page_bytes >= 512 && file_bytes % unused.page_bytes == 0;
+    if (good) {
+        bool has_maps = big32(unused.file + 52) != 0;
+        unused.n_pages = (uint32_t)(file_bytes / unused.page_bytes);
+        for (uint32_t number = 1; number <= unused.n_pages; number++) {
+            size_t from = 0;
+            size_t to = 0;
+            if (page_gap(unused.file + (size_t)(number - 1) * unused.page_bytes, unused.page_bytes, number, has_maps,
+                         &from, &to)) {
+                count_range(&unused, number, from, to);
+            }
+        }
+        good = count_free(&unused, big32(unused.file + 32), big32(unused.file + 36));
+    }
+    file_unmap(unused.file, file_bytes);
+    if (!good) {
+        return ERR_SAY(note, ERR_FORMAT, "%s is no whole database file", path);
+    }
+    *ret = unused.n_bytes;
+    return ERR_NONE;
+}
