@@ -260,7 +260,9 @@ static enum err shape(struct op_call *call, struct err_note *note)
         taps += sizes.out.dim[d]; /* each is below 2^31 */
     }
     err = op_set(call, 0, DTYPE_F32, &sizes.out, note);
-    return err != ERR_NONE ? err : op_work(call, taps, sizeof(struct tap), note);
+    err = err != ERR_NONE ? err : op_work(call, taps, sizeof(struct tap), note);
+    call->backward_bytes = call->work_bytes;
+    return err;
 }
 
 static double origin(const struct resize *resize, int64_t at, int64_t in, int64_t out, double scale)
@@ -343,6 +345,28 @@ static void linear_row(const float *first, const float *second, float weight, co
     }
 }
 
+/* The tables of all dimensions, in scratch, and how far apart neighbours of the input are in each. */
+static enum err lay_taps(const struct op_call *call, struct tap *taps[TENSOR_MAX_RANK], int64_t step[TENSOR_MAX_RANK])
+{
+    const struct shape *x = &call->in[0].shape;
+    const struct shape *out = &call->out[0].shape;
+    struct sizes sizes = {.by_scale = false};
+    struct tap *next = call->work;
+    enum err err = sizes_of(call, &sizes, NULL);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    assert(x->rank >= 1 && next != NULL); /* claims, and scratch of at least one tap: no dimension is 0 here */
+    for (int d = 0; d < x->rank; d++) {
+        taps[d] = next;
+        next += out->dim[d];
+        step[d] = op_product(x, d + 1, x->rank);
+        fill_taps(call->parsed, x->dim[d], out->dim[d], sizes.scale[d], taps[d]);
+    }
+    return ERR_NONE;
+}
+
 static enum err forward(const struct op_call *call)
 {
     const struct resize *resize = call->parsed;
@@ -350,25 +374,18 @@ static enum err forward(const struct op_call *call)
     const struct shape *out = &call->out[0].shape;
     const float *in = call->in[0].data;
     float *y = call->out[0].data;
-    struct sizes sizes = {.by_scale = false};
     struct tap *taps[TENSOR_MAX_RANK] = {NULL};
     const struct tap *at[TENSOR_MAX_RANK] = {NULL};
     int64_t step[TENSOR_MAX_RANK] = {0};
-    struct tap *next = call->work;
     int last = x->rank - 1;
     bool blended = false; /* an outer dimension mixes */
-    enum err err = sizes_of(call, &sizes, NULL);
+    enum err err = shape_elements(out) == 0 ? ERR_NONE : lay_taps(call, taps, step);
 
     if (err != ERR_NONE || shape_elements(out) == 0) {
         return err;
     }
-    assert(last >= 0 && next != NULL); /* claims, and scratch of at least one tap: no dimension is 0 here */
-    for (int d = 0; d <= last; d++) {
-        taps[d] = next;
-        next += out->dim[d];
-        step[d] = op_product(x, d + 1, x->rank);
-        fill_taps(resize, x->dim[d], out->dim[d], sizes.scale[d], taps[d]);
-        for (int64_t i = 0; d < last - 1 && i < out->dim[d]; i++) {
+    for (int d = 0; d < last - 1; d++) {
+        for (int64_t i = 0; i < out->dim[d]; i++) {
             blended = blended || taps[d][i].weight != 0;
         }
     }
@@ -397,11 +414,64 @@ static enum err forward(const struct op_call *call)
     return ERR_NONE;
 }
 
+/* The other way: what an output took from the inputs around it, its gradient gives back in the same shares. */
+static void give_back(float *dx, const int64_t *step, const struct tap *const *at, int d, int rank, float dy)
+{
+    for (; d < rank && at[d]->weight == 0; d++) {
+        dx += at[d]->first * step[d];
+    }
+    if (d == rank) {
+        *dx += dy;
+        return;
+    }
+    give_back(dx + at[d]->first * step[d], step, at, d + 1, rank, dy * (1 - at[d]->weight));
+    give_back(dx + at[d]->second * step[d], step, at, d + 1, rank, dy * at[d]->weight);
+}
+
+static enum err backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
+{
+    const struct resize *resize = call->parsed;
+    const struct shape *out = &call->out[0].shape;
+    const float *dy = out_grad[0].data;
+    float *dx = in_grad[0].data;
+    struct tap *taps[TENSOR_MAX_RANK] = {NULL};
+    const struct tap *at[TENSOR_MAX_RANK] = {NULL};
+    int64_t step[TENSOR_MAX_RANK] = {0};
+    int last = out->rank - 1;
+
+    if (dx == NULL || shape_elements(out) == 0) {
+        return ERR_NONE;
+    }
+    enum err err = lay_taps(call, taps, step);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    int64_t row = out->dim[last];
+    for (int64_t r = 0; r < op_product(out, 0, last); r++) {
+        int64_t rest = r;
+        int64_t start = 0;
+        for (int d = last - 1; d >= 0; d--) {
+            at[d] = &taps[d][rest % out->dim[d]];
+            rest /= out->dim[d];
+            start += at[d]->first * step[d];
+        }
+        for (int64_t i = 0; i < row; i++) {
+            if (!resize->linear) {
+                dx[start + taps[last][i].first] += dy[r * row + i];
+                continue;
+            }
+            at[last] = &taps[last][i];
+            give_back(dx, step, at, 0, out->rank, dy[r * row + i]);
+        }
+    }
+    return ERR_NONE;
+}
+
 #define ROW(op, first, last, in_min, in_max, values, parse_fn)                                                         \
     {                                                                                                                  \
         .domain = "", .name = (op), .opset_min = (first), .opset_max = (last), .min_in = (in_min), .max_in = (in_max), \
         .min_out = 1, .max_out = 1, .types = OP_F32, .min_rank = 1, .max_rank = 5, .value_inputs = (values),           \
-        .parse = (parse_fn), .shape = shape, .forward = forward                                                        \
+        .parse = (parse_fn), .shape = shape, .forward = forward, .backward = backward, .backward_in = (values)         \
     }
 
 static const struct op_def rows[] = {

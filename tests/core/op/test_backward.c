@@ -83,6 +83,12 @@ static const struct row rows[] = {
     {"Dropout", 13, {{0}}, {D(20, 4), {0}}, 2, 2, TRAINING},
     {"Transpose", 13, {A_INTS("perm", 4, 0, 2, 3, 1)}, {D(2, 3, 4, 5)}, 1, 0, LINEAR},
     {"Transpose", 13, {{0}}, {D(3, 4)}, 1, 0, LINEAR},
+    {"Upsample", 9, {{0}}, {D(1, 2, 3, 4), D(4)}, 2, 2, LINEAR},
+    {"Resize", 10, {A_TEXT("mode", "linear")}, {D(2, 3, 2, 4), D(4)}, 2, 2, LINEAR},
+    {"Resize", 11, {A_TEXT("coordinate_transformation_mode", "asymmetric"), A_TEXT("nearest_mode", "floor")}, {D(2, 3, 2, 4), D(0), D(4)}, 3, 6, LINEAR},
+    {"Resize", 13, {A_TEXT("mode", "linear")}, {D(2, 1, 5, 4), D(0), D(4)}, 3, 6, LINEAR},
+    {"Resize", 13, {A_TEXT("mode", "linear"), A_TEXT("coordinate_transformation_mode", "align_corners")}, {D(1, 2, 3, 6), D(0), D(4)}, 3, 6, LINEAR},
+    {"Resize", 13, {A_TEXT("mode", "linear")}, {D(2, 3, 4), D(0), D(3)}, 3, 6, LINEAR},
     {"Concat", 11, {A_INT("axis", 1)}, {D(2, 3, 4), D(2, 1, 4), D(2, 2, 4)}, 3, 0, LINEAR},
     {"Concat", 11, {A_INT("axis", -1)}, {D(2, 3), D(2, 1)}, 2, 0, LINEAR},
     {"BatchNormalization", 9, {A_FLOAT("epsilon", 0.25F)}, {D(3, 4, 5, 2), D(4), D(4), D(4)}, 5, 24, LINEAR},
@@ -125,6 +131,8 @@ static void fill_input(struct run *run, int i, struct random *random)
             data[k] = 1.5F + data[k];
         } else if (strcmp(run->row->op, "Clip") == 0 && i > 0) {
             data[k] = i == 1 ? -0.5F : 0.5F;
+        } else if ((strcmp(run->row->op, "Resize") == 0 || strcmp(run->row->op, "Upsample") == 0) && i > 0) {
+            data[k] = k == count - 1 ? 1.5F : count == 3 || k == count - 2 ? 2 : 1; /* scales: of an image, or of all */
         } else if (strcmp(run->row->op, "Dropout") == 0 && i == 1) {
             data[k] = 0.375F;
         } else if (strcmp(run->row->op, "MaxPool") == 0) {
