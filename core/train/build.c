@@ -49,9 +49,9 @@ const char *build_name(enum build_network network)
 /* BN, 3×3, BN, PReLU, 3×3 (which takes the stride), BN, and the shortcut; nothing behind the sum. */
 static struct flow iresnet_block(struct builder *builder, const char *path, struct flow x, int channels, int stride)
 {
-    const struct conv_spec widen = {channels, 3, 1, 1, 1};
-    const struct conv_spec down = {channels, 3, stride, 1, 1};
-    const struct conv_spec shortcut = {channels, 1, stride, 0, 1};
+    const struct conv_spec widen = {channels, 3, 1, 1, 1, 0};
+    const struct conv_spec down = {channels, 3, stride, 1, 1, 0};
+    const struct conv_spec shortcut = {channels, 1, stride, 0, 1, 0};
     char name[BUILD_NAME_BYTES];
 
     struct flow y = build_batch_norm(builder, build_path(name, path, "bn1"), x);
@@ -69,7 +69,7 @@ static struct flow iresnet_block(struct builder *builder, const char *path, stru
 
 static struct flow iresnet(struct builder *builder, struct flow input, const int blocks[4], int embedding)
 {
-    const struct conv_spec stem = {64, 3, 1, 1, 1};
+    const struct conv_spec stem = {64, 3, 1, 1, 1, 0};
     char name[BUILD_NAME_BYTES];
 
     struct flow x = build_conv(builder, "conv1", input, &stem);
@@ -104,9 +104,9 @@ static struct flow conv_block(struct builder *builder, const char *path, struct 
 static struct flow depth_wise(struct builder *builder, const char *path, struct flow x, int channels, int inner,
                               int stride)
 {
-    const struct conv_spec up = {inner, 1, 1, 0, 1};
-    const struct conv_spec each = {inner, 3, stride, 1, inner};
-    const struct conv_spec down = {channels, 1, 1, 0, 1};
+    const struct conv_spec up = {inner, 1, 1, 0, 1, 0};
+    const struct conv_spec each = {inner, 3, stride, 1, inner, 0};
+    const struct conv_spec down = {channels, 1, 1, 0, 1, 0};
     char name[BUILD_NAME_BYTES];
 
     struct flow y = conv_block(builder, build_path(name, path, "layers.0"), x, &up, false);
@@ -132,10 +132,10 @@ static struct flow residual(struct builder *builder, const char *path, struct fl
  */
 static struct flow mobilefacenet(struct builder *builder, struct flow input, int scale, int embedding, bool bias)
 {
-    const struct conv_spec first = {64 * scale, 3, 2, 1, 1};
-    const struct conv_spec second = {64 * scale, 3, 1, 1, 64};
-    const struct conv_spec widen = {512, 1, 1, 0, 1};
-    const struct conv_spec whole = {512, BUILD_SIDE / 16, 1, 0, 512};
+    const struct conv_spec first = {64 * scale, 3, 2, 1, 1, 0};
+    const struct conv_spec second = {64 * scale, 3, 1, 1, 64, 0};
+    const struct conv_spec widen = {512, 1, 1, 0, 1, 0};
+    const struct conv_spec whole = {512, BUILD_SIDE / 16, 1, 0, 512, 0};
 
     struct flow x = conv_block(builder, "layers.0", input, &first, false);
     x = conv_block(builder, "layers.1", x, &second, false);

@@ -17,16 +17,6 @@ const char *build_path(char ret[BUILD_NAME_BYTES], const char *path, const char 
 
 /* ---- Constants --------------------------------------------------------------------------------------------------- */
 
-/* What numbers a constant begins with. */
-struct first {
-    enum first_kind {
-        FIRST_ALL,     /* all of them value */
-        FIRST_NORMAL,  /* deviation value */
-        FIRST_UNIFORM, /* within ± value */
-    } kind;
-    float value;
-};
-
 /* FNV-1a: each constant has its own stream, so that its numbers do not depend on what is built before it. */
 static uint64_t stream_of(const char *name)
 {
@@ -38,7 +28,8 @@ static uint64_t stream_of(const char *name)
     return hash;
 }
 
-static void fill(const struct builder *builder, const char *name, const struct first *first, float *data, int64_t count)
+static void fill(const struct builder *builder, const char *name, const struct build_first_numbers *first, float *data,
+                 int64_t count)
 {
     struct random random = random_seeded(builder->options->seed, stream_of(name));
 
@@ -51,8 +42,8 @@ static void fill(const struct builder *builder, const char *name, const struct f
     }
 }
 
-static value_id constant(struct builder *builder, const char *path, const char *last, const struct shape *shape,
-                         const struct first *first)
+value_id build_constant(struct builder *builder, const char *path, const char *last, const struct shape *shape,
+                        const struct build_first_numbers *first)
 {
     const struct build_source *source = builder->options->source;
     struct tensor tensor = {.type = DTYPE_F32, .shape = *shape};
@@ -81,8 +72,8 @@ static value_id constant(struct builder *builder, const char *path, const char *
 
 /* ---- Nodes ------------------------------------------------------------------------------------------------------- */
 
-static value_id node(struct builder *builder, const char *op, const char *path, const struct attr *attrs, int n_attrs,
-                     const value_id *in, int n_in)
+value_id build_node(struct builder *builder, const char *op, const char *path, const struct attr *attrs, int n_attrs,
+                    const value_id *in, int n_in)
 {
     const struct attrs list = {.list = attrs, .count = n_attrs};
     value_id out = -1;
@@ -118,11 +109,12 @@ struct flow build_conv(struct builder *builder, const char *path, struct flow x,
                                  ints_attr("strides", strides, 2)};
     const struct shape shape = {4, {spec->channels, x.channels / spec->group, spec->kernel, spec->kernel}};
     double area = (double)spec->kernel * spec->kernel;
-    double deviation = builder->first == BUILD_FIRST_IRESNET ? 0.1 : sqrt(2 / (spec->channels * area));
-    const struct first first = {FIRST_NORMAL, (float)deviation};
-    const value_id in[] = {x.value, constant(builder, path, "weight", &shape, &first)};
+    double rule = builder->first == BUILD_FIRST_IRESNET ? 0.1 : sqrt(2 / (spec->channels * area));
+    double deviation = spec->deviation > 0 ? spec->deviation : rule;
+    const struct build_first_numbers first = {FIRST_NORMAL, (float)deviation};
+    const value_id in[] = {x.value, build_constant(builder, path, "weight", &shape, &first)};
 
-    return (struct flow){.value = node(builder, "Conv", path, attrs, 5, in, 2),
+    return (struct flow){.value = build_node(builder, "Conv", path, attrs, 5, in, 2),
                          .channels = spec->channels,
                          .square = x.square * deviation * deviation * area * (double)shape.dim[1]};
 }
@@ -132,44 +124,52 @@ struct flow build_batch_norm(struct builder *builder, const char *path, struct f
     const struct attr attrs[] = {{.name = "epsilon", .kind = ATTR_FLOAT, .f = EPSILON},
                                  {.name = "momentum", .kind = ATTR_FLOAT, .f = 0.9F}};
     const struct shape shape = {1, {x.channels}};
-    const struct first one = {FIRST_ALL, 1};
-    const struct first zero = {FIRST_ALL, 0};
-    const struct first variance = {FIRST_ALL, (float)x.square};
+    const struct build_first_numbers one = {FIRST_ALL, 1};
+    const struct build_first_numbers zero = {FIRST_ALL, 0};
+    const struct build_first_numbers variance = {FIRST_ALL, (float)x.square};
     value_id in[5] = {x.value};
 
-    in[1] = constant(builder, path, "weight", &shape, &one);
-    in[2] = constant(builder, path, "bias", &shape, &zero);
-    in[3] = constant(builder, path, "running_mean", &shape, &zero);
-    in[4] = constant(builder, path, "running_var", &shape, &variance);
+    in[1] = build_constant(builder, path, "weight", &shape, &one);
+    in[2] = build_constant(builder, path, "bias", &shape, &zero);
+    in[3] = build_constant(builder, path, "running_mean", &shape, &zero);
+    in[4] = build_constant(builder, path, "running_var", &shape, &variance);
     return (struct flow){
-        .value = node(builder, "BatchNormalization", path, attrs, 2, in, 5), .channels = x.channels, .square = 1};
+        .value = build_node(builder, "BatchNormalization", path, attrs, 2, in, 5), .channels = x.channels, .square = 1};
 }
 
 /* Half of a symmetric input is multiplied by the slope. */
 struct flow build_prelu(struct builder *builder, const char *path, struct flow x)
 {
     const struct shape shape = {3, {x.channels, 1, 1}};
-    const struct first first = {FIRST_ALL, SLOPE};
-    const value_id in[] = {x.value, constant(builder, path, "weight", &shape, &first)};
+    const struct build_first_numbers first = {FIRST_ALL, SLOPE};
+    const value_id in[] = {x.value, build_constant(builder, path, "weight", &shape, &first)};
 
-    return (struct flow){.value = node(builder, "PRelu", path, NULL, 0, in, 2),
+    return (struct flow){.value = build_node(builder, "PRelu", path, NULL, 0, in, 2),
                          .channels = x.channels,
                          .square = x.square * (1 + (double)SLOPE * (double)SLOPE) / 2};
+}
+
+struct flow build_relu(struct builder *builder, const char *path, struct flow x)
+{
+    return (struct flow){.value = build_node(builder, "Relu", path, NULL, 0, &x.value, 1),
+                         .channels = x.channels,
+                         .square = x.square / 2};
 }
 
 struct flow build_add(struct builder *builder, const char *path, struct flow a, struct flow b)
 {
     const value_id in[] = {a.value, b.value};
 
-    return (struct flow){
-        .value = node(builder, "Add", path, NULL, 0, in, 2), .channels = a.channels, .square = a.square + b.square};
+    return (struct flow){.value = build_node(builder, "Add", path, NULL, 0, in, 2),
+                         .channels = a.channels,
+                         .square = a.square + b.square};
 }
 
 struct flow build_flatten(struct builder *builder, const char *path, struct flow x, int pixels)
 {
     const struct attr axis = int_attr("axis", 1);
 
-    x.value = node(builder, "Flatten", path, &axis, 1, &x.value, 1);
+    x.value = build_node(builder, "Flatten", path, &axis, 1, &x.value, 1);
     x.channels *= pixels;
     return x;
 }
@@ -184,13 +184,13 @@ struct flow build_linear(struct builder *builder, const char *path, struct flow 
     bool iresnet = builder->first == BUILD_FIRST_IRESNET;
     double bound = 1 / sqrt(x.channels);
     double deviation = iresnet ? bound / sqrt(3) : sqrt(2.0 / outputs);
-    const struct first uniform = {FIRST_UNIFORM, (float)bound};
-    const struct first normal = {FIRST_NORMAL, (float)deviation};
+    const struct build_first_numbers uniform = {FIRST_UNIFORM, (float)bound};
+    const struct build_first_numbers normal = {FIRST_NORMAL, (float)deviation};
     value_id in[3] = {x.value, -1, -1};
 
-    in[1] = constant(builder, path, "weight", &shape, iresnet ? &uniform : &normal);
-    in[2] = bias ? constant(builder, path, "bias", &row, &uniform) : -1;
-    return (struct flow){.value = node(builder, "Gemm", path, attrs, 3, in, bias ? 3 : 2),
+    in[1] = build_constant(builder, path, "weight", &shape, iresnet ? &uniform : &normal);
+    in[2] = bias ? build_constant(builder, path, "bias", &row, &uniform) : -1;
+    return (struct flow){.value = build_node(builder, "Gemm", path, attrs, 3, in, bias ? 3 : 2),
                          .channels = outputs,
                          .square = x.square * deviation * deviation * x.channels};
 }

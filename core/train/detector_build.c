@@ -1,0 +1,285 @@
+/* detector_build.c: the detector, layer by layer. */
+#include "core/train/detector_build.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/op/op_list.h"
+#include "core/train/build_private.h"
+
+#define OPSET 13
+#define CAP_BYTES ((size_t)64 << 20)
+#define FIRST_SCORE .01F /* what every cell says before the first step */
+#define NECK 48          /* channels of the maps that the heads see */
+
+const float detector_anchor_px[DETECTOR_LEVELS] = {24, 80, 256};
+
+/* ---- Blocks -------------------------------------------------------------------------------------------------------- */
+
+/* A convolution with its norm and Relu. */
+static struct flow conv_norm(struct builder *builder, const char *path, struct flow x, const struct conv_spec *spec)
+{
+    char name[BUILD_NAME_BYTES];
+
+    x = build_conv(builder, build_path(name, path, "conv"), x, spec);
+    x = build_batch_norm(builder, build_path(name, path, "bn"), x);
+    return build_relu(builder, build_path(name, path, "relu"), x);
+}
+
+/*
+ * 3×3 in each channel, then 1×1 across them; between the two there is neither norm nor bend, which costs nothing in quality
+ * (Chollet 2017) and half of what is not a convolution.
+ */
+static struct flow separable(struct builder *builder, const char *path, struct flow x, int channels, int stride)
+{
+    const struct conv_spec each = {x.channels, 3, stride, 1, x.channels, 1.0 / 3};
+    const struct conv_spec across = {channels, 1, 1, 0, 1, 0};
+    char name[BUILD_NAME_BYTES];
+
+    x = build_conv(builder, build_path(name, path, "each"), x, &each);
+    return conv_norm(builder, path, x, &across);
+}
+
+static struct flow stage(struct builder *builder, const char *path, struct flow x, int channels, int blocks)
+{
+    char name[BUILD_NAME_BYTES];
+
+    for (int i = 0; i < blocks; i++) {
+        (void)snprintf(name, sizeof name, "%s.%d", path, i);
+        x = separable(builder, name, x, channels, i == 0 ? 2 : 1);
+    }
+    return x;
+}
+
+/* ---- Neck ---------------------------------------------------------------------------------------------------------- */
+
+static value_id floats_constant(struct builder *builder, const char *name, const float *values, int count)
+{
+    struct tensor tensor = {.type = DTYPE_F32, .shape = {1, {count}}};
+    value_id id = -1;
+
+    tensor.data = builder->err != ERR_NONE ? NULL : ARENA_ARRAY(graph_arena(builder->graph), float, count);
+    if (tensor.data == NULL) {
+        builder->err = builder->err != ERR_NONE ? builder->err : arena_why(graph_arena(builder->graph));
+        return -1;
+    }
+    memcpy(tensor.data, values, (size_t)count * sizeof *values);
+    builder->err = graph_add_constant(builder->graph, name, &tensor, &id, builder->note);
+    return id;
+}
+
+static value_id ints_constant(struct builder *builder, const char *name, const int64_t *values, int count)
+{
+    struct tensor tensor = {.type = DTYPE_I64, .shape = {1, {count}}};
+    value_id id = -1;
+
+    tensor.data = builder->err != ERR_NONE ? NULL : ARENA_ARRAY(graph_arena(builder->graph), int64_t, count);
+    if (tensor.data == NULL) {
+        builder->err = builder->err != ERR_NONE ? builder->err : arena_why(graph_arena(builder->graph));
+        return -1;
+    }
+    memcpy(tensor.data, values, (size_t)count * sizeof *values);
+    builder->err = graph_add_constant(builder->graph, name, &tensor, &id, builder->note);
+    return id;
+}
+
+static struct attr text_attr(const char *name, const char *text)
+{
+    return (struct attr){.name = name, .kind = ATTR_TEXT, .text = text};
+}
+
+/* Twice as large, each number four times: as SCRFD's exports enlarge. */
+static struct flow enlarge(struct builder *builder, const char *path, struct flow x, value_id scales)
+{
+    const struct attr attrs[] = {text_attr("coordinate_transformation_mode", "asymmetric"),
+                                 text_attr("mode", "nearest"), text_attr("nearest_mode", "floor")};
+    const value_id in[] = {x.value, -1, scales};
+
+    x.value = build_node(builder, "Resize", path, attrs, 3, in, 3);
+    return x;
+}
+
+/* Maps of NECK channels at each level, the coarser ones added to the finer. */
+static void neck(struct builder *builder, struct flow level[DETECTOR_LEVELS])
+{
+    static const float twice[4] = {1, 1, 2, 2};
+    const struct conv_spec narrow = {NECK, 1, 1, 0, 1, 0};
+    value_id scales = floats_constant(builder, "neck.twice", twice, 4);
+    char path[BUILD_NAME_BYTES];
+
+    for (int i = DETECTOR_LEVELS - 1; i >= 0; i--) {
+        (void)snprintf(path, sizeof path, "neck.%d.lateral", i);
+        level[i] = conv_norm(builder, path, level[i], &narrow);
+        if (i + 1 < DETECTOR_LEVELS) {
+            (void)snprintf(path, sizeof path, "neck.%d.enlarge", i);
+            struct flow coarse = enlarge(builder, path, level[i + 1], scales);
+            (void)snprintf(path, sizeof path, "neck.%d.add", i);
+            level[i] = build_add(builder, path, level[i], coarse);
+        }
+        (void)snprintf(path, sizeof path, "neck.%d.merge", i);
+        level[i] = separable(builder, path, level[i], NECK, 1);
+    }
+}
+
+/* ---- Heads --------------------------------------------------------------------------------------------------------- */
+
+/* Where five points of an upright face lie in its box, in sides from its middle (the mean of many labels). */
+static const float first_point[10] = {-.21F, -.10F, .21F, -.10F, 0, .09F, -.18F, .26F, .18F, .26F};
+
+/* A convolution with a bias that makes every cell begin with the same face. */
+static value_id predict(struct builder *builder, const char *path, struct flow x, const float *bias, int count)
+{
+    const int64_t ones[] = {1, 1};
+    const struct attr attrs[] = {{.name = "kernel_shape", .kind = ATTR_INTS, .ints = ones, .count = 2},
+                                 {.name = "strides", .kind = ATTR_INTS, .ints = ones, .count = 2}};
+    const struct shape weights = {4, {count, x.channels, 1, 1}};
+    const struct shape row = {1, {count}};
+    const struct build_first_numbers small = {FIRST_NORMAL, .01F};
+    const struct build_first_numbers none = {FIRST_ALL, 0};
+    value_id in[3] = {x.value, -1, -1};
+
+    in[1] = build_constant(builder, path, "weight", &weights, &small);
+    in[2] = build_constant(builder, path, "bias", &row, &none);
+    if (builder->err == ERR_NONE && builder->options->source == NULL) {
+        memcpy(graph_constant(builder->graph, in[2])->data, bias, (size_t)count * sizeof *bias);
+    }
+    return build_node(builder, "Conv", path, attrs, 2, in, 3);
+}
+
+/* [N, C, H, W] → [N, H·W, C] */
+static value_id rows_of(struct builder *builder, const char *path, value_id x, value_id shape)
+{
+    static const int64_t perm[] = {0, 2, 3, 1};
+    const struct attr attrs[] = {{.name = "perm", .kind = ATTR_INTS, .ints = perm, .count = 4}};
+    char name[BUILD_NAME_BYTES];
+    value_id in[2] = {-1, shape};
+
+    in[0] = build_node(builder, "Transpose", build_path(name, path, "last"), attrs, 1, &x, 1);
+    return build_node(builder, "Reshape", build_path(name, path, "rows"), NULL, 0, in, 2);
+}
+
+struct head {
+    value_id kind[3]; /* score, box, points, as maps */
+};
+
+static struct head make_head(struct builder *builder, int level, struct flow x)
+{
+    float side = detector_anchor_px[level] / (float)detector_stride(level);
+    float score[1] = {-logf((1 - FIRST_SCORE) / FIRST_SCORE)};
+    float box[4] = {side / 2, side / 2, side / 2, side / 2};
+    float point[10];
+    char path[BUILD_NAME_BYTES];
+    char name[BUILD_NAME_BYTES];
+    struct head head;
+
+    for (int i = 0; i < 10; i++) {
+        point[i] = side * first_point[i];
+    }
+    (void)snprintf(path, sizeof path, "head.%d", level);
+    x = separable(builder, path, x, NECK, 1);
+    head.kind[0] = predict(builder, build_path(name, path, "score"), x, score, 1);
+    head.kind[1] = predict(builder, build_path(name, path, "box"), x, box, 4);
+    head.kind[2] = predict(builder, build_path(name, path, "point"), x, point, 10);
+    return head;
+}
+
+/* ---- Both forms ---------------------------------------------------------------------------------------------------- */
+
+static enum err output_all(struct builder *builder, const struct head heads[DETECTOR_LEVELS])
+{
+    static const int64_t keep[] = {0, -1, DETECTOR_COLUMNS};
+    const struct attr axis = {.name = "axis", .kind = ATTR_INT, .i = 1};
+    const struct shape all = {3, {-1, -1, DETECTOR_COLUMNS}};
+    value_id shape = ints_constant(builder, "rows.15", keep, 3);
+    value_id level[DETECTOR_LEVELS];
+    char path[BUILD_NAME_BYTES];
+
+    for (int i = 0; i < DETECTOR_LEVELS; i++) {
+        (void)snprintf(path, sizeof path, "head.%d.all", i);
+        value_id joined = build_node(builder, "Concat", path, &axis, 1, heads[i].kind, 3);
+        level[i] = rows_of(builder, path, joined, shape);
+    }
+    value_id out = build_node(builder, "Concat", "cells", &axis, 1, level, DETECTOR_LEVELS);
+    return builder->err != ERR_NONE ? builder->err
+                                    : graph_add_output(builder->graph, out, DTYPE_F32, &all, builder->note);
+}
+
+static enum err output_nine(struct builder *builder, const struct head heads[DETECTOR_LEVELS])
+{
+    static const int columns[3] = {1, 4, 10};
+    static const char *const names[3] = {"score", "bbox", "kps"};
+    char path[BUILD_NAME_BYTES];
+
+    for (int kind = 0; kind < 3; kind++) {
+        const int64_t keep[] = {0, -1, columns[kind]};
+        const struct shape rows = {3, {-1, -1, columns[kind]}};
+        (void)snprintf(path, sizeof path, "rows.%d", columns[kind]);
+        value_id shape = ints_constant(builder, path, keep, 3);
+        for (int i = 0; i < DETECTOR_LEVELS; i++) {
+            char name[BUILD_NAME_BYTES];
+            (void)snprintf(name, sizeof name, "%s_%d", names[kind], detector_stride(i));
+            value_id x = heads[i].kind[kind];
+            (void)snprintf(path, sizeof path, "head.%d.%s", i, names[kind]);
+            if (kind == 0) {
+                x = rows_of(builder, path, x, shape);
+                x = build_node(builder, "Sigmoid", name, NULL, 0, &x, 1);
+            } else {
+                const int64_t perm[] = {0, 2, 3, 1};
+                const struct attr attrs[] = {{.name = "perm", .kind = ATTR_INTS, .ints = perm, .count = 4}};
+                value_id in[2] = {build_node(builder, "Transpose", path, attrs, 1, &x, 1), shape};
+                x = build_node(builder, "Reshape", name, NULL, 0, in, 2);
+            }
+            if (builder->err == ERR_NONE) {
+                builder->err = graph_add_output(builder->graph, x, DTYPE_F32, &rows, builder->note);
+            }
+        }
+    }
+    return builder->err;
+}
+
+static enum err build_all(struct builder *builder, enum detector_form form)
+{
+    const struct shape images = {4, {-1, 3, -1, -1}};
+    const struct conv_spec stem = {16, 3, 2, 1, 1, 0};
+    struct flow x = {.value = -1, .channels = 3, .square = .25};
+    struct flow level[DETECTOR_LEVELS];
+    struct head heads[DETECTOR_LEVELS];
+
+    builder->err = graph_set_opset(builder->graph, "", OPSET, builder->note);
+    if (builder->err == ERR_NONE) {
+        builder->err = graph_add_input(builder->graph, "input", DTYPE_F32, &images, &x.value, builder->note);
+    }
+    x = conv_norm(builder, "stem", x, &stem);
+    x = stage(builder, "stage4", x, 32, 1);
+    level[0] = stage(builder, "stage8", x, 64, 3);
+    level[1] = stage(builder, "stage16", level[0], 96, 4);
+    level[2] = stage(builder, "stage32", level[1], 128, 3);
+    neck(builder, level);
+    for (int i = 0; i < DETECTOR_LEVELS; i++) {
+        heads[i] = make_head(builder, i, level[i]);
+    }
+    if (builder->err == ERR_NONE) {
+        builder->err = form == DETECTOR_LEARNS ? output_all(builder, heads) : output_nine(builder, heads);
+    }
+    return builder->err != ERR_NONE ? builder->err : graph_finish(builder->graph, builder->note);
+}
+
+enum err detector_build(enum detector_form form, const struct build_options *options, struct graph **ret,
+                        struct err_note *note)
+{
+    struct builder builder = {.options = options, .first = BUILD_FIRST_MBF, .note = note};
+    enum err err = graph_new(op_list(), CAP_BYTES, &builder.graph);
+
+    if (err != ERR_NONE) {
+        return ERR_SAY(note, err, "no memory for a network");
+    }
+    err = build_all(&builder, form);
+    if (err != ERR_NONE) {
+        graph_free(builder.graph);
+        return err;
+    }
+    graph_seal(builder.graph);
+    *ret = builder.graph;
+    return ERR_NONE;
+}

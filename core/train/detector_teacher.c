@@ -1,0 +1,410 @@
+/* detector_teacher.c: six looks at a photo in one canvas, and what they agree on. */
+#include "core/train/detector_teacher.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/image/resize.h"
+
+#define SIDE 640
+#define LEVELS 3
+#define KINDS 4 /* of outputs */
+
+#define SEEN_SCORE .3F    /* below, a look has seen nothing */
+#define SURE_SCORE .6F    /* a look that counts for a face */
+#define SAME_OVERLAP .45F /* sights that overlap so far are of one face */
+#define LEAST_PIXELS 12   /* the smaller side of what a look can be expected to see */
+
+struct detector_teacher {
+    struct graph *graph;
+    int output[LEVELS][KINDS];
+};
+
+/* Where each look's photo lies in the canvas: squares whose sides the photo's longer side fills. */
+static const struct tile {
+    int x, y, side;
+} tiles[TEACHER_VIEWS] = {{0, 0, 320}, {320, 0, 320}, {0, 320, 250}, {250, 320, 250}, {500, 320, 140}, {500, 480, 140}};
+
+/* ---- The network -------------------------------------------------------------------------------------------------- */
+
+static int find_output(const struct graph *graph, const char *kind, int stride)
+{
+    char name[32];
+
+    (void)snprintf(name, sizeof name, "%s_%d", kind, stride);
+    for (int i = 0; i < graph_output_count(graph); i++) {
+        if (strcmp(graph_output(graph, i)->name, name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+enum err detector_teacher_new(struct graph *take, struct detector_teacher **ret, struct err_note *note)
+{
+    static const char *const kinds[KINDS] = {"cls", "obj", "bbox", "kps"};
+    struct detector_teacher *teacher = MEM_NEW(struct detector_teacher);
+
+    if (teacher == NULL) {
+        graph_free(take);
+        return ERR_NOMEM;
+    }
+    teacher->graph = take;
+    for (int level = 0; level < LEVELS; level++) {
+        for (int kind = 0; kind < KINDS; kind++) {
+            int found = find_output(take, kinds[kind], 8 << level);
+            if (found < 0) {
+                detector_teacher_free(teacher);
+                return ERR_SAY(note, ERR_UNSUPPORTED, "the teacher is no YuNet detector: it has no output %s_%d",
+                               kinds[kind], 8 << level);
+            }
+            teacher->output[level][kind] = found;
+        }
+    }
+    *ret = teacher;
+    return ERR_NONE;
+}
+
+void detector_teacher_free(struct detector_teacher *teacher)
+{
+    if (teacher != NULL) {
+        graph_free(teacher->graph);
+        mem_free(teacher);
+    }
+}
+
+const struct graph *detector_teacher_graph(const struct detector_teacher *teacher)
+{
+    return teacher->graph;
+}
+
+/* ---- Decoding ------------------------------------------------------------------------------------------------------ */
+
+static float score_of(const struct teacher_level *level, int cell)
+{
+    float class_score = fminf(fmaxf(level->class_score[cell], 0), 1);
+    float object_score = fminf(fmaxf(level->object_score[cell], 0), 1);
+
+    return sqrtf(class_score * object_score);
+}
+
+struct face teacher_decode(const struct teacher_level *level, int cell)
+{
+    const float *box = level->box + 4 * (size_t)cell;
+    const float *point = level->point + 10 * (size_t)cell;
+    float stride = (float)level->stride;
+    float column = (float)(cell % level->columns);
+    float row = (float)(cell / level->columns);
+    float x = (column + box[0]) * stride;
+    float y = (row + box[1]) * stride;
+    float half_width = expf(box[2]) * stride / 2;
+    float half_height = expf(box[3]) * stride / 2;
+    struct face face = {.box = {x - half_width, y - half_height, x + half_width, y + half_height},
+                        .score = score_of(level, cell)};
+
+    for (int i = 0; i < 5; i++) {
+        face.point[i][0] = (column + point[2 * i]) * stride;
+        face.point[i][1] = (row + point[2 * i + 1]) * stride;
+    }
+    return face;
+}
+
+static bool finite_face(const struct face *face)
+{
+    bool finite = isfinite(face->score);
+
+    for (int i = 0; i < 4; i++) {
+        finite = finite && isfinite(face->box[i]);
+    }
+    for (int i = 0; i < 5; i++) {
+        finite = finite && isfinite(face->point[i][0]) && isfinite(face->point[i][1]);
+    }
+    return finite;
+}
+
+/* ---- Looking ------------------------------------------------------------------------------------------------------- */
+
+/* Columns are exchanged; afterwards the left eye as seen is what was the right one. */
+static void mirror_image(struct image *image)
+{
+    for (int y = 0; y < image->height; y++) {
+        uint8_t *row = image->rgb + 3 * (size_t)y * (size_t)image->width;
+        for (int x = 0; x < image->width / 2; x++) {
+            uint8_t *left = row + 3 * (size_t)x;
+            uint8_t *right = row + 3 * (size_t)(image->width - 1 - x);
+            for (int c = 0; c < 3; c++) {
+                uint8_t keep = left[c];
+                left[c] = right[c];
+                right[c] = keep;
+            }
+        }
+    }
+}
+
+static void exchange_points(struct face *face, int a, int b)
+{
+    for (int k = 0; k < 2; k++) {
+        float keep = face->point[a][k];
+        face->point[a][k] = face->point[b][k];
+        face->point[b][k] = keep;
+    }
+}
+
+/* From the canvas to the photo. */
+static void face_back(struct face *face, const struct tile *tile, float scale, int mirrored_width)
+{
+    for (int i = 0; i < 4; i++) {
+        face->box[i] -= (float)(i % 2 == 0 ? tile->x : tile->y);
+    }
+    for (int i = 0; i < 5; i++) {
+        face->point[i][0] -= (float)tile->x;
+        face->point[i][1] -= (float)tile->y;
+    }
+    if (mirrored_width > 0) {
+        float width = (float)mirrored_width;
+        float left = width - face->box[2];
+        face->box[2] = width - face->box[0];
+        face->box[0] = left;
+        for (int i = 0; i < 5; i++) {
+            face->point[i][0] = width - face->point[i][0];
+        }
+        exchange_points(face, 0, 1);
+        exchange_points(face, 3, 4);
+    }
+    for (int i = 0; i < 4; i++) {
+        face->box[i] /= scale;
+    }
+    for (int i = 0; i < 5; i++) {
+        face->point[i][0] /= scale;
+        face->point[i][1] /= scale;
+    }
+}
+
+static enum err draw_views(const struct image *photo, struct arena *mem, struct image *ret, float scale[TEACHER_VIEWS],
+                           int width[TEACHER_VIEWS])
+{
+    int longer = photo->width > photo->height ? photo->width : photo->height;
+    enum err err = image_new(SIDE, SIDE, mem, ret);
+
+    for (int v = 0; v < TEACHER_VIEWS && err == ERR_NONE; v++) {
+        struct image view;
+        double factor = (double)tiles[v].side / longer;
+        width[v] = (int)fmax(1, floor(photo->width * factor + .5));
+        int height = (int)fmax(1, floor(photo->height * factor + .5));
+        scale[v] = (float)factor;
+        err = image_scale(photo, factor, width[v], height, mem, &view);
+        if (err != ERR_NONE) {
+            break;
+        }
+        if (v % 2 == 1) {
+            mirror_image(&view);
+        }
+        for (int y = 0; y < height; y++) {
+            memcpy(ret->rgb + 3 * ((size_t)(tiles[v].y + y) * SIDE + (size_t)tiles[v].x),
+                   view.rgb + 3 * (size_t)y * (size_t)width[v], 3 * (size_t)width[v]);
+        }
+    }
+    return err;
+}
+
+/* The look in whose picture the point lies; -1: in none. */
+static int view_at(float x, float y)
+{
+    for (int v = 0; v < TEACHER_VIEWS; v++) {
+        const struct tile *tile = &tiles[v];
+        if (x >= (float)tile->x && x < (float)(tile->x + tile->side) && y >= (float)tile->y &&
+            y < (float)(tile->y + tile->side)) {
+            return v;
+        }
+    }
+    return -1;
+}
+
+static enum err collect(const struct detector_teacher *teacher, const struct tensor *outputs,
+                        const float scale[TEACHER_VIEWS], const int width[TEACHER_VIEWS], struct arena *mem,
+                        struct teacher_sight **ret, int *ret_count, struct err_note *note)
+{
+    struct teacher_sight *sights = NULL;
+    int room = 0;
+    int n = 0;
+
+    for (int pass = 0; pass < 2; pass++) { /* counts, then fills */
+        for (int l = 0; l < LEVELS; l++) {
+            int cells = (SIDE / (8 << l)) * (SIDE / (8 << l));
+            const int *output = teacher->output[l];
+            const struct teacher_level level = {.stride = 8 << l,
+                                                .columns = SIDE / (8 << l),
+                                                .rows = SIDE / (8 << l),
+                                                .class_score = outputs[output[0]].data,
+                                                .object_score = outputs[output[1]].data,
+                                                .box = outputs[output[2]].data,
+                                                .point = outputs[output[3]].data};
+            if (shape_elements(&outputs[output[0]].shape) != cells ||
+                shape_elements(&outputs[output[3]].shape) != 10 * (int64_t)cells) {
+                return ERR_SAY(note, ERR_UNSUPPORTED, "the teacher's outputs are not those of an input of %d × %d",
+                               SIDE, SIDE);
+            }
+            for (int cell = 0; cell < cells; cell++) {
+                if (!(score_of(&level, cell) >= SEEN_SCORE)) {
+                    continue;
+                }
+                struct face face = teacher_decode(&level, cell);
+                int view = view_at((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2);
+                if (view < 0 || !finite_face(&face)) {
+                    continue;
+                }
+                if (pass == 0) {
+                    room++;
+                    continue;
+                }
+                face_back(&face, &tiles[view], scale[view], view % 2 == 1 ? width[view] : 0);
+                sights[n++] = (struct teacher_sight){.face = face, .view = view, .scale = scale[view]};
+            }
+        }
+        if (pass == 0) {
+            sights = ARENA_ARRAY(mem, struct teacher_sight, room + 1);
+            if (sights == NULL) {
+                return arena_why(mem);
+            }
+        }
+    }
+    *ret = sights;
+    *ret_count = n;
+    return ERR_NONE;
+}
+
+enum err detector_teacher_label(const struct detector_teacher *teacher, struct session *session,
+                                const struct image *photo, struct arena *mem, struct labelled_face **ret,
+                                int *ret_count, struct err_note *note)
+{
+    static const struct preprocess raw = {.color = COLOR_BGR, .std = {1, 1, 1}};
+    struct tensor input = {.type = DTYPE_F32, .shape = {.rank = 4, .dim = {1, 3, SIDE, SIDE}}};
+    struct tensor outputs[LEVELS * KINDS] = {{0}};
+    struct image canvas;
+    float scale[TEACHER_VIEWS];
+    int width[TEACHER_VIEWS];
+    struct teacher_sight *sights = NULL;
+    int n = 0;
+    enum err err = draw_views(photo, mem, &canvas, scale, width);
+
+    input.data = err != ERR_NONE ? NULL : ARENA_ARRAY(mem, float, 3 * SIDE * SIDE);
+    if (input.data == NULL) {
+        return err != ERR_NONE ? err : arena_why(mem);
+    }
+    preprocess_image(&canvas, &raw, input.data);
+    err = session_run(session, &input, 1, outputs, LEVELS * KINDS, note);
+    if (err == ERR_NONE) {
+        err = collect(teacher, outputs, scale, width, mem, &sights, &n, note);
+    }
+    struct labelled_face *labels = err != ERR_NONE ? NULL : ARENA_ARRAY(mem, struct labelled_face, n + 1);
+    if (labels == NULL) {
+        return err != ERR_NONE ? err : arena_why(mem);
+    }
+    *ret_count = teacher_join(sights, n, scale, labels);
+    *ret = labels;
+    return ERR_NONE;
+}
+
+/* ---- Agreeing ------------------------------------------------------------------------------------------------------ */
+
+static int by_score(const void *left, const void *right)
+{
+    const struct teacher_sight *a = left;
+    const struct teacher_sight *b = right;
+
+    if (a->face.score != b->face.score) {
+        return a->face.score > b->face.score ? -1 : 1;
+    }
+    return a->view != b->view ? a->view - b->view
+                              : (a->face.box[0] > b->face.box[0]) - (a->face.box[0] < b->face.box[0]);
+}
+
+static float overlap(const float a[4], const float b[4])
+{
+    float width = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
+    float height = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
+    float common = width > 0 && height > 0 ? width * height : 0;
+    float both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common;
+
+    return both > 0 ? common / both : 0;
+}
+
+static int compare_floats(const void *left, const void *right)
+{
+    float a = *(const float *)left;
+    float b = *(const float *)right;
+
+    return (a > b) - (a < b);
+}
+
+static float median(float *values, int n)
+{
+    qsort(values, (size_t)n, sizeof *values, compare_floats);
+    return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+/* Number k of a face: four of the box, ten of the points. */
+static float *number_of(struct face *face, int k)
+{
+    return k < 4 ? &face->box[k] : &face->point[(k - 4) / 2][(k - 4) % 2];
+}
+
+/* The best sight of each look, joined. */
+static struct labelled_face join_one(struct teacher_sight *const best[TEACHER_VIEWS], const float scale[TEACHER_VIEWS])
+{
+    struct labelled_face label = {.unsure = true};
+    struct face *all[TEACHER_VIEWS];
+    float values[TEACHER_VIEWS];
+    int n = 0;
+    int sure = 0;
+    int expected = 0;
+
+    for (int v = 0; v < TEACHER_VIEWS; v++) {
+        if (best[v] != NULL) {
+            all[n++] = &best[v]->face;
+            sure += best[v]->face.score >= SURE_SCORE;
+            label.face.score = fmaxf(label.face.score, best[v]->face.score);
+        }
+    }
+    for (int k = 0; k < 14 && n > 0; k++) {
+        for (int i = 0; i < n; i++) {
+            values[i] = *number_of(all[i], k);
+        }
+        *number_of(&label.face, k) = median(values, n);
+    }
+    float shorter = fminf(label.face.box[2] - label.face.box[0], label.face.box[3] - label.face.box[1]);
+    for (int v = 0; v < TEACHER_VIEWS; v++) {
+        expected += shorter * scale[v] >= LEAST_PIXELS;
+    }
+    label.unsure = sure < 2 || 2 * sure < expected;
+    return label;
+}
+
+int teacher_join(struct teacher_sight *sights, int n, const float scale[TEACHER_VIEWS], struct labelled_face *ret)
+{
+    int count = 0;
+
+    qsort(sights, (size_t)n, sizeof *sights, by_score);
+    for (int i = 0; i < n; i++) {
+        struct teacher_sight *best[TEACHER_VIEWS] = {NULL};
+        float box[4];
+        if (sights[i].view < 0) {
+            continue; /* taken by a better one */
+        }
+        memcpy(box, sights[i].face.box, sizeof box);
+        for (int k = i; k < n; k++) {
+            if (sights[k].view < 0 || overlap(box, sights[k].face.box) < SAME_OVERLAP) {
+                continue;
+            }
+            if (best[sights[k].view] == NULL) {
+                best[sights[k].view] = &sights[k];
+            }
+            sights[k].view = -1;
+        }
+        ret[count++] = join_one(best, scale);
+    }
+    return count;
+}

@@ -1,0 +1,159 @@
+/* test_detector_scene.c: labels come where their pixels come, hidden faces are gone, and the same number is the same scene. */
+#include <math.h>
+
+#include "core/train/detector_scene.h"
+#include "detector_photos.h"
+
+enum {
+    SIDE = 192,
+    SCENES = 150
+};
+
+static struct detector_photos photos;
+
+static int set_up(void **state)
+{
+    make_photos(&photos);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    remove_photos(&photos);
+    return mem_live_blocks() == 0 ? 0 : -1;
+}
+
+static int brightness(const struct image *image, float x, float y)
+{
+    const uint8_t *at = image->rgb + 3 * ((size_t)y * (size_t)image->width + (size_t)x);
+
+    return at[0] + at[1] + at[2];
+}
+
+/* A dot is brighter than the disc around it, whatever the light. */
+static void labels_follow_pixels(void **state)
+{
+    struct arena *mem = arena_new((size_t)64 << 20);
+    int dots = 0;
+    int bright = 0;
+    int small = 0;
+    int large = 0;
+    int turned = 0;
+    int left = 0;
+
+    for (int i = 0; i < SCENES; i++) {
+        struct detector_scene scene;
+        assert_int_equal(detector_scene_draw(&photos.labels, SIDE, 3, (uint64_t)i, mem, &scene, NULL), ERR_NONE);
+        assert_int_equal(scene.image.width, SIDE);
+        for (int k = 0; k < scene.n_faces; k++) {
+            const struct face *face = &scene.faces[k].face;
+            float width = face->box[2] - face->box[0];
+            if (scene.faces[k].unsure) {
+                continue;
+            }
+            assert_true(face->point[0][0] < face->point[1][0]); /* left first, mirrored too */
+            small += width < 30;
+            large += width > 120;
+            turned += fabsf(face->point[0][1] - face->point[1][1]) > .1F * width;
+            left += face->box[0] < 0 || face->box[2] > SIDE;
+            for (int p = 0; p < 5 && width > 60; p++) {
+                float x = face->point[p][0];
+                float y = face->point[p][1];
+                float off = .11F * width;
+                if (x < off + 1 || y < off + 1 || x > SIDE - off - 2 || y > SIDE - off - 2) {
+                    continue;
+                }
+                /* other dots are further away than this in each direction */
+                int around = (brightness(&scene.image, x - off, y) + brightness(&scene.image, x + off, y) +
+                              brightness(&scene.image, x, y - off) + brightness(&scene.image, x, y + off)) /
+                             4;
+                dots++;
+                bright += brightness(&scene.image, x, y) > around + 60;
+            }
+        }
+        arena_reset(mem);
+    }
+    arena_free(mem);
+    if (dots < 200 || bright < .93 * dots) {
+        fail_msg("%d of %d dots are where the labels say", bright, dots);
+    }
+    assert_true(small > 20 && large > 10 && turned > 20 && left > 5);
+}
+
+static void same_number_same_scene(void **state)
+{
+    struct arena *mem = arena_new((size_t)64 << 20);
+    struct detector_scene a;
+    struct detector_scene b;
+    struct detector_scene other;
+
+    for (uint64_t i = 0; i < 10; i++) {
+        assert_int_equal(detector_scene_draw(&photos.labels, 96, 3, i, mem, &a, NULL), ERR_NONE);
+        assert_int_equal(detector_scene_draw(&photos.labels, 96, 3, i, mem, &b, NULL), ERR_NONE);
+        assert_int_equal(detector_scene_draw(&photos.labels, 96, 4, i, mem, &other, NULL), ERR_NONE);
+        assert_memory_equal(a.image.rgb, b.image.rgb, 3 * 96 * 96);
+        assert_int_equal(a.n_faces, b.n_faces);
+        assert_memory_equal(a.faces, b.faces, (size_t)a.n_faces * sizeof *a.faces);
+        assert_memory_not_equal(a.image.rgb, other.image.rgb, 3 * 96 * 96);
+    }
+    arena_free(mem);
+}
+
+/* Nothing bright is left of a disc that was painted over by its surroundings; what is outside stays. */
+static void hidden_is_gone(void **state)
+{
+    struct arena *mem = arena_new((size_t)64 << 20);
+    int kept_dark = 0;
+
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct image photo;
+        struct labelled_face face;
+        assert_int_equal(image_new(PHOTO_SIDE, PHOTO_SIDE, mem, &photo), ERR_NONE);
+        memset(photo.rgb, 30, 3 * PHOTO_SIDE * PHOTO_SIDE);
+        paint_disc(&photo, 80, 80, &face);
+        face.unsure = seed % 2 == 1;
+        detector_scene_hide(&photo, &face, 1, seed);
+        int most = 0;
+        int least = 765;
+        for (int y = 60; y < 100; y++) {
+            for (int x = 60; x < 100; x++) {
+                most = brightness(&photo, (float)x, (float)y) > most ? brightness(&photo, (float)x, (float)y) : most;
+                least = brightness(&photo, (float)x, (float)y) < least ? brightness(&photo, (float)x, (float)y) : least;
+            }
+        }
+        assert_true(most - least < 60); /* the dots had stood out by 405 */
+        assert_int_equal(brightness(&photo, 5, 5), 90);
+        kept_dark += most < 150;
+        arena_reset(mem);
+    }
+    assert_true(kept_dark > 3 && kept_dark < 20); /* both ways occur */
+    arena_free(mem);
+}
+
+static void nothing_to_draw(void **state)
+{
+    struct arena *mem = arena_new((size_t)64 << 20);
+    struct labelled_photo empty = {.path = "nowhere"};
+    struct labelled_face face = {.face = {.box = {0, 0, 9, 9}}};
+    struct labelled_photo missing = {.path = "/tmp/no such photo", .faces = &face, .n_faces = 1};
+    struct detector_labels labels = {.whole = true};
+    struct detector_scene scene;
+
+    assert_int_equal(detector_scene_draw(&labels, 96, 1, 1, mem, &scene, NULL), ERR_FORMAT);
+    labels = (struct detector_labels){.photos = &empty, .n_photos = 1};
+    assert_int_equal(detector_scene_draw(&labels, 96, 1, 1, mem, &scene, NULL), ERR_FORMAT);
+    labels.photos = &missing;
+    assert_int_equal(detector_scene_draw(&labels, 96, 1, 1, mem, &scene, NULL), ERR_NOT_FOUND);
+    arena_free(mem);
+    mem = arena_new((size_t)64 << 10);
+    assert_int_equal(detector_scene_draw(&photos.labels, 512, 1, 1, mem, &scene, NULL), ERR_LIMIT);
+    arena_free(mem);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(labels_follow_pixels), cmocka_unit_test(same_number_same_scene),
+                                       cmocka_unit_test(hidden_is_gone), cmocka_unit_test(nothing_to_draw)};
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,293 @@
+/*
+ * test_detector_train.c: a detector learns to find discs with dots; the same bits at any number of threads and through a
+ * break; what comes out is a detector that core/face runs, and a start for the next run.
+ */
+#include <math.h>
+
+#include "core/base/hash.h"
+#include "core/face/detect.h"
+#include "core/image/decode.h"
+#include "core/onnx/onnx.h"
+#include "core/train/checkpoint.h"
+#include "core/train/detector_build.h"
+#include "core/train/detector_train.h"
+#include "detector_photos.h"
+
+static struct detector_photos photos;
+
+static int set_up(void **state)
+{
+    make_photos(&photos);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    remove_photos(&photos);
+    return mem_live_blocks() == 0 ? 0 : -1;
+}
+
+static struct detector_train_options small_run(long steps)
+{
+    struct detector_train_options options = detector_train_default();
+
+    options.steps = steps;
+    options.batch = 4;
+    options.shard = 2;
+    options.side = 64;
+    return options;
+}
+
+struct watched {
+    struct detector_train_step first, last;
+    struct cancel *cancel;
+    long cancel_at;
+};
+
+static void watch(void *context, const struct detector_train_step *step)
+{
+    struct watched *watched = context;
+
+    if (step->step == 1) {
+        watched->first = *step;
+    }
+    watched->last = *step;
+    if (watched->cancel != NULL && step->step == watched->cancel_at) {
+        cancel_ask(watched->cancel);
+    }
+}
+
+static void train(const struct detector_train_options *options, int threads, unsigned char hash[HASH_SHA256_BYTES])
+{
+    struct pool *pool;
+    unsigned char *onnx;
+    size_t n_bytes;
+    struct err_note note = {0};
+
+    assert_int_equal(pool_new(threads, &pool), ERR_NONE);
+    if (detector_train(&photos.labels, options, pool, NULL, NULL, NULL, &onnx, &n_bytes, &note) != ERR_NONE) {
+        fail_msg("%s", note.text);
+    }
+    hash_sha256(onnx, n_bytes, hash);
+    mem_free(onnx);
+    pool_free(pool);
+}
+
+static void same_bits(void **state)
+{
+    struct detector_train_options options = small_run(3);
+    unsigned char first[HASH_SHA256_BYTES];
+    unsigned char again[HASH_SHA256_BYTES];
+
+    train(&options, 1, first);
+    for (int threads = 2; threads <= 3; threads++) {
+        train(&options, threads, again);
+        assert_memory_equal(first, again, sizeof first);
+    }
+    options.seed = 2;
+    train(&options, 1, again);
+    assert_memory_not_equal(first, again, sizeof first);
+}
+
+static void goes_on_where_it_stopped(void **state)
+{
+    struct detector_train_options options = small_run(5);
+    unsigned char whole[HASH_SHA256_BYTES];
+    unsigned char resumed[HASH_SHA256_BYTES];
+    char folder[80];
+    struct cancel cancel = {0};
+    struct watched watched = {.cancel = &cancel, .cancel_at = 2};
+    unsigned char *onnx = NULL;
+    size_t n_bytes = 0;
+    struct err_note note = {0};
+
+    train(&options, 1, whole);
+    snprintf(folder, sizeof folder, "%s/checkpoints", photos.folder);
+    assert_int_equal(folder_make(folder, NULL), ERR_NONE);
+    options.checkpoint_folder = folder;
+    assert_int_equal(detector_train_peek(&photos.labels, &options, &onnx, &n_bytes, NULL), ERR_NOT_FOUND);
+    assert_int_equal(detector_train(&photos.labels, &options, NULL, &cancel, watch, &watched, &onnx, &n_bytes, &note),
+                     ERR_CANCELLED);
+    assert_int_equal(watched.last.step, 2);
+    assert_int_equal(detector_train_peek(&photos.labels, &options, &onnx, &n_bytes, NULL), ERR_NONE);
+    mem_free(onnx);
+    train(&options, 2, resumed);
+    assert_memory_equal(whole, resumed, sizeof whole);
+    train(&options, 1, resumed); /* it had ended: nothing is left to do */
+    assert_memory_equal(whole, resumed, sizeof whole);
+
+    options.rate *= 2;
+    note = (struct err_note){0};
+    assert_int_equal(detector_train(&photos.labels, &options, NULL, NULL, NULL, NULL, &onnx, &n_bytes, &note),
+                     ERR_CONFLICT);
+    assert_true(note.text[0] != '\0');
+    assert_int_equal(checkpoint_clear(folder, NULL), ERR_NONE);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static struct graph *load(const unsigned char *onnx, size_t n_bytes, enum onnx_purpose purpose)
+{
+    struct graph *graph;
+    struct onnx_info info;
+    struct err_note note = {0};
+
+    if (onnx_load(onnx, n_bytes, purpose, &graph, &info, &note) != ERR_NONE) {
+        fail_msg("%s", note.text);
+    }
+    return graph;
+}
+
+/* How far the best face is from where it should be, in sides of the disc; 9 if there is none. */
+static double miss(const struct detector *detector, int photo)
+{
+    const struct image_limits limits = image_limits_default();
+    const struct detect_options options = {.side = 160};
+    const struct labelled_photo *labels = &photos.labels.photos[photo];
+    struct arena *mem = arena_new((size_t)64 << 20);
+    struct session *session;
+    struct image image;
+    struct face *faces;
+    unsigned char *bytes;
+    size_t n_bytes;
+    int n = 0;
+    double sum = 0;
+
+    assert_int_equal(file_read(labels->path, limits.bytes, &bytes, &n_bytes, NULL), ERR_NONE);
+    assert_int_equal(image_decode(bytes, n_bytes, &limits, mem, &image, NULL), ERR_NONE);
+    assert_int_equal(session_new(detector_graph(detector), NULL, &session), ERR_NONE);
+    assert_int_equal(detector_run(detector, session, &image, &options, mem, &faces, &n, NULL), ERR_NONE);
+    for (int i = 0; i < 5 && n > 0; i++) {
+        sum += hypot((double)(faces[0].point[i][0] - labels->faces[0].face.point[i][0]),
+                     (double)(faces[0].point[i][1] - labels->faces[0].face.point[i][1])) /
+               (5 * 2 * DISC);
+    }
+    mem_free(bytes);
+    session_free(session);
+    arena_free(mem);
+    return n > 0 ? sum : 9;
+}
+
+static void learns(void **state)
+{
+    static const struct preprocess how = {.color = COLOR_RGB, .mean = {127.5F, 127.5F, 127.5F}, .std = {128, 128, 128}};
+    struct detector_train_options options = small_run(220);
+    struct watched watched = {.cancel = NULL};
+    struct detector *detector;
+    struct pool *pool;
+    unsigned char *onnx;
+    size_t n_bytes;
+    int found = 0;
+    double missed = 0;
+    struct err_note note = {0};
+
+    options.batch = 8;
+    options.shard = 4;
+    options.side = 96;
+    options.rate = .004F;
+    options.average = .95F;
+    assert_int_equal(pool_new(2, &pool), ERR_NONE);
+    if (detector_train(&photos.labels, &options, pool, NULL, watch, &watched, &onnx, &n_bytes, &note) != ERR_NONE) {
+        fail_msg("%s", note.text);
+    }
+    pool_free(pool);
+    assert_true(n_bytes < (size_t)1500 * 1000);
+    assert_true(watched.last.overlap > .6F && watched.last.point < .5F * watched.first.point);
+
+    assert_int_equal(detector_new(load(onnx, n_bytes, ONNX_FOR_INFERENCE), &how, &detector, &note), ERR_NONE);
+    for (int i = 0; i < PHOTOS; i++) {
+        double far = miss(detector, i);
+        found += far < 9;
+        missed += far < 9 ? far : 0;
+    }
+    detector_free(detector);
+    if (found < PHOTOS - 1 || missed / found > .15) {
+        fail_msg("found %d of %d, points off by %.3f of the disc", found, PHOTOS, missed / found);
+    }
+
+    /* A run that begins with this detector begins well. */
+    struct graph *start = load(onnx, n_bytes, ONNX_AS_WRITTEN);
+    struct watched second = {.cancel = NULL};
+    options.start = start;
+    options.steps = 1;
+    mem_free(onnx);
+    assert_int_equal(detector_train(&photos.labels, &options, NULL, NULL, watch, &second, &onnx, &n_bytes, &note),
+                     ERR_NONE);
+    assert_true(second.first.overlap > .55F && second.first.point < .5F * watched.first.point);
+    mem_free(onnx);
+    graph_free(start);
+}
+
+/* The form that learns and the form that finds say the same for the same weights. */
+static void both_forms_agree(void **state)
+{
+    const struct build_options options = {.seed = 5};
+    struct graph *graphs[2];
+    struct session *sessions[2];
+    struct tensor outputs[10];
+    struct random random = random_seeded(1, 1);
+    struct tensor input = {.type = DTYPE_F32, .shape = {4, {2, 3, 64, 96}}};
+    const int cells[3] = {8 * 12, 4 * 6, 2 * 3};
+
+    input.data = mem_new(2 * 3 * 64 * 96, sizeof(float));
+    for (int i = 0; i < 2 * 3 * 64 * 96; i++) {
+        ((float *)input.data)[i] = (float)random_normal(&random);
+    }
+    for (int form = 0; form < 2; form++) {
+        assert_int_equal(detector_build((enum detector_form)form, &options, &graphs[form], NULL), ERR_NONE);
+        assert_int_equal(session_new(graphs[form], NULL, &sessions[form]), ERR_NONE);
+        assert_int_equal(session_run(sessions[form], &input, 1, outputs + form, form == 0 ? 1 : 9, NULL), ERR_NONE);
+    }
+    const float *all = outputs[0].data;
+    assert_int_equal(outputs[0].shape.dim[1], cells[0] + cells[1] + cells[2]);
+    for (int image = 0; image < 2; image++) {
+        for (int level = 0; level < 3; level++) {
+            for (int cell = 0; cell < cells[level]; cell++, all += DETECTOR_COLUMNS) {
+                size_t row = (size_t)image * (size_t)cells[level] + (size_t)cell;
+                double score = (double)((const float *)outputs[1 + level].data)[row];
+                assert_true(fabs(score - 1 / (1 + exp(-(double)all[0]))) < 1e-6);
+                assert_memory_equal((const float *)outputs[4 + level].data + 4 * row, all + 1, 4 * sizeof(float));
+                assert_memory_equal((const float *)outputs[7 + level].data + 10 * row, all + 5, 10 * sizeof(float));
+            }
+        }
+    }
+    for (int form = 0; form < 2; form++) {
+        session_free(sessions[form]);
+        graph_free(graphs[form]);
+    }
+    mem_free(input.data);
+}
+
+static void refuses(void **state)
+{
+    struct detector_train_options options = small_run(3);
+    struct detector_labels none = {.whole = true};
+    unsigned char *onnx = NULL;
+    size_t n_bytes = 0;
+    struct err_note note = {0};
+
+    options.side = 70;
+    assert_int_equal(detector_train(&photos.labels, &options, NULL, NULL, NULL, NULL, &onnx, &n_bytes, &note),
+                     ERR_MISUSE);
+    options = small_run(3);
+    options.batch = 5;
+    assert_int_equal(detector_train(&photos.labels, &options, NULL, NULL, NULL, NULL, &onnx, &n_bytes, NULL),
+                     ERR_MISUSE);
+    options = small_run(3);
+    assert_int_equal(detector_train(&none, &options, NULL, NULL, NULL, NULL, &onnx, &n_bytes, NULL), ERR_FORMAT);
+    options = small_run(40);
+    options.rate = 1e20F;
+    note = (struct err_note){0};
+    assert_int_equal(detector_train(&photos.labels, &options, NULL, NULL, NULL, NULL, &onnx, &n_bytes, &note),
+                     ERR_FORMAT);
+    assert_non_null(strstr(note.text, "rate"));
+    assert_null(onnx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms_agree), cmocka_unit_test(same_bits),
+                                       cmocka_unit_test(goes_on_where_it_stopped), cmocka_unit_test(refuses),
+                                       cmocka_unit_test(learns)};
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
