@@ -26,6 +26,7 @@ int command_detect(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_train(int argc, char **argv);
 int command_generate(int argc, char **argv);
+int command_train_detector(int argc, char **argv);
 int command_ops(int argc, char **argv);
 int command_key(int argc, char **argv);
 int command_config(int argc, char **argv);

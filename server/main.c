@@ -24,6 +24,8 @@ static const struct command {
      command_train},
     {"generate", "--recognizer F TARGETS --out DIR [flags]", "find faces that a recogniser takes for a person",
      command_generate},
+    {"train-detector", "--teacher F --set DIR --out F [flags]", "make a detector from nothing, taught by another",
+     command_train_detector},
     {"key", "create --name N --scopes A,B | list | revoke ID", "manage API keys while the daemon is stopped",
      command_key},
     {"restore", "--from BACKUP --data DIR", "make a data folder from a backup, and verify it", command_restore},
