@@ -53,13 +53,14 @@ DIR_op := core/op
 DIR_onnx := core/onnx
 DIR_face := core/face
 DIR_train := core/train
+DIR_models := core/models
 DIR_index := index
 DIR_daemon := server/daemon
 DIR_store := server/store
 DIR_gallery := server/gallery
 DIR_jobs := server/jobs
 DIR_http := server/http
-LAYERS := base image kernel graph op onnx face train index daemon store gallery jobs http
+LAYERS := base image kernel graph op onnx face train models index daemon store gallery jobs http
 
 below_base :=
 below_image := base
@@ -69,10 +70,11 @@ below_op := graph kernel base
 below_onnx := op graph kernel base
 below_face := onnx op graph kernel image base
 below_train := face onnx op graph kernel image base
+below_models := base
 below_index := kernel base
 below_daemon := kernel base
 below_store := daemon kernel base
-below_gallery := store daemon index train face onnx op graph kernel image base
+below_gallery := store daemon index models train face onnx op graph kernel image base
 below_jobs := gallery $(below_gallery)
 below_http := jobs gallery $(below_gallery)
 
@@ -86,6 +88,7 @@ LIBS_gallery := -larchive -ljansson
 LIBS_jobs := -ljansson
 LIBS_http := -lmicrohttpd -ljansson
 include index/faiss.mk
+include core/models/models.mk
 include server/http/openapi.mk
 
 sources = $(sort $(wildcard $(DIR_$(1))/*.c))

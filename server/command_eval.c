@@ -515,6 +515,9 @@ static const char *wrong_flags(const struct eval *eval, const struct config *con
     if ((eval->only != NULL || eval->except != NULL) && eval->set == NULL) {
         return "--only and --except choose among the people of --set";
     }
+    if (eval->calibrate && strcmp(config->recognizer, MODEL_BUILT_IN) == 0) {
+        return "the program's own recogniser brings its calibration; --calibrate writes into the manifest of a file";
+    }
     if (eval->calibrate && eval->lfw != NULL) {
         return "--calibrate needs a set of people; LFW's lists hold too few pairs of strangers";
     }

@@ -497,16 +497,17 @@ static const char *wrong_flags(const struct generate *generate, const struct con
 
 static enum err load(struct generate *generate, const struct config *config)
 {
-    unsigned char *bytes = NULL;
-    size_t n_bytes = 0;
+    struct model_bytes file = {.bytes = NULL};
     enum err err = model_load(config->recognizer, MODEL_RECOGNIZER, &generate->recognizer, generate->note);
 
     if (err == ERR_NONE && generate->set != NULL && !generate->aligned) {
         err = model_load(config->detector, MODEL_DETECTOR, &generate->detector, generate->note);
     }
-    err = err != ERR_NONE ? err : file_read(config->recognizer, MODEL_LIMIT_BYTES, &bytes, &n_bytes, generate->note);
-    err = err != ERR_NONE ? err : student_load(bytes, n_bytes, &generate->graph, generate->note);
-    mem_free(bytes);
+    err = err != ERR_NONE ? err : model_bytes_open(config->recognizer, MODEL_RECOGNIZER, &file, generate->note);
+    if (err == ERR_NONE) {
+        err = student_load(file.bytes, file.n_bytes, &generate->graph, generate->note);
+        model_bytes_close(&file);
+    }
     if (err == ERR_NONE) {
         graph_seal(generate->graph);
         generate->options.how = generate->recognizer->manifest.how;

@@ -230,15 +230,17 @@ static enum err run_daemon(const struct config *config, struct err_note *note)
 
 static int missing_models(const struct config *config)
 {
-    (void)fprintf(stderr,
-                  "arcfaced: two networks are needed, and %s missing:\n"
-                  "  --detector FILE.onnx     finds faces (SCRFD with five points, such as scrfd_2.5g.onnx)\n"
-                  "  --recognizer FILE.onnx   embeds them (ArcFace family, 112 x 112, such as mobilefacenet_128.onnx)\n"
-                  "Put a manifest beside each (FILE.onnx.json: color, mean, std), or the family's custom is assumed.\n"
-                  "The variables ARCFACED_DETECTOR and ARCFACED_RECOGNIZER do the same.\n",
-                  config->detector[0] == '\0' && config->recognizer[0] == '\0' ? "both are"
-                  : config->detector[0] == '\0'                                ? "the detector is"
-                                                                               : "the recogniser is");
+    (void)fprintf(
+        stderr,
+        "arcfaced: two networks are needed, and %s set to nothing:\n"
+        "  --detector FILE.onnx     finds faces (SCRFD with five points, such as scrfd_2.5g.onnx)\n"
+        "  --recognizer FILE.onnx   embeds them (ArcFace family, 112 x 112, such as mobilefacenet_128.onnx)\n"
+        "Put a manifest beside each (FILE.onnx.json: color, mean, std), or the family's custom is assumed.\n"
+        "The variables ARCFACED_DETECTOR and ARCFACED_RECOGNIZER do the same.  Without them, or with the word\n"
+        "built-in, the program takes its own.\n",
+        config->detector[0] == '\0' && config->recognizer[0] == '\0' ? "both are"
+        : config->detector[0] == '\0'                                ? "the detector is"
+                                                                     : "the recogniser is");
     return EXIT_USAGE;
 }
 

@@ -165,15 +165,14 @@ static enum err load_student(struct train *train)
                                       .augment = augment_default(),
                                       .looks = (int)train->looks,
                                       .seed = (uint64_t)train->seed};
-    unsigned char *bytes = NULL;
-    size_t n_bytes = 0;
+    struct model_bytes file = {.bytes = NULL};
     struct graph *graph = NULL;
-    enum err err = file_read(train->recognizer_path, MODEL_LIMIT_BYTES, &bytes, &n_bytes, train->note);
+    enum err err = model_bytes_open(train->recognizer_path, MODEL_RECOGNIZER, &file, train->note);
 
     if (err == ERR_NONE) {
-        err = student_load(bytes, n_bytes, &graph, train->note);
+        err = student_load(file.bytes, file.n_bytes, &graph, train->note);
+        model_bytes_close(&file);
     }
-    mem_free(bytes);
     if (err == ERR_NONE && train->learn < 1) {
         const char *cut = NULL;
         err = cut_find(graph, train->learn, &cut, train->note);

@@ -379,9 +379,12 @@ static enum err forward(const struct op_call *call)
     int64_t step[TENSOR_MAX_RANK] = {0};
     int last = x->rank - 1;
     bool blended = false; /* an outer dimension mixes */
-    enum err err = shape_elements(out) == 0 ? ERR_NONE : lay_taps(call, taps, step);
 
-    if (err != ERR_NONE || shape_elements(out) == 0) {
+    if (shape_elements(out) == 0) {
+        return ERR_NONE;
+    }
+    enum err err = lay_taps(call, taps, step);
+    if (err != ERR_NONE) {
         return err;
     }
     for (int d = 0; d < last - 1; d++) {
@@ -446,11 +449,13 @@ static enum err backward(const struct op_call *call, const struct tensor *out_gr
     if (err != ERR_NONE) {
         return err;
     }
+    assert(last >= 0 && taps[last] != NULL);
     int64_t row = out->dim[last];
     for (int64_t r = 0; r < op_product(out, 0, last); r++) {
         int64_t rest = r;
         int64_t start = 0;
         for (int d = last - 1; d >= 0; d--) {
+            assert(taps[d] != NULL);
             at[d] = &taps[d][rest % out->dim[d]];
             rest /= out->dim[d];
             start += at[d]->first * step[d];

@@ -96,30 +96,29 @@ static enum err read_photo(struct lines *lines, const char *line, struct arena *
 }
 
 /* The last photo of a file that was cut off may be half there: it is left out. */
-static enum err read_all(char *text, struct arena *mem, struct detector_labels *ret, struct err_note *note)
+static enum err read_all(struct lines *lines, struct arena *mem, struct detector_labels *ret)
 {
-    struct lines lines = {.next = text, .note = note};
     struct detector_labels labels = {.photos = NULL};
     int room = 0;
 
-    for (const char *at = text; (at = strstr(at, "photo ")) != NULL; at += 6) {
+    for (const char *at = lines->next; (at = strstr(at, "photo ")) != NULL; at += 6) {
         room++;
     }
     labels.photos = ARENA_ARRAY(mem, struct labelled_photo, room + 1);
     if (labels.photos == NULL) {
         return arena_why(mem);
     }
-    const char *line = take_line(&lines);
+    const char *line = take_line(lines);
     if (line == NULL || strcmp(line, first_line) != 0) {
-        return wrong(&lines, "this is no file of faces");
+        return wrong(lines, "this is no file of faces");
     }
-    while ((line = take_line(&lines)) != NULL && !labels.whole) {
+    while ((line = take_line(lines)) != NULL && !labels.whole) {
         if (strcmp(line, "end") == 0) {
             labels.whole = true;
             continue;
         }
-        enum err err = read_photo(&lines, line, mem, &labels.photos[labels.n_photos]);
-        if (err == ERR_FORMAT && lines.next == NULL) {
+        enum err err = read_photo(lines, line, mem, &labels.photos[labels.n_photos]);
+        if (err == ERR_FORMAT && lines->next == NULL) {
             break;
         }
         if (err != ERR_NONE) {
@@ -138,7 +137,8 @@ enum err detector_labels_read(const char *path, struct arena *mem, struct detect
     enum err err = file_read(path, LIMIT_BYTES, &bytes, &n_bytes, note);
 
     if (err == ERR_NONE) {
-        err = strlen((char *)bytes) == n_bytes ? read_all((char *)bytes, mem, ret, note)
+        struct lines lines = {.next = (char *)bytes, .note = note};
+        err = strlen((char *)bytes) == n_bytes ? read_all(&lines, mem, ret)
                                                : ERR_SAY(note, ERR_FORMAT, "the labels are no text");
     }
     mem_free(bytes);

@@ -385,7 +385,7 @@ static enum err draw_cell(struct scene_photo *photo, int grid, struct placing *p
     if (err != ERR_NONE) {
         return err;
     }
-    for (double scale = p->scale; scale < .6 && half < 2; scale *= 2) {
+    while (half < 2 && p->scale * (1 << half) < .6) {
         half++;
     }
     struct sizes *sizes = p->hidden ? &photo->hidden : &photo->shown;

@@ -96,8 +96,9 @@ struct face teacher_decode(const struct teacher_level *level, int cell)
     const float *box = level->box + 4 * (size_t)cell;
     const float *point = level->point + 10 * (size_t)cell;
     float stride = (float)level->stride;
+    int line = cell / level->columns;
     float column = (float)(cell % level->columns);
-    float row = (float)(cell / level->columns);
+    float row = (float)line;
     float x = (column + box[0]) * stride;
     float y = (row + box[1]) * stride;
     float half_width = expf(box[2]) * stride / 2;

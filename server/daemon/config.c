@@ -41,8 +41,8 @@ struct setting {
 static const struct setting settings[] = {
     {"data", TEXT, AT(data), "data", 0, 0, "folder of the database, the models and the indexes"},
     {"listen", TEXT, AT(listen), "127.0.0.1:8080", 0, 0, "address and port; port 0 takes any free one"},
-    {"detector", TEXT, AT(detector), "", 0, 0, "ONNX file that finds faces"},
-    {"recognizer", TEXT, AT(recognizer), "", 0, 0, "ONNX file that embeds them"},
+    {"detector", TEXT, AT(detector), "built-in", 0, 0, "ONNX file that finds faces; built-in: the program's own"},
+    {"recognizer", TEXT, AT(recognizer), "built-in", 0, 0, "ONNX file that embeds them; built-in: the program's own"},
     {"config", TEXT, AT(config), "", 0, 0, "file of settings, lines of key = value"},
     {"no_auth", SWITCH, AT(no_auth), "false", 0, 0, "ask for no key; on a loopback address only"},
     {"bootstrap_key", SECRET, AT(bootstrap_key), "", 0, 0, "the first admin key, 16 characters or more"},

@@ -8,6 +8,7 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/models/built_in.h"
 #include "core/onnx/onnx.h"
 
 #define TEXTS_LIMIT_BYTES ((size_t)8 << 20)
@@ -108,23 +109,81 @@ static enum err load(const struct source *source, enum model_role role, struct m
     return ERR_NONE;
 }
 
+static enum err find_built_in(enum model_role role, struct built_in_model *ret, struct err_note *note)
+{
+    bool detector = role == MODEL_DETECTOR;
+
+    if (!built_in_find(detector ? BUILT_IN_DETECTOR : BUILT_IN_RECOGNIZER, ret)) {
+        return ERR_SAY(note, ERR_NOT_FOUND, "this program was built without a %s of its own: give it --%s FILE.onnx",
+                       detector ? "detector" : "recogniser", detector ? "detector" : "recognizer");
+    }
+    return ERR_NONE;
+}
+
+static bool is_built_in(const char *path)
+{
+    return strcmp(path, MODEL_BUILT_IN) == 0;
+}
+
+enum err model_bytes_open(const char *path, enum model_role role, struct model_bytes *ret, struct err_note *note)
+{
+    struct model_bytes bytes = {.mapped = !is_built_in(path)};
+    struct built_in_model inside = {.name = NULL};
+    enum err err = bytes.mapped ? file_map(path, MODEL_LIMIT_BYTES, &bytes.bytes, &bytes.n_bytes, note)
+                                : find_built_in(role, &inside, note);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    if (!bytes.mapped) {
+        bytes.bytes = inside.onnx;
+        bytes.n_bytes = inside.onnx_bytes;
+    }
+    *ret = bytes;
+    return ERR_NONE;
+}
+
+void model_bytes_close(struct model_bytes *bytes)
+{
+    if (bytes->mapped) {
+        file_unmap(bytes->bytes, bytes->n_bytes);
+    }
+    *bytes = (struct model_bytes){.bytes = NULL};
+}
+
+static enum err load_built_in(enum model_role role, struct model **ret, struct err_note *note)
+{
+    struct built_in_model inside = {.name = NULL};
+    enum err err = find_built_in(role, &inside, note);
+
+    return err != ERR_NONE
+               ? err
+               : model_load_bytes(inside.name, inside.onnx, inside.onnx_bytes, inside.manifest, role, ret, note);
+}
+
 enum err model_load(const char *path, enum model_role role, struct model **ret, struct err_note *note)
 {
     struct source source = {.name = file_base_name(path)};
+    struct model_bytes bytes = {.bytes = NULL};
     unsigned char *manifest = NULL;
 
-    enum err err = file_map(path, MODEL_LIMIT_BYTES, &source.bytes, &source.n_bytes, note);
+    if (is_built_in(path)) {
+        return load_built_in(role, ret, note);
+    }
+    enum err err = model_bytes_open(path, role, &bytes, note);
     if (err != ERR_NONE) {
         err_prefix(note, "%s: ", source.name);
         return err;
     }
     err = read_beside(path, &manifest, &source.manifest_bytes, note);
     if (err == ERR_NONE) {
+        source.bytes = bytes.bytes;
+        source.n_bytes = bytes.n_bytes;
         source.manifest = (const char *)manifest;
         err = load(&source, role, ret, note);
     }
     mem_free(manifest);
-    file_unmap(source.bytes, source.n_bytes);
+    model_bytes_close(&bytes);
     return err;
 }
 

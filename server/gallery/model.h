@@ -33,6 +33,22 @@ struct model {
 
 const struct graph *model_graph(const struct model *model);
 
+/* In the place of a path: the model inside the program (core/models). */
+#define MODEL_BUILT_IN "built-in"
+
+/*
+ * The bytes of a model's file: mapped, or inside the program.  Errors: those of file_map; ERR_NOT_FOUND the program was built without the
+ * model.
+ */
+struct model_bytes {
+    const unsigned char *bytes;
+    size_t n_bytes;
+    bool mapped;
+};
+MUST_CHECK enum err model_bytes_open(const char *path, enum model_role role, struct model_bytes *ret,
+                                     struct err_note *note);
+void model_bytes_close(struct model_bytes *bytes);
+
 /*
  * Loads a file and the manifest beside it (FILE.json), or what is assumed without one.
  * Owns:   *ret has one reference and belongs to no struct models yet; model_free, or models_take.

@@ -211,16 +211,15 @@ enum err models_take_bytes(struct models *models, struct model *take, const void
 enum err models_take(struct models *models, struct model *take, const char *path, struct arena *mem, struct model **ret,
                      struct err_note *note)
 {
-    const unsigned char *bytes = NULL;
-    size_t n_bytes = 0;
+    struct model_bytes bytes = {.bytes = NULL};
 
-    enum err err = file_map(path, MODEL_LIMIT_BYTES, &bytes, &n_bytes, note);
+    enum err err = model_bytes_open(path, MODEL_RECOGNIZER, &bytes, note);
     if (err != ERR_NONE) {
         model_free(take);
         return err;
     }
-    err = models_take_bytes(models, take, bytes, n_bytes, mem, ret, note);
-    file_unmap(bytes, n_bytes);
+    err = models_take_bytes(models, take, bytes.bytes, bytes.n_bytes, mem, ret, note);
+    model_bytes_close(&bytes);
     return err;
 }
 
