@@ -17,7 +17,6 @@
 #include "core/base/mem.h"
 #include "core/base/size.h"
 #include "index/index_private.h"
-#include "index/search.h"
 
 enum {
     FIRST_ROWS = 64,       /* of the first segment, and of every later one while it is short */
@@ -55,7 +54,7 @@ void index_unlock_changing(struct index *index)
     (void)pthread_mutex_unlock(&index->changing);
 }
 
-static void lock_map_reading(struct index *index)
+void index_lock_map_reading(struct index *index)
 {
     int failed = pthread_rwlock_rdlock(&index->map_lock);
     assert(failed == 0);
@@ -169,7 +168,7 @@ size_t index_bytes(struct index *index)
 {
     size_t bytes = sizeof *index;
 
-    lock_map_reading(index);
+    index_lock_map_reading(index);
     bytes += index->map.n_slots * sizeof *index->map.slots;
     index_unlock_map(index);
     const struct view *view = views_take(&index->views);
@@ -181,7 +180,7 @@ size_t index_bytes(struct index *index)
 }
 
 /* FAISS takes NaN and vectors of any length without a word, and codes rest on the length; both are found here. */
-static enum err check_vector(const struct index *index, const float *vector, const char *what, struct err_note *note)
+enum err index_check_vector(const struct index *index, const float *vector, const char *what, struct err_note *note)
 {
     double sum = 0;
 
@@ -409,7 +408,7 @@ enum err index_add(struct index *index, const int64_t *ids, const float *vectors
         if (ids[i] < 0) {
             return ERR_SAY(note, ERR_MISUSE, "id %lld is negative", (long long)ids[i]);
         }
-        enum err err = check_vector(index, vectors + i * index->codes.dim, "a vector to add", note);
+        enum err err = index_check_vector(index, vectors + i * index->codes.dim, "a vector to add", note);
         if (err != ERR_NONE) {
             err_prefix(note, "id %lld: ", (long long)ids[i]);
             return err;
@@ -493,98 +492,4 @@ void index_tidy(struct index *index)
         more = rewrite_step(index, SCAN_ROWS * SCAN_ROWS);
         index_unlock_changing(index);
     }
-}
-
-/* ---- Searching --------------------------------------------------------------------------------------------------- */
-
-static enum err check_ask(const struct index *index, const float *queries, size_t n, const struct index_ask *ask,
-                          struct err_note *note)
-{
-    if (ask->k < 1) {
-        return ERR_SAY(note, ERR_MISUSE, "a search for %d hits; at least 1", ask->k);
-    }
-    if (isnan(ask->min_cosine)) {
-        return ERR_SAY(note, ERR_MISUSE, "the least cosine of a search is not a number");
-    }
-    for (size_t i = 0; i < n; i++) {
-        enum err err = check_vector(index, queries + i * index->codes.dim, "the query", note);
-        if (err != ERR_NONE) {
-            return err;
-        }
-    }
-    return ERR_NONE;
-}
-
-/* Up to SEARCH_MAX_QUERIES.  Shapes: room [n, search_room_bytes]. */
-static void search_together(struct index *index, const float *queries, size_t n, const struct index_ask *ask,
-                            uint8_t *room, struct index_hit *ret_hits, int *ret_counts)
-{
-    struct search_query together[SEARCH_MAX_QUERIES];
-
-    for (size_t i = 0; i < n; i++) {
-        together[i].vector = queries + i * index->codes.dim;
-        together[i].hits = ret_hits + i * (size_t)ask->k;
-        together[i].room = room + i * search_room_bytes(&index->codes);
-    }
-    const struct view *view = views_take(&index->views);
-    search_view(&index->codes, view, ask, together, n);
-    views_drop(&index->views, view);
-    for (size_t i = 0; i < n; i++) {
-        ret_counts[i] = (int)together[i].n_hits;
-    }
-}
-
-enum err index_search(struct index *index, const float *query, int k, float min_cosine, struct index_hit *ret_hits,
-                      int *ret_count, struct err_note *note)
-{
-    const struct index_ask ask = {.k = k, .min_cosine = min_cosine};
-    _Alignas(MEM_ALIGN) uint8_t room[SEARCH_MAX_ROOM_BYTES]; /* on the stack: this search allocates nothing */
-
-    enum err err = check_ask(index, query, 1, &ask, note);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    search_together(index, query, 1, &ask, room, ret_hits, ret_count);
-    return ERR_NONE;
-}
-
-enum err index_search_many(struct index *index, const float *queries, size_t n, const struct index_ask *ask,
-                           struct index_hit *ret_hits, int *ret_counts, struct err_note *note)
-{
-    enum err err = check_ask(index, queries, n, ask, note);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    uint8_t *room = mem_new(n < SEARCH_MAX_QUERIES ? n : SEARCH_MAX_QUERIES, search_room_bytes(&index->codes));
-    if (room == NULL) {
-        return ERR_SAY(note, ERR_NOMEM, "no memory for %zu queries", n);
-    }
-    for (size_t i = 0; i < n; i += SEARCH_MAX_QUERIES) {
-        size_t some = n - i < SEARCH_MAX_QUERIES ? n - i : SEARCH_MAX_QUERIES;
-        search_together(index, queries + i * index->codes.dim, some, ask, room, ret_hits + i * (size_t)ask->k,
-                        ret_counts + i);
-    }
-    mem_free_wiped(room);
-    return ERR_NONE;
-}
-
-enum err index_get(struct index *index, int64_t id, float *ret, struct err_note *note)
-{
-    bool found = false;
-    size_t location;
-
-    lock_map_reading(index);
-    bool known = id_map_find(&index->map, id, &location);
-    const struct view *view = views_take(&index->views); /* of the same moment; keeps the floats as they are */
-    index_unlock_map(index);
-    for (size_t i = 0; known && i < view->n_parts; i++) {
-        const struct part *part = &view->parts[i];
-        size_t row = location % SEGMENT_MAX_ROWS;
-        if (part->slot == location / SEGMENT_MAX_ROWS && row < part->rows) {
-            memcpy(ret, part->segment->floats + row * index->codes.dim, index->codes.dim * sizeof *ret);
-            found = true;
-        }
-    }
-    views_drop(&index->views, view);
-    return found ? ERR_NONE : ERR_SAY(note, ERR_NOT_FOUND, "id %lld is not in the index", (long long)id);
 }

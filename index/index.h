@@ -89,6 +89,10 @@ struct index_ask {
      * it must not call the index. */
     bool (*allow)(void *context, int64_t id);
     void *context;
+    /* The only ids that a hit may have, in any order, without twins; NULL: all.  They become a mask of a bit a row, which is ANDed
+     * with what lives: some 50 ns an id, and no more for a scan that skips what is masked out.  Unknown ones do not matter. */
+    const int64_t *only;
+    size_t n_only;
 };
 
 /*

@@ -1,5 +1,5 @@
 /*
- * index_private.h: the inside of an index, for index.c, index_files.c and rewrite.c.
+ * index_private.h: the inside of an index, for index.c, index_search.c, index_files.c and rewrite.c.
  *
  * Order of locks: saving, changing, map_lock, the views' own.  Searches take the last alone, and for a few lines.
  */
@@ -65,8 +65,13 @@ static inline size_t index_location(size_t slot, size_t row)
 
 void index_lock_changing(struct index *index);
 void index_unlock_changing(struct index *index);
+void index_lock_map_reading(struct index *index);
 void index_lock_map(struct index *index);
 void index_unlock_map(struct index *index);
+
+/* Errors: ERR_MISUSE not finite, not of unit length; what begins the sentence. */
+MUST_CHECK enum err index_check_vector(const struct index *index, const float *vector, const char *what,
+                                       struct err_note *note);
 
 /* Shows searches what the slots hold; views_reserve has made room. */
 void index_show(struct index *index);

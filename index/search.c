@@ -43,9 +43,11 @@ static double passing_bits(const struct codes *codes, float min_cosine)
     return 0.5 * erfc(reach / sqrt(2 * (strangers * strangers + deviation * deviation)));
 }
 
-enum index_way search_plan(const struct codes *codes, size_t rows, float min_cosine, enum index_way wanted)
+enum index_way search_plan(const struct codes *codes, size_t rows, size_t allowed, float min_cosine,
+                           enum index_way wanted)
 {
     const bool has_bits = codes->padded > 0;
+    const double least_bytes = has_bits && wanted == INDEX_WAY_PLANNED ? bits_bytes(codes) : int8_bytes(codes);
 
     switch (wanted) {
     case INDEX_WAY_FLOATS:
@@ -54,7 +56,7 @@ enum index_way search_plan(const struct codes *codes, size_t rows, float min_cos
     case INDEX_WAY_PLANNED:
     case INDEX_WAY_EXACT: break;
     }
-    if (rows <= FEW_ROWS) {
+    if (allowed <= FEW_ROWS || (double)allowed * float_bytes(codes) <= (double)rows * least_bytes) {
         return INDEX_WAY_FLOATS;
     }
     if (wanted == INDEX_WAY_PLANNED && has_bits &&
@@ -282,11 +284,32 @@ static void prepare(struct search *search, enum index_way way)
     }
 }
 
+static size_t rows_of(const struct view *view)
+{
+    size_t rows = 0;
+
+    for (size_t i = 0; i < view->n_parts; i++) {
+        rows += view->parts[i].rows;
+    }
+    return rows;
+}
+
+/* Filters leave many blocks without a row, and rewriting comes late. */
+static bool has_row(const uint16_t *live, size_t n_blocks)
+{
+    unsigned any = 0;
+
+    for (size_t i = 0; i < n_blocks; i++) {
+        any |= live[i];
+    }
+    return any != 0;
+}
+
 void search_view(const struct codes *codes, const struct view *view, const struct index_ask *ask,
                  struct search_query *queries, size_t n)
 {
     struct search search = {.codes = codes, .view = view, .ask = ask, .queries = queries, .n = n};
-    enum index_way way = search_plan(codes, view->count, ask->min_cosine, ask->way);
+    enum index_way way = search_plan(codes, rows_of(view), view->count, ask->min_cosine, ask->way);
     size_t scanned = 0;
     size_t scored = 0;
 
@@ -300,6 +323,9 @@ void search_view(const struct codes *codes, const struct view *view, const struc
         for (size_t block = 0; block < part->rows / SCAN_ROWS; block += RUN) {
             size_t left = part->rows / SCAN_ROWS - block;
             size_t n_blocks = left < RUN ? left : RUN;
+            if (!has_row(part->live + block, n_blocks)) {
+                continue;
+            }
             scored += scan_run(&search, way, part, block, n_blocks);
             scanned += n_blocks * SCAN_ROWS * n;
             /* A gallery in which everybody looks alike: the bit codes tell too few apart. */

@@ -30,8 +30,9 @@ struct search_query {
 /* Of one query: its codes in bytes and its table.  A multiple of 64, at most SEARCH_MAX_ROOM_BYTES. */
 size_t search_room_bytes(const struct codes *codes);
 
-/* Which way a search over that many rows takes, if none is demanded. */
-enum index_way search_plan(const struct codes *codes, size_t rows, float min_cosine, enum index_way wanted);
+/* Which way a search takes over that many rows, so many of which may be hits, if none is demanded. */
+enum index_way search_plan(const struct codes *codes, size_t rows, size_t allowed, float min_cosine,
+                           enum index_way wanted);
 
 /* Shapes: queries [n], n ≤ SEARCH_MAX_QUERIES; their vectors, hits and rooms are set. */
 void search_view(const struct codes *codes, const struct view *view, const struct index_ask *ask,

@@ -1,0 +1,182 @@
+/* index_search.c: asking an index: the checks, the view, the masks of what may be a hit. */
+#include <math.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "index/index_private.h"
+#include "index/search.h"
+
+/* ---- Searching --------------------------------------------------------------------------------------------------- */
+
+static enum err check_ask(const struct index *index, const float *queries, size_t n, const struct index_ask *ask,
+                          struct err_note *note)
+{
+    if (ask->k < 1) {
+        return ERR_SAY(note, ERR_MISUSE, "a search for %d hits; at least 1", ask->k);
+    }
+    if (isnan(ask->min_cosine)) {
+        return ERR_SAY(note, ERR_MISUSE, "the least cosine of a search is not a number");
+    }
+    for (size_t i = 0; i < n; i++) {
+        enum err err = index_check_vector(index, queries + i * index->codes.dim, "the query", note);
+        if (err != ERR_NONE) {
+            return err;
+        }
+    }
+    return ERR_NONE;
+}
+
+/* Up to SEARCH_MAX_QUERIES, in one view.  Shapes: room [n, search_room_bytes]. */
+static void search_together(const struct index *index, const struct view *view, const float *queries, size_t n,
+                            const struct index_ask *ask, uint8_t *room, struct index_hit *ret_hits, int *ret_counts)
+{
+    struct search_query together[SEARCH_MAX_QUERIES];
+
+    for (size_t i = 0; i < n; i++) {
+        together[i].vector = queries + i * index->codes.dim;
+        together[i].hits = ret_hits + i * (size_t)ask->k;
+        together[i].room = room + i * search_room_bytes(&index->codes);
+    }
+    search_view(&index->codes, view, ask, together, n);
+    for (size_t i = 0; i < n; i++) {
+        ret_counts[i] = (int)together[i].n_hits;
+    }
+}
+
+enum err index_search(struct index *index, const float *query, int k, float min_cosine, struct index_hit *ret_hits,
+                      int *ret_count, struct err_note *note)
+{
+    const struct index_ask ask = {.k = k, .min_cosine = min_cosine};
+    _Alignas(MEM_ALIGN) uint8_t room[SEARCH_MAX_ROOM_BYTES]; /* on the stack: this search allocates nothing */
+
+    enum err err = check_ask(index, query, 1, &ask, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    const struct view *view = views_take(&index->views);
+    search_together(index, view, query, 1, &ask, room, ret_hits, ret_count);
+    views_drop(&index->views, view);
+    return ERR_NONE;
+}
+
+/* ---- Only some ids ----------------------------------------------------------------------------------------------- */
+
+/* A view of the rows that live and are asked for, with masks of its own. */
+struct masked {
+    const struct view *whole;
+    struct view *view;
+    uint16_t *masks; /* [parts, SEGMENT_MAX_ROWS / SCAN_ROWS] */
+};
+
+#define MASKS_A_PART (SEGMENT_MAX_ROWS / SCAN_ROWS)
+
+static void mask_set(const struct view *view, uint16_t *masks, size_t location)
+{
+    for (size_t i = 0; i < view->n_parts; i++) {
+        size_t row = location % SEGMENT_MAX_ROWS;
+        if (view->parts[i].slot == location / SEGMENT_MAX_ROWS && row < view->parts[i].rows) {
+            masks[i * MASKS_A_PART + row / SCAN_ROWS] |= (uint16_t)(1U << row % SCAN_ROWS);
+        }
+    }
+}
+
+static void mask_with(struct masked *masked)
+{
+    masked->view->count = 0;
+    for (size_t i = 0; i < masked->view->n_parts; i++) {
+        struct part *part = &masked->view->parts[i];
+        uint16_t *masks = masked->masks + i * MASKS_A_PART;
+        for (size_t block = 0; block * SCAN_ROWS < part->rows; block++) {
+            masks[block] &= part->live[block];
+            masked->view->count += (size_t)__builtin_popcount(masks[block]);
+        }
+        part->live = masks;
+    }
+}
+
+/* The map and the view are of one moment, so that no rewriting lies between a location and its row. */
+static enum err masked_take(struct index *index, const struct index_ask *ask, struct masked *ret, struct err_note *note)
+{
+    index_lock_map_reading(index);
+    struct masked masked = {.whole = views_take(&index->views)};
+    const size_t n_parts = masked.whole->n_parts;
+    masked.view = mem_new(1, sizeof *masked.view + n_parts * sizeof(struct part));
+    masked.masks = mem_new(n_parts + 1, MASKS_A_PART * sizeof *masked.masks);
+    const bool room = masked.view != NULL && masked.masks != NULL;
+    for (size_t i = 0; i < ask->n_only && room; i++) {
+        size_t location;
+        if (id_map_find(&index->map, ask->only[i], &location)) {
+            mask_set(masked.whole, masked.masks, location);
+        }
+    }
+    index_unlock_map(index);
+    if (!room) {
+        views_drop(&index->views, masked.whole);
+        mem_free(masked.view);
+        mem_free(masked.masks);
+        return ERR_SAY(note, ERR_NOMEM, "no memory for the masks of %zu ids", ask->n_only);
+    }
+    memcpy(masked.view, masked.whole, sizeof *masked.view + n_parts * sizeof(struct part));
+    mask_with(&masked);
+    *ret = masked;
+    return ERR_NONE;
+}
+
+static void masked_drop(struct index *index, struct masked *masked)
+{
+    views_drop(&index->views, masked->whole);
+    mem_free(masked->view);
+    mem_free(masked->masks);
+}
+
+enum err index_search_many(struct index *index, const float *queries, size_t n, const struct index_ask *ask,
+                           struct index_hit *ret_hits, int *ret_counts, struct err_note *note)
+{
+    enum err err = check_ask(index, queries, n, ask, note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    uint8_t *room = mem_new(n < SEARCH_MAX_QUERIES ? n : SEARCH_MAX_QUERIES, search_room_bytes(&index->codes));
+    if (room == NULL) {
+        return ERR_SAY(note, ERR_NOMEM, "no memory for %zu queries", n);
+    }
+    struct masked masked = {0};
+    if (ask->only != NULL) {
+        err = masked_take(index, ask, &masked, note);
+    }
+    for (size_t i = 0; i < n && err == ERR_NONE; i += SEARCH_MAX_QUERIES) {
+        const size_t some = n - i < SEARCH_MAX_QUERIES ? n - i : SEARCH_MAX_QUERIES;
+        const struct view *view = ask->only != NULL ? masked.view : views_take(&index->views);
+        search_together(index, view, queries + i * index->codes.dim, some, ask, room, ret_hits + i * (size_t)ask->k,
+                        ret_counts + i);
+        if (ask->only == NULL) {
+            views_drop(&index->views, view);
+        }
+    }
+    if (ask->only != NULL && err == ERR_NONE) {
+        masked_drop(index, &masked);
+    }
+    mem_free_wiped(room);
+    return err;
+}
+
+enum err index_get(struct index *index, int64_t id, float *ret, struct err_note *note)
+{
+    bool found = false;
+    size_t location;
+
+    index_lock_map_reading(index);
+    bool known = id_map_find(&index->map, id, &location);
+    const struct view *view = views_take(&index->views); /* of the same moment; keeps the floats as they are */
+    index_unlock_map(index);
+    for (size_t i = 0; known && i < view->n_parts; i++) {
+        const struct part *part = &view->parts[i];
+        size_t row = location % SEGMENT_MAX_ROWS;
+        if (part->slot == location / SEGMENT_MAX_ROWS && row < part->rows) {
+            memcpy(ret, part->segment->floats + row * index->codes.dim, index->codes.dim * sizeof *ret);
+            found = true;
+        }
+    }
+    views_drop(&index->views, view);
+    return found ? ERR_NONE : ERR_SAY(note, ERR_NOT_FOUND, "id %lld is not in the index", (long long)id);
+}
