@@ -217,6 +217,9 @@ static enum err load_collections(struct gallery *gallery, const struct gallery_o
     enum err err = live_new(&filler, gallery->models, &gallery->live, note);
 
     if (err == ERR_NONE) {
+        err = filters_new(gallery->store, &gallery->filters, note);
+    }
+    if (err == ERR_NONE) {
         err = make_default_collection(gallery, mem, note);
     }
     if (err == ERR_NONE) {
@@ -262,6 +265,7 @@ void gallery_close(struct gallery *gallery)
         return;
     }
     live_free(gallery->live);
+    filters_free(gallery->filters);
     models_free(gallery->models);
     model_free(gallery->detector);
     mem_free(gallery);

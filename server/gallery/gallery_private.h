@@ -5,6 +5,7 @@
 #define SERVER_GALLERY_GALLERY_PRIVATE_H
 
 #include "core/image/decode.h"
+#include "server/gallery/filter.h"
 #include "server/gallery/gallery.h"
 #include "server/gallery/live.h"
 #include "server/store/collection_rows.h"
@@ -24,6 +25,7 @@ struct gallery {
     /* guard themselves */
     struct models *models;
     struct live *live;
+    struct filters *filters;
 };
 
 /* A recogniser's session of one thread, with the loan that keeps its graph. */

@@ -20,6 +20,7 @@ struct search {
     int64_t not_face_id; /* the face that was asked about; 0: none */
     float threshold;
     float margin;
+    struct filtered *filtered; /* who may be a candidate; NULL: everybody */
 };
 
 /* What was found for one face. */
@@ -81,6 +82,20 @@ static bool is_enough(const struct search *search, const struct found *found, co
     return list_full && decided;
 }
 
+static enum err ask_index(const struct search *search, const float *vector, int k, float floor, struct index_hit *ret,
+                          int *ret_count, struct err_note *note)
+{
+    if (search->filtered == NULL) {
+        return index_search(search->pair->index, vector, k, floor, ret, ret_count, note);
+    }
+    static const int64_t nobody = -1; /* an empty list may be no memory at all, and NULL means everybody */
+    const struct index_ask ask = {.k = k,
+                                  .min_cosine = floor,
+                                  .only = search->filtered->n == 0 ? &nobody : search->filtered->ids,
+                                  .n_only = search->filtered->n};
+    return index_search_many(search->pair->index, vector, 1, &ask, ret, ret_count, note);
+}
+
 /*
  * Asks the index for more and more hits until there are top_k candidates: several faces of one subject give one, and how many
  * that will be is not known before.  Four times as many each time, so that all rounds together cost a third more than the last.
@@ -113,7 +128,7 @@ static enum err search_index(const struct search *search, const float *vector, s
             return spent(search->worker->mem);
         }
         int64_t begin = clock_monotonic_ns();
-        enum err err = index_search(index, vector, ask, floor, hits, &n, &fault->note);
+        enum err err = ask_index(search, vector, ask, floor, hits, &n, &fault->note);
         int64_t searched = clock_monotonic_ns();
         worker->times.search_ns += searched - begin;
         for (int i = 0; i < n; i++) {
@@ -285,6 +300,19 @@ static enum err run(struct search *search, const struct identify_query *query, c
     return err;
 }
 
+static enum err find_filtered(struct search *search, const char *filter, const struct collection_row *collection,
+                              struct gallery_fault *fault)
+{
+    if (filter == NULL) {
+        return ERR_NONE;
+    }
+    struct gallery_worker *worker = search->worker;
+    int64_t begin = clock_monotonic_ns();
+    enum err err = filters_get(worker->gallery->filters, collection->id, filter, &search->filtered, &fault->note);
+    worker->times.rows_ns += clock_monotonic_ns() - begin;
+    return err == ERR_MISUSE || err == ERR_FORMAT ? gallery_fail(fault, GALLERY_BAD_OPTION, ERR_MISUSE) : err;
+}
+
 enum err gallery_identify(struct gallery_worker *worker, const struct identify_query *query,
                           struct identify_answer *ret, struct gallery_fault *fault)
 {
@@ -297,7 +325,11 @@ enum err gallery_identify(struct gallery_worker *worker, const struct identify_q
         err = find_pair(worker, query->collection, &collection, &search.pair, fault);
     }
     if (err == ERR_NONE) {
-        err = run(&search, query, &collection, ret, fault);
+        err = find_filtered(&search, query->filter, &collection, fault);
+        if (err == ERR_NONE) {
+            err = run(&search, query, &collection, ret, fault);
+        }
+        filters_unref(worker->gallery->filters, search.filtered);
         live_unref(worker->gallery->live, search.pair);
     }
     return err;

@@ -52,7 +52,8 @@ void handle_identify(struct call *call)
                                    .faces = call_faces(call),
                                    .group = groups[call_choice(call, "group_by", 0)],
                                    .top_k = (int)call_whole(call, "top_k", 0),
-                                   .threshold = call_threshold(call)};
+                                   .threshold = call_threshold(call),
+                                   .filter = call_text(call, "filter", NULL)};
     struct identify_answer answer;
     struct gallery_fault fault = {0};
 

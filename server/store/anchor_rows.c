@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 #include "server/store/db_private.h"
+#include "server/store/id_list_private.h"
 
 static enum err anchor_read(sqlite3_stmt *statement, struct arena *mem, void *ret_row)
 {
@@ -65,26 +66,6 @@ enum err store_database_id(struct store *store, char ret[STORE_DATABASE_ID_TEXT]
 
 /* ---- Ids ---------------------------------------------------------------------------------------------------------- */
 
-struct id_list {
-    int64_t *ids;
-    size_t n, room;
-};
-
-static bool append(struct id_list *list, int64_t id)
-{
-    if (list->n == list->room) {
-        size_t room = list->room == 0 ? 1024 : 2 * list->room;
-        int64_t *more = mem_resize(list->ids, room, sizeof *more);
-        if (more == NULL) {
-            return false;
-        }
-        list->ids = more;
-        list->room = room;
-    }
-    list->ids[list->n++] = id;
-    return true;
-}
-
 /* From indexes alone, so that a million take half a second: no row of a face or a vector is read. */
 static enum err collect(struct db *db, int64_t collection_id, int64_t model_id, struct id_list *list,
                         struct err_note *note)
@@ -102,7 +83,7 @@ static enum err collect(struct db *db, int64_t collection_id, int64_t model_id, 
     }
     while (err == ERR_NONE && row) {
         err = db_step(db, statement, &row, note);
-        if (err == ERR_NONE && row && !append(list, sqlite3_column_int64(statement, 0))) {
+        if (err == ERR_NONE && row && !id_list_append(list, sqlite3_column_int64(statement, 0))) {
             err = ERR_SAY(note, ERR_NOMEM, "no memory for the ids of %zu faces", list->n);
         }
     }
