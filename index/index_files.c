@@ -15,6 +15,7 @@
 
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "core/base/point.h"
 #include "index/index_private.h"
 #include "index/segment_file.h"
 
@@ -406,8 +407,10 @@ static enum err save_one(struct index *index, struct segment *segment, struct er
         index_lock_changing(index);
         segment->file = file;
         index_unlock_changing(index);
+        point_reached("index.file.begun");
         err = write_file(index, segment, file, note);
     }
+    point_reached("index.file.written");
     index_lock_changing(index);
     segment->saving = false;
     if (err == ERR_NONE) {
@@ -421,6 +424,7 @@ static enum err save_one(struct index *index, struct segment *segment, struct er
     }
     index_unlock_changing(index);
     if (err == ERR_NONE) {
+        point_reached("index.file.named");
         return folder_sync(index->files.folder, note);
     }
     if (file != NULL) {

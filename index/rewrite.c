@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "core/base/mem.h"
+#include "core/base/point.h"
 #include "index/index_private.h"
 
 static size_t live_rows(const struct segment *segment)
@@ -118,6 +119,7 @@ static bool finish(struct index *index)
     index_show(index);
     index_unlock_map(index);
     views_wait(&index->views);
+    point_reached("index.rewrite.shown");
     index_retire_file(index, old[0]);
     index_retire_file(index, old[1]);
     segment_free(old[0]);

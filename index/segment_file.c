@@ -14,6 +14,7 @@
 #include "core/base/bytes.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/point.h"
 #include "core/base/random.h"
 #include "index/segment.h"
 
@@ -439,6 +440,7 @@ static enum err wipe_block(struct segment_file *file, const struct codes *codes,
             err = write_summed(file, zeros, row_bytes, at->floats + row * row_bytes, note);
         }
     }
+    point_reached("index.wipe.half");
     if (err == ERR_NONE) {
         err = sum_again(file, at->ids + block * SCAN_ROWS * sizeof no_id, SCAN_ROWS * sizeof no_id, note);
     }
@@ -460,6 +462,7 @@ enum err segment_file_wipe(struct segment_file *file, const struct codes *codes,
 
     for (size_t block = 0; block < file->capacity / SCAN_ROWS && err == ERR_NONE && !file->left; block++) {
         if (died[block] != 0) {
+            point_reached("index.wipe.begun");
             err = wipe_block(file, codes, block, died[block], room, note);
             file->unsynced = true;
         }

@@ -127,6 +127,70 @@ grep -q '"event":"index_refused".*1 files.*of a past that the rows do not have' 
 check "files that are younger than the database are of no use" $? "$(grep index "$LOG")"
 asks "and the answers are the older database's" 3
 stop
+
+# ---- killed at every point that matters ----------------------------------------------------------------------------------
+# dies FLAG...: a daemon that kills itself, on all segments anew; it may or may not come to listening.
+dies() {
+    rm -rf "$INDEX"
+    "$ARCFACED" serve --data "$TEST_TMP/data" --listen 127.0.0.1:0 --detector "$MODELS/scrfd_500m.onnx" \
+        --recognizer "$MODELS/mobilefacenet_128.onnx" "$@" >/dev/null 2>&1
+    [ $? -eq 137 ]
+}
+for at in index.file.begun index.file.written index.file.named:2; do
+    dies "${FILES[@]}" --kill-at $at
+    check "it is killed at $at" $?
+    start "${FILES[@]}"
+    asks "and answers" 300
+    until_true 60 wrote 3
+    check "and all files are there" $?
+    stop
+    "$ARCFACED" index verify --data "$TEST_TMP/data" "${FILES[@]}" >"$TEST_TMP/said" 2>&1
+    check "and fine" $? "$(cat "$TEST_TMP/said")"
+done
+
+# vector_of N: the first bytes of the N-th vector, for is_absent.
+vector_of() {
+    sed -n "$(($1 + 1))p" "$TEST_TMP/people.ndjson" |
+        /usr/bin/python3 -c 'import json,struct,sys; v=json.load(sys.stdin)["embedding"]; sys.stdout.buffer.write(struct.pack("<8f",*v[:8]))' >"$TEST_TMP/vector"
+}
+forget() {
+    call GET "/v1/subjects?name=person$1"
+    call DELETE "/v1/subjects/$(printf '%s' "$BODY" | jq -r '.subjects[0].id')"
+}
+for row in index.wipe.begun:20 index.wipe.half:21; do
+    at=${row%:*} who=${row#*:}
+    start "${FILES[@]}" --kill-at $at
+    vector_of "$who"
+    forget "$who"
+    wait "$PID" 2>/dev/null
+    [ $? -eq 137 ]
+    check "it is killed at $at" $?
+    start "${FILES[@]}"
+    is_absent "$TEST_TMP/vector"
+    check "after the next start no file holds what was being deleted" $?
+    asks "and others are found" 22
+    until_true 60 wrote 3
+    stop
+    "$ARCFACED" index verify --data "$TEST_TMP/data" "${FILES[@]}" >"$TEST_TMP/said" 2>&1
+    check "and all files are fine" $? "$(cat "$TEST_TMP/said")"
+done
+rm -rf "$INDEX"
+start --segment-rows 64 --kill-at index.rewrite.shown
+until_true 60 wrote 15
+for i in $(seq 100 163); do
+    forget "$i"
+    kill -0 "$PID" 2>/dev/null || break
+done
+wait "$PID" 2>/dev/null
+[ $? -eq 137 ]
+check "it is killed at index.rewrite.shown" $? "$(tail -3 "$LOG")"
+start --segment-rows 64
+asks "and answers" 170
+call POST /v1/identify -H "$JSON" -d "$(sed -n 101p "$TEST_TMP/people.ndjson" | jq -c '{embedding}')"
+answers "and finds nobody who was deleted" 200 '.faces[0].decision == "unknown"'
+stop
+"$ARCFACED" index verify --data "$TEST_TMP/data" >"$TEST_TMP/said" 2>&1
+check "and all files are fine" $? "$(cat "$TEST_TMP/said")"
 "$ARCFACED" index >/dev/null 2>&1
 [ $? -eq 2 ]
 check "index alone is called wrongly" $?
