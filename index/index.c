@@ -164,6 +164,11 @@ int64_t index_count(struct index *index)
     return count;
 }
 
+void index_waits(struct index *index, struct index_waits *ret)
+{
+    views_waits(&index->views, ret);
+}
+
 size_t index_bytes(struct index *index)
 {
     size_t bytes = sizeof *index;

@@ -104,6 +104,13 @@ struct index_ask {
 MUST_CHECK enum err index_search_many(struct index *index, const float *queries, size_t n, const struct index_ask *ask,
                                       struct index_hit *ret_hits, int *ret_counts, struct err_note *note);
 
+/* How long searches have waited for the one lock that they take, twice each. */
+struct index_waits {
+    uint64_t taken, over_10us, over_100us, over_1ms;
+    int64_t longest_ns;
+};
+void index_waits(struct index *index, struct index_waits *ret);
+
 /* ---- Files -------------------------------------------------------------------------------------------------------- */
 
 /*

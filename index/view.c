@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/size.h"
 
@@ -43,6 +44,7 @@ bool views_init(struct views *views)
     }
     views->unused = NULL;
     views->n_old = 0;
+    views->waits = (struct index_waits){0};
     views->now = view_new(0);
     if (views->now == NULL) {
         (void)pthread_cond_destroy(&views->nobody_left);
@@ -78,9 +80,33 @@ static void put_back(struct views *views, struct view *view)
     }
 }
 
-const struct view *views_take(struct views *views)
+/* A reader's lock.  Only who does not get it at once looks at the clock; the counts are guarded by what he then holds. */
+static void lock_counted(struct views *views)
+{
+    if (pthread_mutex_trylock(&views->lock) == 0) {
+        views->waits.taken++;
+        return;
+    }
+    int64_t begin = clock_monotonic_ns();
+    lock(views);
+    int64_t ns = clock_monotonic_ns() - begin;
+    views->waits.taken++;
+    views->waits.over_10us += ns > 10000;
+    views->waits.over_100us += ns > 100000;
+    views->waits.over_1ms += ns > 1000000;
+    views->waits.longest_ns = ns > views->waits.longest_ns ? ns : views->waits.longest_ns;
+}
+
+void views_waits(struct views *views, struct index_waits *ret)
 {
     lock(views);
+    *ret = views->waits;
+    unlock(views);
+}
+
+const struct view *views_take(struct views *views)
+{
+    lock_counted(views);
     struct view *view = views->now;
     view->refs++;
     unlock(views);
@@ -89,7 +115,7 @@ const struct view *views_take(struct views *views)
 
 void views_drop(struct views *views, const struct view *view)
 {
-    lock(views);
+    lock_counted(views);
     put_back(views, (struct view *)view); /* readers get it const; its count is ours */
     unlock(views);
 }

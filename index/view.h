@@ -40,6 +40,7 @@ struct views {
     struct view *now;
     struct view *unused;
     size_t n_old; /* views that are no longer the present one and still in use */
+    struct index_waits waits;
 };
 
 /* Begins with a view of nothing.  False if memory or locks are spent. */
@@ -48,6 +49,7 @@ void views_release(struct views *views); /* no reader is left */
 
 const struct view *views_take(struct views *views);
 void views_drop(struct views *views, const struct view *view);
+void views_waits(struct views *views, struct index_waits *ret);
 
 /* ---- The writer's ------------------------------------------------------------------------------------------------ */
 
