@@ -2,8 +2,6 @@
 #include "server/train_job.h"
 
 #include <jansson.h>
-#include <limits.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +13,8 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "core/train/course.h"
 #include "core/train/cut.h"
-#include "core/train/purify.h"
-#include "core/train/trainer.h"
 #include "server/crop_files.h"
 #include "server/gallery/freeze.h"
 #include "server/train_proof.h"
@@ -26,14 +23,14 @@
 #define TELL_EVERY_NS 250000000
 #define CHECKPOINT_STEPS 50
 #define CHILD_NICE 10
-#define PHOTOS_FOR_SUBCENTERS 10 /* fewer a person: three sub-centers would each have too few */
-#define LEAST_HELD_PEOPLE 5
 
 struct plan {
     const char *model, *version;
     int subcenters, epochs, threads;
-    double margin, scale, freeze, purify_deg, holdout, gate;
+    double margin, scale, rate, distill, kl, freeze, purify_deg, holdout, gate;
+    const char *loss;
     int64_t seed, memory_bytes;
+    bool has_guard;
 };
 
 struct run {
@@ -44,19 +41,13 @@ struct run {
     struct pool *pool;
     struct model *model;
     struct dataset *dataset;
+    struct dataset *guard; /* NULL: none is named */
     struct student *student;
-    float *first_weights;
 
-    int count, people, dim;
-    const int *name;     /* [count] labels of the data set */
-    unsigned char *held; /* [count] */
-    bool held_people;
-    int *label; /* [count] classes of training, -1: held out or dropped */
-    int classes;
-    bool *dropped; /* [count] by the refined rule */
-
-    const char *phase;
-    long steps_before, steps_all;
+    int count, people;
+    const int *name; /* [count] labels of the data set */
+    struct parts parts;
+    struct course_result course;
     int64_t told_ns;
     json_t *report;
 };
@@ -79,9 +70,8 @@ static void tell(json_t *take)
     json_decref(take);
 }
 
-static void begin(struct run *run, const char *phase)
+static void begin(const char *phase)
 {
-    run->phase = phase;
     tell(json_pack("{s:s, s:s}", "kind", "phase", "phase", phase));
 }
 
@@ -98,6 +88,8 @@ static enum err read_plan(struct run *run)
     const char *path = arena_format(run->mem, "%s/plan.json", run->folder);
     const char *model = NULL;
     const char *version = NULL;
+    const char *loss = NULL;
+    const char *guard = NULL;
     json_int_t seed = 0;
     json_int_t memory = 0;
 
@@ -106,20 +98,23 @@ static enum err read_plan(struct run *run)
     }
     json_t *root = json_load_file(path, 0, NULL);
     if (root == NULL ||
-        json_unpack(root, "{s:s, s:s, s:i, s:F, s:F, s:i, s:F, s:F, s:F, s:F, s:I, s:i, s:I}", "model", &model,
-                    "version", &version, "subcenters", &plan->subcenters, "margin", &plan->margin, "scale",
-                    &plan->scale, "epochs", &plan->epochs, "freeze", &plan->freeze, "purify_deg", &plan->purify_deg,
+        json_unpack(root, "{s:s, s:s, s:s, s:i, s:F, s:F, s:F, s:F, s:F, s:i, s:F, s:F, s:F, s:F, s:I, s:i, s:I, s?s}",
+                    "model", &model, "version", &version, "loss", &loss, "subcenters", &plan->subcenters, "margin",
+                    &plan->margin, "scale", &plan->scale, "rate", &plan->rate, "distill", &plan->distill, "kl",
+                    &plan->kl, "epochs", &plan->epochs, "freeze", &plan->freeze, "purify_deg", &plan->purify_deg,
                     "holdout", &plan->holdout, "gate", &plan->gate, "seed", &seed, "threads", &plan->threads,
-                    "memory_bytes", &memory) != 0) {
+                    "memory_bytes", &memory, "guard", &guard) != 0) {
         json_decref(root);
         return ERR_SAY(run->note, ERR_FORMAT, "%s is no plan of a training", path);
     }
     plan->model = arena_copy_text(run->mem, model);
     plan->version = arena_copy_text(run->mem, version);
+    plan->loss = arena_copy_text(run->mem, loss);
+    plan->has_guard = guard != NULL;
     plan->seed = seed;
     plan->memory_bytes = memory;
     json_decref(root);
-    return plan->model == NULL || plan->version == NULL ? spent(run) : ERR_NONE;
+    return plan->model == NULL || plan->version == NULL || plan->loss == NULL ? spent(run) : ERR_NONE;
 }
 
 /* One process at a time works in a folder: another, whose daemon was killed, is waited for; it stops by itself. */
@@ -142,60 +137,37 @@ static enum err settle(struct run *run)
 
 /* ---- Data ---------------------------------------------------------------------------------------------------------- */
 
-/* Holds out people, or where they are too few, every so many-th photo of everybody who has enough. */
-static enum err split(struct run *run)
-{
-    unsigned char *held = ARENA_ARRAY(run->mem, unsigned char, run->people);
-    int *seen = ARENA_ARRAY(run->mem, int, run->people);
-    int *class = ARENA_ARRAY(run->mem, int, run->people);
-    int every = run->plan.holdout > 0 ? (int)lround(1 / run->plan.holdout) : INT_MAX;
-
-    run->held = ARENA_ARRAY(run->mem, unsigned char, run->count);
-    run->label = ARENA_ARRAY(run->mem, int, run->count);
-    if (held == NULL || seen == NULL || class == NULL || run->held == NULL || run->label == NULL) {
-        return spent(run);
-    }
-    int n_held = split_people(run->name, run->count, run->people, run->plan.holdout, 2, (uint64_t)run->plan.seed, held);
-    run->held_people = n_held >= LEAST_HELD_PEOPLE;
-    for (int i = 0; i < run->count; i++) {
-        int p = run->name[i];
-        run->held[i] = run->held_people ? held[p] : ++seen[p] % every == 0;
-    }
-    for (int i = 0; i < run->count; i++) {
-        int p = run->name[i];
-        if (!run->held[i] && class[p] == 0) {
-            class[p] = ++run->classes;
-        }
-        run->label[i] = run->held[i] ? -1 : class[p] - 1;
-    }
-    return run->classes >= 2
-               ? ERR_NONE
-               : ERR_SAY(run->note, ERR_FORMAT, "of %d people %d are left to train on", run->people, run->classes);
-}
-
 static enum err open_data(struct run *run)
 {
-    const char *path = arena_format(run->mem, "%s/%s", run->folder, FREEZE_DATASET);
+    const char *path = arena_format(run->mem, "%s/" FREEZE_DATASET, run->folder);
+    const char *guard = arena_format(run->mem, "%s/" FREEZE_GUARD "/" FREEZE_DATASET, run->folder);
 
-    if (path == NULL) {
+    if (path == NULL || guard == NULL) {
         return spent(run);
     }
     enum err err = dataset_open(path, &run->dataset, run->note);
+    if (err == ERR_NONE && run->plan.has_guard) {
+        err = dataset_open(guard, &run->guard, run->note);
+    }
+    if (err == ERR_NONE && run->guard != NULL && dataset_side(run->guard) != run->model->side) {
+        err = ERR_SAY(run->note, ERR_CONFLICT, "the guard's crops are %d pixels a side, the model takes %d",
+                      dataset_side(run->guard), run->model->side);
+    }
     if (err != ERR_NONE) {
         return err;
     }
     run->count = dataset_count(run->dataset);
     run->people = dataset_people(run->dataset);
-    run->dropped = ARENA_ARRAY(run->mem, bool, run->count);
     int *name = ARENA_ARRAY(run->mem, int, run->count);
-    if (run->dropped == NULL || name == NULL) {
+    if (name == NULL) {
         return spent(run);
     }
     for (int i = 0; i < run->count; i++) {
         name[i] = dataset_label(run->dataset, i);
     }
     run->name = name;
-    return split(run);
+    return parts_make(name, run->count, run->people, run->plan.holdout, (uint64_t)run->plan.seed, run->mem, &run->parts,
+                      run->note);
 }
 
 static enum err open_student(struct run *run)
@@ -206,7 +178,7 @@ static enum err open_student(struct run *run)
     struct graph *graph = NULL;
     size_t n_bytes = 0;
 
-    begin(run, "frozen layers");
+    begin("frozen layers");
     enum err err = file_map(run->plan.model, MODEL_LIMIT_BYTES, &bytes, &n_bytes, run->note);
     if (err == ERR_NONE) {
         err = student_load(bytes, n_bytes, &graph, run->note);
@@ -222,113 +194,30 @@ static enum err open_student(struct run *run)
         graph_free(graph);
         return err;
     }
-    err = student_new(graph, run->dataset, &options, run->pool, &stop, &run->student, run->note);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    const struct parameters *parameters = student_parameters(run->student);
-    run->dim = student_dim(run->student);
-    run->first_weights = ARENA_ARRAY(run->mem, float, parameters->n_floats);
-    if (run->first_weights == NULL) {
-        return spent(run);
-    }
-    memcpy(run->first_weights, parameters->values, parameters->n_floats * sizeof(float));
-    return ERR_NONE;
+    return student_new(graph, run->dataset, &options, run->pool, &stop, &run->student, run->note);
 }
 
-/* ---- Phases -------------------------------------------------------------------------------------------------------- */
+/* ---- The course ---------------------------------------------------------------------------------------------------- */
 
-static void watch(void *context, const struct train_step *step)
+static void watch(void *context, const struct course_step *told)
 {
     struct run *run = context;
+    const struct train_step *step = told->step;
     int64_t now = clock_monotonic_ns();
-    long done = run->steps_before + step->step;
 
+    if (step == NULL) {
+        begin(told->phase);
+        return;
+    }
     if (now - run->told_ns < TELL_EVERY_NS && step->step < step->steps) {
         return;
     }
     run->told_ns = now;
     double left_s =
-        step->images_per_s > 0 ? (double)(run->steps_all - done) * train_default().batch / step->images_per_s : 0;
-    tell(json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f}", "kind", "step", "phase", run->phase, "step", (json_int_t)done,
-                   "steps", (json_int_t)run->steps_all, "loss", (double)step->point->loss, "rate",
+        step->images_per_s > 0 ? (double)(told->all - told->done) * train_default().batch / step->images_per_s : 0;
+    tell(json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f}", "kind", "step", "phase", told->phase, "step",
+                   (json_int_t)told->done, "steps", (json_int_t)told->all, "loss", (double)step->point->loss, "rate",
                    (double)step->point->rate, "eta_s", left_s));
-}
-
-static int n_training(const struct run *run)
-{
-    int n = 0;
-
-    for (int i = 0; i < run->count; i++) {
-        n += run->label[i] >= 0;
-    }
-    return n;
-}
-
-static long steps_of(const struct run *run, int epochs)
-{
-    int batch = train_default().batch;
-    int n = n_training(run);
-
-    return (long)(n < batch ? 1 : n / batch) * epochs;
-}
-
-static enum err run_phase(struct run *run, const char *name, int subcenters, int epochs, struct train_result *ret)
-{
-    struct train_options options = train_default();
-    const char *folder = arena_format(run->mem, "%s/%s", run->folder, name);
-
-    if (folder == NULL) {
-        return spent(run);
-    }
-    begin(run, name);
-    options.objective.subcenters = subcenters;
-    options.objective.margin.m2 = (float)run->plan.margin;
-    options.objective.margin.scale = (float)run->plan.scale;
-    options.objective.distill_l2 = 1;
-    options.epochs = epochs;
-    options.seed = (uint64_t)run->plan.seed;
-    options.checkpoint_folder = folder;
-    options.checkpoint_every = CHECKPOINT_STEPS;
-    enum err err = folder_make(folder, run->note);
-    return err != ERR_NONE
-               ? err
-               : train_phase(run->student, run->label, run->classes, &options, &stop, watch, run, ret, run->note);
-}
-
-/* Three sub-centers where most people have photos enough for three groups. */
-static int choose_subcenters(const struct run *run)
-{
-    int enough = 0;
-    int *photos = ARENA_ARRAY(run->mem, int, run->classes);
-
-    if (run->plan.subcenters > 0 || photos == NULL) {
-        return run->plan.subcenters > 0 ? run->plan.subcenters : 1;
-    }
-    for (int i = 0; i < run->count; i++) {
-        if (run->label[i] >= 0) {
-            photos[run->label[i]]++;
-        }
-    }
-    for (int j = 0; j < run->classes; j++) {
-        enough += photos[j] >= PHOTOS_FOR_SUBCENTERS;
-    }
-    return 2 * enough > run->classes ? 3 : 1;
-}
-
-/* ---- Purifying ----------------------------------------------------------------------------------------------------- */
-
-/* Rows of the faces that a rule drops; verdict NULL: of all that were judged. */
-static json_t *ids_of(const struct run *run, const int *item, const struct verdict *verdict, int n)
-{
-    json_t *list = json_array();
-
-    for (int i = 0; i < n; i++) {
-        if (verdict == NULL || !verdict[i].keep) {
-            (void)json_array_append_new(list, json_integer(dataset_id(run->dataset, item[i])));
-        }
-    }
-    return list;
 }
 
 static enum err write_json(const struct run *run, const char *name, const json_t *root)
@@ -345,92 +234,18 @@ static enum err write_json(const struct run *run, const char *name, const json_t
     return err;
 }
 
-/* Numbers the classes that are left anew. */
-static enum err renumber(struct run *run)
+/* Rows of the faces that a rule drops; verdict NULL: of all that were judged. */
+static json_t *ids_of(const struct run *run, const struct verdict *verdict)
 {
-    int *number = ARENA_ARRAY(run->mem, int, run->classes);
-    int left = 0;
+    json_t *list = json_array();
 
-    if (number == NULL) {
-        return spent(run);
-    }
-    for (int i = 0; i < run->count; i++) {
-        if (run->label[i] >= 0) {
-            if (number[run->label[i]] == 0) {
-                number[run->label[i]] = ++left;
-            }
-            run->label[i] = number[run->label[i]] - 1;
+    for (int i = 0; i < run->course.n_judged; i++) {
+        if (verdict == NULL || !verdict[i].keep) {
+            (void)json_array_append_new(list, json_integer(dataset_id(run->dataset, run->course.item[i])));
         }
     }
-    run->classes = left;
-    return left >= 2 ? ERR_NONE
-                     : ERR_SAY(run->note, ERR_FORMAT,
-                               "purifying leaves %d people: these names say nothing about the faces", left);
+    return list;
 }
-
-/*
- * Both rules judge the photos in training; those of the refined one are dropped.  The plain rule needs the sub-centers and looks
- * through the network that learnt them; the refined one looks through the network as it was before, because what has been
- * trained on wrong names has bent towards them.
- */
-static enum err purify(struct run *run, const struct train_result *first)
-{
-    size_t dim = (size_t)run->dim;
-    float *u = ARENA_ARRAY(run->mem, float, (size_t)run->count *dim);
-    float *taught = ARENA_ARRAY(run->mem, float, (size_t)run->count *dim);
-    const float *teacher = student_teacher(run->student);
-    int *item = ARENA_ARRAY(run->mem, int, run->count);
-    int *label = ARENA_ARRAY(run->mem, int, run->count);
-    struct verdict *plain = ARENA_ARRAY(run->mem, struct verdict, run->count);
-    struct verdict *refined = ARENA_ARRAY(run->mem, struct verdict, run->count);
-    float degrees = (float)run->plan.purify_deg;
-    int n = 0;
-    int n_dropped = 0;
-    int n_plain = 0;
-
-    begin(run, "purify");
-    if (u == NULL || taught == NULL || item == NULL || label == NULL || plain == NULL || refined == NULL) {
-        return spent(run);
-    }
-    enum err err = student_embed(run->student, &stop, u, run->note);
-    for (int i = 0; i < run->count && err == ERR_NONE; i++) {
-        if (run->label[i] >= 0) {
-            memmove(u + (size_t)n * dim, u + (size_t)i * dim, dim * sizeof *u);
-            memcpy(taught + (size_t)n * dim, teacher + (size_t)i * dim, dim * sizeof *taught);
-            label[n] = run->label[i];
-            item[n++] = i;
-        }
-    }
-    if (err == ERR_NONE) {
-        err = purify_plain(u, label, n, run->dim, first->centers, first->classes, first->subcenters, degrees, run->mem,
-                           plain);
-    }
-    if (err == ERR_NONE) {
-        err = purify_refined(taught, label, n, run->dim, run->classes, degrees, run->mem, refined);
-    }
-    if (err != ERR_NONE) {
-        return err;
-    }
-    for (int i = 0; i < n; i++) {
-        n_plain += !plain[i].keep;
-        if (!refined[i].keep) {
-            n_dropped++;
-            run->dropped[item[i]] = true;
-            run->label[item[i]] = -1;
-        }
-    }
-    json_t *ids = json_pack("{s:o, s:o, s:o}", "judged", ids_of(run, item, NULL, n), "plain",
-                            ids_of(run, item, plain, n), "refined", ids_of(run, item, refined, n));
-    err = write_json(run, "dropped.json", ids);
-    json_decref(ids);
-    (void)json_object_set_new(run->report, "purified",
-                              json_pack("{s:i, s:i, s:i, s:f, s:i}", "photos", n, "plain", n_plain, "refined",
-                                        n_dropped, "max_degrees", run->plan.purify_deg, "subcenters",
-                                        first->subcenters));
-    return err == ERR_NONE ? renumber(run) : err;
-}
-
-/* ---- The run ------------------------------------------------------------------------------------------------------- */
 
 static json_t *phase_json(const struct train_result *result)
 {
@@ -442,31 +257,63 @@ static json_t *phase_json(const struct train_result *result)
                      "peak_bytes", (json_int_t)result->peak_bytes);
 }
 
+static json_t *share_json(const struct course_result *course)
+{
+    json_t *tried = json_array();
+
+    if (!course->blended) {
+        json_decref(tried);
+        return json_null();
+    }
+    for (int k = 0; k < BLEND_SHARES; k++) {
+        (void)json_array_append_new(tried, json_pack("{s:f, s:f}", "share", (double)course->blend.shares[k], "mean_tar",
+                                                     course->blend.score[k]));
+    }
+    return json_pack("{s:f, s:o}", "chosen", (double)course->blend.share, "tried", tried);
+}
+
 static enum err train(struct run *run)
 {
-    struct train_result first = {0};
-    struct train_result last = {0};
-    int epochs = run->plan.epochs < 3 ? 1 : run->plan.epochs / 3;
+    struct course_options options = course_default();
+    struct course_result *course = &run->course;
 
-    long first_steps = steps_of(run, epochs);
-    run->steps_all = first_steps + steps_of(run, run->plan.epochs);
-    enum err err = run_phase(run, "first", choose_subcenters(run), epochs, &first);
-    if (err == ERR_NONE) {
-        err = purify(run, &first);
+    enum err err = objective_choose(&options.train.objective, run->plan.loss, run->note);
+    if (err != ERR_NONE) {
+        return err;
     }
-    if (err == ERR_NONE) {
-        const struct parameters *parameters = student_parameters(run->student);
-        memcpy(parameters->values, run->first_weights, parameters->n_floats * sizeof(float));
-        run->steps_before = first_steps;
-        run->steps_all = first_steps + steps_of(run, run->plan.epochs);
-        err = run_phase(run, "last", 1, run->plan.epochs, &last);
+    if (run->plan.margin > 0) { /* else the loss's own */
+        options.train.objective.margin.m2 = (float)run->plan.margin;
     }
-    if (err == ERR_NONE) {
-        (void)json_object_set_new(run->report, "first", phase_json(&first));
-        (void)json_object_set_new(run->report, "last", phase_json(&last));
+    if (run->plan.scale > 0) {
+        options.train.objective.margin.scale = (float)run->plan.scale;
     }
-    train_result_release(&first);
-    train_result_release(&last);
+    options.train.objective.distill_l2 = (float)run->plan.distill;
+    options.train.objective.distill_kl = (float)run->plan.kl;
+    options.train.schedule.rate = (float)run->plan.rate;
+    options.train.epochs = run->plan.epochs;
+    options.train.seed = (uint64_t)run->plan.seed;
+    options.train.checkpoint_every = CHECKPOINT_STEPS;
+    options.subcenters = run->plan.subcenters;
+    options.purify_degrees = (float)run->plan.purify_deg;
+    options.folder = run->folder;
+    err = course_run(run->student, run->name, run->people, &run->parts, &options, &stop, watch, run, run->mem, course,
+                     run->note);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    json_t *ids = json_pack("{s:o, s:o, s:o}", "judged", ids_of(run, NULL), "plain", ids_of(run, course->plain),
+                            "refined", ids_of(run, course->refined));
+    err = write_json(run, "dropped.json", ids);
+    json_decref(ids);
+    json_t *purified =
+        json_pack("{s:i, s:i, s:i, s:f, s:i}", "photos", course->n_judged, "plain", course->n_plain, "refined",
+                  course->n_refined, "max_degrees", run->plan.purify_deg, "subcenters", course->subcenters);
+    (void)json_object_set_new(run->report, "purified", purified);
+    (void)json_object_set_new(run->report, "photos_trained_on", json_integer(course->n_taught));
+    (void)json_object_set_new(run->report, "people_trained_on", json_integer(course->classes));
+    (void)json_object_set_new(run->report, "first", phase_json(&course->first));
+    (void)json_object_set_new(run->report, "last", phase_json(&course->last));
+    (void)json_object_set_new(run->report, "share", share_json(course));
     return err;
 }
 
@@ -474,12 +321,12 @@ static enum err prove(struct run *run)
 {
     struct proof_question question = {.before = run->model,
                                       .dataset = run->dataset,
+                                      .guard = run->guard,
                                       .person = run->name,
-                                      .held = run->held,
-                                      .dropped = run->dropped,
+                                      .parts = &run->parts,
+                                      .dropped = run->course.dropped,
                                       .count = run->count,
                                       .people = run->people,
-                                      .held_people = run->held_people,
                                       .allowed_loss = run->plan.gate / 100,
                                       .purify_deg = (float)run->plan.purify_deg,
                                       .seed = (uint64_t)run->plan.seed,
@@ -487,7 +334,7 @@ static enum err prove(struct run *run)
     unsigned char *onnx = NULL;
     char *manifest = NULL;
 
-    begin(run, "measuring");
+    begin("measuring");
     enum err err = student_save(run->student, &onnx, &question.n_bytes, run->note);
     if (err == ERR_NONE) {
         question.onnx = onnx;
@@ -529,9 +376,9 @@ static enum err run_all(struct run *run)
         err = open_student(run);
     }
     if (err == ERR_NONE) {
-        run->report = json_pack("{s:s, s:i, s:i, s:i, s:s, s:i}", "from", run->plan.version, "people", run->people,
-                                "photos", run->count, "photos_trained_on", n_training(run), "held_out",
-                                run->held_people ? "people" : "photos", "epochs", run->plan.epochs);
+        run->report = json_pack("{s:s, s:i, s:i, s:s, s:i, s:i}", "from", run->plan.version, "people", run->people,
+                                "photos", run->count, "held_out", run->parts.held_people ? "people" : "photos",
+                                "people_choosing", run->parts.choosing, "epochs", run->plan.epochs);
         err = run->report == NULL ? ERR_NOMEM : train(run);
     }
     return err == ERR_NONE ? prove(run) : err;
@@ -555,7 +402,9 @@ int train_job(const char *folder)
         tell(json_pack("{s:s, s:s, s:s}", "kind", "failed", "code", err_word(err), "text", sentence));
     }
     json_decref(run.report);
+    course_release(&run.course);
     student_free(run.student);
+    dataset_close(run.guard);
     dataset_close(run.dataset);
     model_free(run.model);
     pool_free(run.pool);

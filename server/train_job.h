@@ -1,10 +1,10 @@
 /*
  * train_job.h: the training of one job of the daemon, in a process of its own: "arcfaced train --job FOLDER".
  *
- * The folder holds plan.json and the frozen crops (server/gallery/freeze.h).  What comes out are candidate.onnx with its
- * manifest, report.json and dropped.json (rows of the faces that were judged, and of those that each rule of purifying would
- * drop).  Checkpoints lie in
- * the folder too, so the same call goes on after it was cut off anywhere.  The process speaks in JSON lines on standard output:
+ * The folder holds plan.json, the frozen crops (server/gallery/freeze.h) and, in guard/, those of a guard collection.  What comes out are
+ * candidate.onnx with its manifest, report.json and dropped.json (rows of the faces that were judged, and of those that each rule of
+ * purifying would drop).  Checkpoints lie in the folder too, so the same call goes on after it was cut off anywhere.  The process
+ * speaks in JSON lines on standard output:
  *   {"kind": "phase", "phase": text}
  *   {"kind": "step", "phase", "step", "steps" (of the whole run), "loss", "rate", "eta_s"}
  *   {"kind": "failed", "code": err_word, "text": sentence}, exit status 1
@@ -12,16 +12,15 @@
  * SIGTERM asks it to stop at the next step (code "cancelled"); it also stops when its parent dies.  It lowers its own priority and limits
  * its own memory.
  *
- *   plan.json: {"model": file (its manifest lies beside it), "version", "subcenters" (0: by the photos), "margin", "scale", "epochs",
- *   "freeze" (share of the convolutions), "purify_deg", "holdout" (share), "gate" (points of TAR that may be lost), "seed",
- *   "threads", "memory_bytes" (0: any)}
+ *   plan.json: {"model": file (its manifest lies beside it), "version", "subcenters" (0: by the photos), "loss", "margin", "scale" (0: the
+ *   loss's own), "rate", "distill", "kl" (weights), "epochs", "freeze" (share of the convolutions), "purify_deg", "holdout" (share), "gate"
+ *   (points of TAR that may be lost), "guard" (absent: none), "seed", "threads", "memory_bytes" (0: any)}
  *
- * The order: people are held out (where there are fewer than five, photos of everybody); a first phase with sub-centers; both
- * rules of purifying judge the photos, the refined one's are dropped; from the first weights a phase with one center.  Both models then
- * embed every crop as the daemon would, and are measured on what was held out, without the photos that the old
- * model would drop there: a wrong name is no error of either.
- * The gate: on what was held out, at FMR 1e-3 or the lowest greater rate that the pairs support, the lower end of the 95 % interval of
- * the change in TAR must not lie below minus the allowed loss, and the change itself must be a gain.
+ * The order: people are held out, and others are asked how far to follow (core/train/parts.h); the course (core/train/course.h). Both
+ * models then embed every crop as the daemon would, and are measured on what was held out and on the guard, without the photos that both
+ * models would drop there: a wrong name is no error of either.
+ * The gate, at FMR 1e-3 or the lowest greater rate that the pairs support: the lower end of the 95 % interval of the change in TAR must not
+ * lie below minus the allowed loss, neither on what was held out nor on the guard, and the change on what was held out must be a gain.
  */
 #ifndef SERVER_TRAIN_JOB_H
 #define SERVER_TRAIN_JOB_H

@@ -17,13 +17,15 @@ struct set {
     float *before, *after; /* [n, dim] */
     int *person;
     int n, people;
+    int left_out; /* under a wrong name */
 };
 
 struct proof {
     const struct proof_question *question;
     struct model *trained;
-    float *before, *after; /* [count, dim] of all crops */
-    bool *wrong; /* [count] mislabelled: dropped in training, or held out and dropped by the old model's eyes */
+    struct set all;  /* every crop of the data set; people as its labels */
+    bool *wrong;     /* [count] dropped in training; of the others: both models drop it */
+    struct set held; /* what judges */
     struct arena *mem;
     struct err_note *note;
 };
@@ -35,21 +37,20 @@ static enum err spent(const struct proof *proof)
 
 /* ---- Embedding ----------------------------------------------------------------------------------------------------- */
 
-static enum err embed_all(const struct proof *proof, const struct model *model, float **ret)
+static enum err embed_all(const struct proof *proof, const struct dataset *dataset, const struct model *model,
+                          float **ret)
 {
-    const struct proof_question *question = proof->question;
-    const struct crop_source source = {.dataset = question->dataset,
-                                       .n = question->count,
-                                       .side = dataset_side(question->dataset),
-                                       .threads = question->threads};
-    float *u = ARENA_ARRAY(proof->mem, float, (size_t)question->count *(size_t)model->dim);
-    unsigned char *state = ARENA_ARRAY(proof->mem, unsigned char, question->count);
+    int count = dataset_count(dataset);
+    const struct crop_source source = {
+        .dataset = dataset, .n = count, .side = dataset_side(dataset), .threads = proof->question->threads};
+    float *u = ARENA_ARRAY(proof->mem, float, (size_t)count *(size_t)model->dim);
+    unsigned char *state = ARENA_ARRAY(proof->mem, unsigned char, count);
 
     if (u == NULL || state == NULL) {
         return spent(proof);
     }
     enum err err = embed_crops(&source, model, false, NULL, u, state, proof->note);
-    for (int i = 0; i < question->count && err == ERR_NONE; i++) {
+    for (int i = 0; i < count && err == ERR_NONE; i++) {
         if (state[i] != CROP_SEEN) {
             err = ERR_SAY(proof->note, ERR_CORRUPT, "crop %d of the data set cannot be read", i);
         }
@@ -60,55 +61,80 @@ static enum err embed_all(const struct proof *proof, const struct model *model, 
     return err;
 }
 
+/* Embeds a whole data set with both. */
+static enum err see(const struct proof *proof, const struct dataset *dataset, struct set *ret)
+{
+    struct set set = {.n = dataset_count(dataset), .people = dataset_people(dataset)};
+
+    set.person = ARENA_ARRAY(proof->mem, int, set.n);
+    if (set.person == NULL) {
+        return spent(proof);
+    }
+    for (int i = 0; i < set.n; i++) {
+        set.person[i] = dataset_label(dataset, i);
+    }
+    enum err err = embed_all(proof, dataset, proof->question->before, &set.before);
+    if (err == ERR_NONE) {
+        err = embed_all(proof, dataset, proof->trained, &set.after);
+    }
+    if (err == ERR_NONE) {
+        *ret = set;
+    }
+    return err;
+}
+
 /* ---- Choosing ------------------------------------------------------------------------------------------------------ */
 
-/* The photos that are held out (or all), without those under a wrong name. */
-static enum err choose(const struct proof *proof, bool held_only, struct set *ret)
+/* Marks what stands under a wrong name by both models' eyes: one's alone would choose what the other is measured on. */
+static enum err find_wrong(const struct proof *proof, const struct set *set, bool **ret)
 {
     const struct proof_question *question = proof->question;
-    size_t before_dim = (size_t)question->before->dim;
+    bool *wrong = ARENA_ARRAY(proof->mem, bool, set->n);
+
+    if (wrong == NULL) {
+        return spent(proof);
+    }
+    enum err err = purify_both(set->before, question->before->dim, set->after, proof->trained->dim, set->person, set->n,
+                               set->people, question->purify_deg, proof->mem, wrong);
+    if (err == ERR_NONE) {
+        *ret = wrong;
+    }
+    return err;
+}
+
+/* The photos of a part (NULL: all), without those under a wrong name. */
+static enum err choose(const struct proof *proof, const struct set *from, const bool *wrong, const unsigned char *part,
+                       struct set *ret)
+{
+    size_t before_dim = (size_t)proof->question->before->dim;
     size_t after_dim = (size_t)proof->trained->dim;
-    int *number = ARENA_ARRAY(proof->mem, int, question->people);
-    struct set set = {.before = ARENA_ARRAY(proof->mem, float, (size_t)question->count *before_dim),
-                      .after = ARENA_ARRAY(proof->mem, float, (size_t)question->count *after_dim),
-                      .person = ARENA_ARRAY(proof->mem, int, question->count)};
+    int *number = ARENA_ARRAY(proof->mem, int, from->people);
+    struct set set = {.before = ARENA_ARRAY(proof->mem, float, (size_t)from->n *before_dim),
+                      .after = ARENA_ARRAY(proof->mem, float, (size_t)from->n *after_dim),
+                      .person = ARENA_ARRAY(proof->mem, int, from->n)};
 
     if (number == NULL || set.before == NULL || set.after == NULL || set.person == NULL) {
         return spent(proof);
     }
-    for (int i = 0; i < question->count && set.n < MOST_GALLERY; i++) {
-        int p = question->person[i];
-        if ((held_only && !question->held[i]) || proof->wrong[i]) {
+    for (int i = 0; i < from->n && set.n < MOST_GALLERY; i++) {
+        int p = from->person[i];
+        if (part != NULL && part[i] != PART_HELD) {
+            continue;
+        }
+        if (wrong[i]) {
+            set.left_out++;
             continue;
         }
         if (number[p] == 0) {
             number[p] = ++set.people;
         }
-        memcpy(set.before + (size_t)set.n * before_dim, proof->before + (size_t)i * before_dim,
+        memcpy(set.before + (size_t)set.n * before_dim, from->before + (size_t)i * before_dim,
                before_dim * sizeof(float));
-        memcpy(set.after + (size_t)set.n * after_dim, proof->after + (size_t)i * after_dim, after_dim * sizeof(float));
+        memcpy(set.after + (size_t)set.n * after_dim, from->after + (size_t)i * after_dim, after_dim * sizeof(float));
         set.person[set.n++] = number[p] - 1;
     }
     *ret = set;
     return ERR_NONE;
-}
-
-/* Judges every photo by the old model, which has learnt none of these names. */
-static enum err find_wrong(struct proof *proof)
-{
-    const struct proof_question *question = proof->question;
-    struct verdict *verdicts = ARENA_ARRAY(proof->mem, struct verdict, question->count);
-
-    proof->wrong = ARENA_ARRAY(proof->mem, bool, question->count);
-    if (verdicts == NULL || proof->wrong == NULL) {
-        return spent(proof);
-    }
-    enum err err = purify_refined(proof->before, question->person, question->count, question->before->dim,
-                                  question->people, question->purify_deg, proof->mem, verdicts);
-    for (int i = 0; i < question->count && err == ERR_NONE; i++) {
-        proof->wrong[i] = question->held[i] ? !verdicts[i].keep : question->dropped[i];
-    }
-    return err;
 }
 
 /* ---- Saying -------------------------------------------------------------------------------------------------------- */
@@ -138,7 +164,7 @@ static json_t *evaluation_json(const struct evaluation *e)
                      e->identifies ? figure_json(&e->rank1) : json_null());
 }
 
-/* Measures both on one set and says so; ret_old may be NULL. */
+/* Measures both on one set and says so. */
 static enum err measure(const struct proof *proof, const struct set *set, const char *name, json_t *report,
                         struct evaluation *ret_old)
 {
@@ -157,8 +183,9 @@ static enum err measure(const struct proof *proof, const struct set *set, const 
                            proof->note);
     }
     if (err == ERR_NONE) {
-        (void)json_object_set_new(
-            report, name, json_pack("{s:o, s:o}", "before", evaluation_json(old), "after", evaluation_json(new)));
+        json_t *said = json_pack("{s:o, s:o, s:i}", "before", evaluation_json(old), "after", evaluation_json(new),
+                                 "left_out", set->left_out);
+        (void)json_object_set_new(report, name, said);
         *ret_old = *old;
     }
     return err;
@@ -184,34 +211,65 @@ static void say_gate(json_t *report, bool passed, const char *reason)
     (void)json_object_set_new(report, "gate", json_pack("{s:b, s:s}", "passed", (int)passed, "reason", reason));
 }
 
-static enum err judge(const struct proof *proof, const struct set *held, const struct evaluation *measured,
-                      json_t *report)
+/* The change of TAR on one set, said under a name; *ret_fmr 0: its pairs support no rate. */
+static enum err compare(const struct proof *proof, const struct set *set, const struct evaluation *measured,
+                        const char *name, json_t *report, struct interval *ret, double *ret_fmr)
 {
     struct evaluate_options options = evaluate_default();
-    struct interval gain = {0};
-    double fmr = gate_rate(measured);
-    char reason[200];
 
-    if (fmr == 0) {
-        say_gate(report, false, "too few pairs are held out to prove anything");
+    *ret_fmr = gate_rate(measured);
+    if (*ret_fmr == 0) {
         return ERR_NONE;
     }
     options.seed = proof->question->seed;
-    enum err err = evaluate_gain(held->before, proof->question->before->dim, held->after, proof->trained->dim,
-                                 held->person, held->n, held->people, fmr, &options, proof->mem, &gain, proof->note);
+    enum err err = evaluate_gain(set->before, proof->question->before->dim, set->after, proof->trained->dim,
+                                 set->person, set->n, set->people, *ret_fmr, &options, proof->mem, ret, proof->note);
+    if (err == ERR_NONE) {
+        json_t *said = figure_json(ret);
+        (void)json_object_set_new(said, "fmr", json_real(*ret_fmr));
+        (void)json_object_set_new(report, name, said);
+    }
+    return err;
+}
+
+static enum err judge(const struct proof *proof, const struct evaluation *held, const struct set *guard,
+                      const struct evaluation *guarded, json_t *report)
+{
+    double allowed = -proof->question->allowed_loss;
+    struct interval gain = {0};
+    struct interval kept = {0};
+    double fmr = 0;
+    double guard_fmr = 0;
+    char reason[400];
+
+    enum err err = compare(proof, &proof->held, held, "gain", report, &gain, &fmr);
+    if (err == ERR_NONE && guard->n > 0) {
+        err = compare(proof, guard, guarded, "guard_gain", report, &kept, &guard_fmr);
+    }
     if (err != ERR_NONE) {
         return err;
     }
-    json_t *said = figure_json(&gain);
-    (void)json_object_set_new(said, "fmr", json_real(fmr));
-    (void)json_object_set_new(report, "gain", said);
-    bool safe = gain.low >= -proof->question->allowed_loss;
-    (void)snprintf(reason, sizeof reason, "TAR at FMR %g changed by %+.2f points [%+.2f, %+.2f] on what was held out%s",
-                   fmr, 100 * gain.value, 100 * gain.low, 100 * gain.high,
-                   !safe             ? ": a loss cannot be excluded"
-                   : gain.value <= 0 ? ": no gain"
-                                     : "");
-    say_gate(report, safe && gain.value > 0, reason);
+    if (fmr == 0 || (proof->question->guard != NULL && guard_fmr == 0)) {
+        say_gate(report, false,
+                 fmr == 0 ? "too few pairs are held out to prove anything"
+                          : "the guard collection has too few pairs to prove anything");
+        return ERR_NONE;
+    }
+    bool safe = gain.low >= allowed;
+    bool guard_safe = guard_fmr == 0 || kept.low >= allowed;
+    int length =
+        snprintf(reason, sizeof reason, "TAR at FMR %g changed by %+.2f points [%+.2f, %+.2f] on what was held out%s",
+                 fmr, 100 * gain.value, 100 * gain.low, 100 * gain.high,
+                 !safe             ? ": a loss cannot be excluded"
+                 : gain.value <= 0 ? ": no gain"
+                                   : "");
+    if (guard_fmr > 0) {
+        (void)snprintf(reason + length, sizeof reason - (size_t)length,
+                       "; at FMR %g by %+.2f points [%+.2f, %+.2f] on the guard collection%s", guard_fmr,
+                       100 * kept.value, 100 * kept.low, 100 * kept.high,
+                       guard_safe ? "" : ": a loss cannot be excluded");
+    }
+    say_gate(report, safe && guard_safe && gain.value > 0, reason);
     return ERR_NONE;
 }
 
@@ -230,7 +288,7 @@ static enum err calibrate(const struct proof *proof, const struct set *held, jso
     int refused = 0;
     enum err err = ERR_UNSUPPORTED;
 
-    if (proof->question->held_people) {
+    if (proof->question->parts->held_people) {
         err = evaluate_calibrate(held->after, held->person, held->n, proof->trained->dim, held->people, wanted,
                                  N_WANTED, proof->mem, points, &n, &refused, &unsaid);
     }
@@ -273,40 +331,73 @@ static enum err make_manifest(const struct proof *proof, const struct set *held,
 
 /* ---- All of it ------------------------------------------------------------------------------------------------------ */
 
-static enum err prove(struct proof *proof, json_t *report, char **ret_manifest)
+/* Not one pair of one person, or of two, is nothing to fail of: the gate says so. */
+static enum err measure_if_any(struct proof *proof, const struct set *set, const char *name, json_t *report,
+                               struct evaluation *ret_old)
 {
-    struct evaluation held_before = {0};
-    struct evaluation gallery_before = {0};
-    struct set held = {0};
+    enum err err = measure(proof, set, name, report, ret_old);
+
+    if (err == ERR_MISUSE) {
+        *proof->note = (struct err_note){0};
+        err = ERR_NONE;
+    }
+    return err;
+}
+
+static enum err see_gallery(struct proof *proof, json_t *report, struct evaluation *ret_held)
+{
+    const struct proof_question *question = proof->question;
+    struct evaluation measured = {0};
     struct set gallery = {0};
 
-    enum err err = embed_all(proof, proof->question->before, &proof->before);
+    enum err err = see(proof, question->dataset, &proof->all);
     if (err == ERR_NONE) {
-        err = embed_all(proof, proof->trained, &proof->after);
+        err = find_wrong(proof, &proof->all, &proof->wrong);
+    }
+    for (int i = 0; i < question->count && err == ERR_NONE; i++) {
+        proof->wrong[i] = question->parts->part[i] == PART_TEACHES ? question->dropped[i] : proof->wrong[i];
     }
     if (err == ERR_NONE) {
-        err = find_wrong(proof);
+        err = choose(proof, &proof->all, proof->wrong, question->parts->part, &proof->held);
     }
     if (err == ERR_NONE) {
-        err = choose(proof, true, &held);
+        err = choose(proof, &proof->all, proof->wrong, NULL, &gallery);
     }
     if (err == ERR_NONE) {
-        err = choose(proof, false, &gallery);
+        err = measure(proof, &gallery, "gallery", report, &measured);
+    }
+    return err == ERR_NONE ? measure_if_any(proof, &proof->held, "held", report, ret_held) : err;
+}
+
+static enum err see_guard(struct proof *proof, json_t *report, struct set *ret, struct evaluation *ret_measured)
+{
+    struct set all = {0};
+    bool *wrong = NULL;
+
+    enum err err = see(proof, proof->question->guard, &all);
+    if (err == ERR_NONE) {
+        err = find_wrong(proof, &all, &wrong);
     }
     if (err == ERR_NONE) {
-        err = measure(proof, &gallery, "gallery", report, &gallery_before);
+        err = choose(proof, &all, wrong, NULL, ret);
+    }
+    return err == ERR_NONE ? measure_if_any(proof, ret, "guard", report, ret_measured) : err;
+}
+
+static enum err prove(struct proof *proof, json_t *report, char **ret_manifest)
+{
+    struct evaluation held = {0};
+    struct evaluation guarded = {0};
+    struct set guard = {0};
+
+    enum err err = see_gallery(proof, report, &held);
+    if (err == ERR_NONE && proof->question->guard != NULL) {
+        err = see_guard(proof, report, &guard, &guarded);
     }
     if (err == ERR_NONE) {
-        err = measure(proof, &held, "held", report, &held_before);
-        if (err == ERR_MISUSE) { /* not one pair of one person, or of two */
-            *proof->note = (struct err_note){0};
-            err = ERR_NONE;
-        }
+        err = judge(proof, &held, &guard, &guarded, report);
     }
-    if (err == ERR_NONE) {
-        err = judge(proof, &held, &held_before, report);
-    }
-    return err == ERR_NONE ? make_manifest(proof, &held, report, ret_manifest) : err;
+    return err == ERR_NONE ? make_manifest(proof, &proof->held, report, ret_manifest) : err;
 }
 
 enum err proof_make(const struct proof_question *question, struct arena *mem, json_t *report, char **ret_manifest,

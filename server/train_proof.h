@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "core/train/dataset.h"
+#include "core/train/parts.h"
 #include "server/gallery/model.h"
 
 struct proof_question {
@@ -16,11 +17,11 @@ struct proof_question {
     const void *onnx; /* what was trained; it runs with the other's preprocessing */
     size_t n_bytes;
     const struct dataset *dataset;
-    const int *person;         /* [count] */
-    const unsigned char *held; /* [count] */
-    const bool *dropped;       /* [count] found to be mislabelled, of those in training */
+    const struct dataset *guard; /* of people who must not be recognised worse; NULL: none */
+    const int *person;           /* [count] of dataset */
+    const struct parts *parts;
+    const bool *dropped; /* [count] found to be mislabelled, of those that taught */
     int count, people;
-    bool held_people;    /* nobody in training was held out: thresholds can be calibrated */
     double allowed_loss; /* of TAR, 0 .. 1 */
     float purify_deg;
     uint64_t seed;
@@ -28,8 +29,8 @@ struct proof_question {
 };
 
 /*
- * Adds "held" and "gallery" (each before, after), "gain" (value, low, high, fmr), "calibrated" and "gate" (passed, reason) to the report
- * and makes the manifest of the new model: the old one's with a calibration measured on the people held out, or without.
+ * Adds "held", "gallery" and, with a guard, "guard" (each before, after, left_out: photos under a wrong name), "gain" and "guard_gain" (value,
+ * low, high, fmr), "calibrated" and "gate" (passed, reason) to the report and makes the manifest of the new model: the old one's with a calibration measured on the people held out, or without.
  * Owns:   *ret_manifest is jansson's text, free().
  * Errors: ERR_UNSUPPORTED the new file does not run; ERR_CORRUPT a crop; ERR_LIMIT, ERR_NOMEM.
  */

@@ -263,3 +263,22 @@ enum err purify_center(const float *u, int n, int dim, struct arena *mem, float 
     unit_rows(sum, 1, dim, ret, &length);
     return length > 1e-6F ? ERR_NONE : ERR_NOT_FOUND;
 }
+
+enum err purify_both(const float *before, int dim_before, const float *after, int dim_after, const int *label, int n,
+                     int classes, float max_degrees, struct arena *mem, bool *ret)
+{
+    struct verdict *first = ARENA_ARRAY(mem, struct verdict, n);
+    struct verdict *second = ARENA_ARRAY(mem, struct verdict, n);
+
+    if (first == NULL || second == NULL) {
+        return arena_why(mem);
+    }
+    enum err err = purify_refined(before, label, n, dim_before, classes, max_degrees, mem, first);
+    if (err == ERR_NONE) {
+        err = purify_refined(after, label, n, dim_after, classes, max_degrees, mem, second);
+    }
+    for (int i = 0; i < n && err == ERR_NONE; i++) {
+        ret[i] = !first[i].keep && !second[i].keep;
+    }
+    return err;
+}

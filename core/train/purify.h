@@ -52,4 +52,12 @@ MUST_CHECK enum err purify_refined(const float *u, const int *label, int n, int 
  */
 MUST_CHECK enum err purify_center(const float *u, int n, int dim, struct arena *mem, float *ret);
 
+/*
+ * Which photos of people who taught neither of two recognisers stand under a wrong name: those that the refined rule drops by both.
+ * One recogniser alone would also drop the hard photos that the other may have come to know, and so decide what it is measured on.
+ * Shapes: before [n, dim_before], after [n, dim_after] unit rows; ret [n].  Errors as above.
+ */
+MUST_CHECK enum err purify_both(const float *before, int dim_before, const float *after, int dim_after,
+                                const int *label, int n, int classes, float max_degrees, struct arena *mem, bool *ret);
+
 #endif

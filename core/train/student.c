@@ -136,6 +136,8 @@ struct sweep {
     struct cancel *cancel;
     enum err (*piece)(struct sweep *sweep, struct sweep_thread *thread, int piece);
     int n_pieces;
+    const int *item; /* of an embedding: [n_items] crops; NULL: all */
+    int n_items;
     float *ret_u;
     atomic_int next;
     atomic_bool stop;
@@ -310,16 +312,16 @@ static enum err embed_init(struct sweep *sweep, struct sweep_thread *thread)
 static enum err embed_piece(struct sweep *sweep, struct sweep_thread *thread, int piece)
 {
     const struct student *student = sweep->student;
-    int count = dataset_count(student->dataset);
     int from = piece * EMBED_SHARD;
-    int n = count - from < EMBED_SHARD ? count - from : EMBED_SHARD;
+    int n = sweep->n_items - from < EMBED_SHARD ? sweep->n_items - from : EMBED_SHARD;
     struct tensor input = student_input(student, EMBED_SHARD);
     struct tensor output = {0};
     float length[EMBED_SHARD];
 
     /* The last piece repeats its last crop, so that all have one shape. */
     for (int k = 0; k < EMBED_SHARD; k++) {
-        int i = from + (k < n ? k : n - 1);
+        int at = from + (k < n ? k : n - 1);
+        int i = sweep->item == NULL ? at : sweep->item[at];
         enum err err =
             student_fill(student, i, -1, thread->mem, thread->input + (size_t)k * student->map_floats, &thread->note);
         if (err != ERR_NONE) {
@@ -336,23 +338,30 @@ static enum err embed_piece(struct sweep *sweep, struct sweep_thread *thread, in
     for (int k = 0; k < n; k++) {
         if (!isfinite(length[k]) || length[k] < 1e-12F) {
             return ERR_SAY(&thread->note, ERR_FORMAT, "the network embeds crop %d as nothing, or as no number",
-                           from + k);
+                           sweep->item == NULL ? from + k : sweep->item[from + k]);
         }
     }
     return ERR_NONE;
 }
 
-enum err student_embed(struct student *student, struct cancel *cancel,
-                       float *ret_u, /* NOLINT(readability-non-const-parameter): the threads fill it */
-                       struct err_note *note)
+enum err student_embed_some(struct student *student, const int *item, int n, struct cancel *cancel,
+                            float *ret_u, /* NOLINT(readability-non-const-parameter): the threads fill it */
+                            struct err_note *note)
 {
     struct sweep sweep = {.student = student,
                           .cancel = cancel,
                           .piece = embed_piece,
-                          .n_pieces = (dataset_count(student->dataset) + EMBED_SHARD - 1) / EMBED_SHARD,
+                          .n_pieces = (n + EMBED_SHARD - 1) / EMBED_SHARD,
+                          .item = item,
+                          .n_items = n,
                           .ret_u = ret_u};
 
     return sweep_run(&sweep, embed_init, note);
+}
+
+enum err student_embed(struct student *student, struct cancel *cancel, float *ret_u, struct err_note *note)
+{
+    return student_embed_some(student, NULL, dataset_count(student->dataset), cancel, ret_u, note);
 }
 
 /* The output of the learning part for one crop: how many numbers an embedding has. */

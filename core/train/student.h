@@ -85,6 +85,10 @@ MUST_CHECK enum err student_fill(const struct student *student, int i, long epoc
  */
 MUST_CHECK enum err student_embed(struct student *student, struct cancel *cancel, float *ret_u, struct err_note *note);
 
+/* The same for some crops.  Shapes: item [n] crops; ret_u [n, dim] unit rows in their order. */
+MUST_CHECK enum err student_embed_some(struct student *student, const int *item, int n, struct cancel *cancel,
+                                       float *ret_u, struct err_note *note);
+
 /* The network with the parameters of now, as an ONNX file.  Owns: *ret is the caller's (mem_free).  Errors: those of onnx_save. */
 MUST_CHECK enum err student_save(const struct student *student, unsigned char **ret, size_t *ret_bytes,
                                  struct err_note *note);

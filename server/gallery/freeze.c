@@ -98,7 +98,7 @@ static enum err judge(const struct freezable *found, int side, struct gallery_fa
     if (found->n_people < FREEZE_LEAST_PEOPLE || found->n_photos < FREEZE_LEAST_PHOTOS * found->n_people) {
         return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_TOO_FEW, ERR_CONFLICT),
                        "collection \"%s\" has %lld people with %lld crops that can be used (%lld faces have none): "
-                       "training needs %d people with %d crops each in the mean",
+                       "at least %d people with %d crops each in the mean are needed",
                        found->collection, (long long)found->n_people, (long long)found->n_photos,
                        (long long)found->n_without_crop, FREEZE_LEAST_PEOPLE, FREEZE_LEAST_PHOTOS);
     }

@@ -15,6 +15,7 @@
 
 #define FREEZE_DATASET "crops.dataset"
 #define FREEZE_PEOPLE "people.json"
+#define FREEZE_GUARD "guard" /* folder of another collection's crops, in a training's */
 #define FREEZE_LEAST_PEOPLE 10
 #define FREEZE_LEAST_PHOTOS 3 /* a person, in the mean */
 

@@ -44,7 +44,7 @@ enum route_flag {
 };
 
 #define ROUTE_MAX_ARGUMENTS 1
-#define ROUTE_MAX_PARAMS 16
+#define ROUTE_MAX_PARAMS 20
 
 struct route {
     enum method method;

@@ -27,6 +27,11 @@ static struct training_wish read_wish(const struct call *call)
     wish.subcenters = (int)call_whole(call, "subcenters", wish.subcenters);
     wish.epochs = (int)call_whole(call, "epochs", wish.epochs);
     wish.seed = call_whole(call, "seed", wish.seed);
+    wish.guard = call_text(call, "guard", NULL);
+    wish.loss = call_text(call, "loss", wish.loss);
+    wish.rate = real_or(call, "rate", wish.rate);
+    wish.distill = real_or(call, "distill", wish.distill);
+    wish.kl = real_or(call, "kl", wish.kl);
     wish.margin = real_or(call, "margin", wish.margin);
     wish.scale = real_or(call, "scale", wish.scale);
     wish.freeze = real_or(call, "freeze", wish.freeze);
@@ -60,6 +65,28 @@ static void answer_plan(struct call *call, const struct training_wish *wish, con
                           (json_int_t)call->config->training_bytes));
 }
 
+/* Whether the guard could be measured by the model that is to be trained; else it has been answered. */
+static bool guard_fits(struct call *call, const char *guard, const struct freezable *trained)
+{
+    struct gallery_fault fault = {0};
+    struct freezable found = {0};
+
+    if (guard == NULL) {
+        return true;
+    }
+    enum err err = gallery_freezable(call->worker, guard, &found, &fault);
+    if (err == ERR_NONE && found.model.side_px != trained->model.side_px) {
+        fault.reason = GALLERY_OTHER_CROPS;
+        err = ERR_SAY(&fault.note, ERR_CONFLICT,
+                      "the crops of the guard \"%s\" are %d pixels a side, the model to be trained takes %d",
+                      found.collection, found.model.side_px, trained->model.side_px);
+    }
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+    }
+    return err == ERR_NONE;
+}
+
 void handle_training(struct call *call)
 {
     const struct training_wish wish = read_wish(call);
@@ -70,6 +97,9 @@ void handle_training(struct call *call)
     enum err err = gallery_freezable(call->worker, wish.collection, &found, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
+        return;
+    }
+    if (!guard_fits(call, wish.guard, &found)) {
         return;
     }
     if (call_switch(call, "dry_run")) {

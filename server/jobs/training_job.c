@@ -12,6 +12,7 @@
 #include "core/base/cpu.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "core/train/course.h"
 #include "server/gallery/freeze.h"
 #include "server/gallery/retrain.h"
 #include "server/jobs/child.h"
@@ -20,6 +21,7 @@
 #define WORKER_ARENA_BYTES ((size_t)256 << 20)
 #define WRITE_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
 #define MOST_STARTS 3
+#define FREEZE_SHARE .7
 #define REPORT_BYTES ((size_t)1 << 20)
 
 struct training {
@@ -109,6 +111,14 @@ static enum err write_plan(struct training *training, const struct freezable *fo
     return err;
 }
 
+static enum err freeze_one(struct training *training, const char *collection, const char *folder,
+                           const struct long_work *work, struct freezable *ret)
+{
+    enum err err = folder_make(folder, &training->fault.note);
+
+    return err == ERR_NONE ? gallery_freeze(training->worker, collection, folder, work, ret, &training->fault) : err;
+}
+
 /* The plan is written last: where it is, the crops are whole, and the job goes on with them. */
 static enum err freeze(struct training *training)
 {
@@ -116,15 +126,22 @@ static enum err freeze(struct training *training)
                                    .context = training->run,
                                    .cancel = job_run_cancel(training->run),
                                    .actor = "daemon"};
+    const char *guard = json_string_value(json_object_get(training->arguments, "guard"));
+    const char *collection = json_string_value(json_object_get(training->arguments, "collection"));
     struct freezable found = {0};
+    struct freezable guarded = {0};
     char path[PATH_MAX];
+    enum err err = ERR_NONE;
 
     if (file_exists(in_folder(training, "plan.json", path))) {
         return ERR_NONE;
     }
-    enum err err =
-        gallery_freeze(training->worker, json_string_value(json_object_get(training->arguments, "collection")),
-                       training->folder, &work, &found, &training->fault);
+    if (guard != NULL) {
+        err = freeze_one(training, guard, in_folder(training, FREEZE_GUARD, path), &work, &guarded);
+    }
+    if (err == ERR_NONE) {
+        err = freeze_one(training, collection, training->folder, &work, &found);
+    }
     if (err == ERR_NONE) {
         err = write_plan(training, &found);
     }
@@ -335,15 +352,19 @@ struct job_handler training_handler(struct training_job *job)
 
 struct training_wish training_wish_default(const char *collection)
 {
+    const struct course_options course = course_default();
+
     return (struct training_wish){.collection = collection,
-                                  .epochs = 10,
-                                  .margin = .5,
-                                  .scale = 64,
-                                  .freeze = .7,
-                                  .purify_deg = 75,
+                                  .loss = "arcface",
+                                  .epochs = course.train.epochs,
+                                  .rate = (double)course.train.schedule.rate,
+                                  .distill = (double)course.train.objective.distill_l2,
+                                  .kl = (double)course.train.objective.distill_kl,
+                                  .freeze = FREEZE_SHARE,
+                                  .purify_deg = (double)course.purify_degrees,
                                   .holdout = .2,
                                   .gate = .5,
-                                  .seed = 1,
+                                  .seed = (int64_t)course.train.seed,
                                   .activate = true};
 }
 
@@ -351,10 +372,11 @@ enum err training_job_add(struct store *store, const struct training_wish *wish,
                           const char *actor, int64_t *ret_id, struct err_note *note)
 {
     json_t *root =
-        json_pack("{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}", "collection", wish->collection,
-                  "subcenters", wish->subcenters, "epochs", wish->epochs, "margin", wish->margin, "scale", wish->scale,
-                  "freeze", wish->freeze, "purify_deg", wish->purify_deg, "holdout", wish->holdout, "gate", wish->gate,
-                  "seed", (json_int_t)wish->seed, "activate", (int)wish->activate);
+        json_pack("{s:s, s:s*, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}", "collection",
+                  wish->collection, "guard", wish->guard, "loss", wish->loss, "subcenters", wish->subcenters, "epochs",
+                  wish->epochs, "margin", wish->margin, "scale", wish->scale, "rate", wish->rate, "distill",
+                  wish->distill, "kl", wish->kl, "freeze", wish->freeze, "purify_deg", wish->purify_deg, "holdout",
+                  wish->holdout, "gate", wish->gate, "seed", (json_int_t)wish->seed, "activate", (int)wish->activate);
     char *text = root == NULL ? NULL : json_dumps(root, WRITE_FLAGS);
 
     json_decref(root);

@@ -8,7 +8,7 @@
  * faces that either rule of purifying would drop) stay in the folder.  After a stop or a crash of the daemon the job goes
  * on with the same frozen crops from the child's last checkpoint; a child that was killed is started again, twice at most.
  *
- * Arguments: {"collection", "subcenters", "margin", "scale", "epochs", "freeze", "purify_deg", "holdout", "gate", "seed",
+ * Arguments: {"collection", "guard" (may be absent), "subcenters", "loss", "rate", "distill", "kl", "margin", "scale", "epochs", "freeze", "purify_deg", "holdout", "gate", "seed",
  * "activate"}.  Result: {"collection", "model", "state", "activation": job or null, "report"}.
  */
 #ifndef SERVER_JOBS_TRAINING_JOB_H
@@ -30,18 +30,22 @@ struct job_handler training_handler(struct training_job *job);
 
 struct training_wish {
     const char *collection;
-    int subcenters; /* 0: 3, or 1 where most people have fewer than 10 photos */
+    int subcenters;    /* 0: 3, or 1 where most people have fewer than 10 photos */
+    const char *guard; /* a collection whose people must not be recognised worse; NULL: none */
+    const char *loss;
     int epochs;
-    double margin, scale;
-    double freeze;     /* share of the convolutions that does not learn */
-    double purify_deg; /* angle from which a photo is dropped */
-    double holdout;    /* share of the people */
-    double gate;       /* points of TAR that may be lost at the lower end of the interval */
+    double margin, scale; /* 0: the loss's own */
+    double rate;          /* of learning */
+    double distill, kl;   /* weights of staying near the model as it is */
+    double freeze;        /* share of the convolutions that does not learn */
+    double purify_deg;    /* angle from which a photo is dropped */
+    double holdout;       /* share of the people */
+    double gate;          /* points of TAR that may be lost at the lower end of the interval */
     int64_t seed;
     bool activate;
 };
 
-/* K by the photos, 10 epochs, .5, 64, .7, 75°, .2, .5 points, seed 1, activated. */
+/* K by the photos, ArcFace, no guard, activated; the rest is train_default's and course_default's. */
 struct training_wish training_wish_default(const char *collection);
 
 /* Queues the job.  The caller has checked that the collection can be trained on.  Errors: as store_job_add. */

@@ -1,0 +1,77 @@
+/*
+ * course.h: the whole of a tuning: sub-centers, purify, one center, and how far to follow.
+ *
+ *   first phase (K sub-centers) → both rules judge the photos that teach → from the first weights again: last phase (one center) on what
+ *   is left → blend.h chooses a share of the way by the people who were asked to choose.
+ *
+ * The plain rule looks through the network that learnt the sub-centers; the refined one through the network as it was before, because
+ * what has been trained on wrong names has bent towards them.  People who are left with one photo teach nothing about what a person has in
+ * common; their photos stay as frozen centers, which only push.
+ * Resumed by calling it again with the same folder, like a phase (trainer.h).
+ */
+#ifndef CORE_TRAIN_COURSE_H
+#define CORE_TRAIN_COURSE_H
+
+#include "core/train/blend.h"
+#include "core/train/parts.h"
+#include "core/train/purify.h"
+#include "core/train/trainer.h"
+
+enum course_rule {
+    COURSE_KEEPS_ALL, /* no first phase */
+    COURSE_PLAIN,
+    COURSE_REFINED
+};
+
+struct course_options {
+    struct train_options train; /* of the last phase; the first has a third of its epochs */
+    int subcenters;             /* of the first phase; 0: three where most people have ten photos, else one */
+    enum course_rule rule;      /* by which photos are dropped */
+    float purify_degrees;
+    bool blends;        /* false: the whole way */
+    const char *folder; /* exists; checkpoints go to folders in it */
+};
+
+/* What a fine-tuning uses where nobody says otherwise: train_default, refined at 75°, blended.  folder NULL. */
+struct course_options course_default(void);
+
+/* Told when a phase begins (step NULL) and after each step. */
+struct course_step {
+    const char *phase; /* "first", "purify", "last", "choose" */
+    const struct train_step *step;
+    long done, all; /* steps of the whole course */
+};
+typedef void course_watch(void *context, const struct course_step *step);
+
+struct course_result {
+    struct train_result first, last;
+    bool has_first;
+
+    /* what purifying says, of the photos that taught in the first phase */
+    int n_judged;
+    int *item;               /* [n_judged] crops */
+    int *class_of;           /* [n_judged] classes, those of the verdicts' likely */
+    int *person_of;          /* [classes] people behind these classes */
+    struct verdict *plain;   /* NULL where the loss knows no unit centers */
+    struct verdict *refined; /* [n_judged] */
+    int subcenters;
+    int n_plain, n_refined; /* dropped */
+    bool *dropped;          /* [count] by the rule that was asked for */
+
+    int classes, n_frozen; /* of the last phase */
+    int n_taught;          /* photos of the last phase */
+    bool blended;          /* false: nobody could be asked, or nobody was to be */
+    struct blend blend;
+};
+
+/*
+ * Shapes: person [count of the student's crops] in 0 .. people-1.
+ * Owns: *ret until course_release; its arrays are carved from mem, those of the phases are their own.
+ * Errors: those of train_phase and blend_choose; ERR_FORMAT purifying leaves fewer than two people.
+ */
+MUST_CHECK enum err course_run(struct student *student, const int *person, int people, const struct parts *parts,
+                               const struct course_options *options, struct cancel *cancel, course_watch *watch,
+                               void *context, struct arena *mem, struct course_result *ret, struct err_note *note);
+void course_release(struct course_result *result);
+
+#endif
