@@ -2,6 +2,7 @@
 #include "server/chart.h"
 
 #include <math.h>
+#include <string.h>
 
 #define WIDTH 560
 #define HEIGHT 320
@@ -10,6 +11,7 @@
 #define TOP 34
 #define BOTTOM 48
 #define MOST_TICKS 8
+#define LETTER 6.2 /* pixels, of the 11 px font */
 
 static const char *const colours[] = {"#1f6feb", "#d1480f", "#2c8a3d", "#8250df", "#9a6700", "#57606a"};
 #define N_COLOURS ((int)(sizeof colours / sizeof colours[0]))
@@ -42,6 +44,21 @@ static bool place(const struct axis *axis, double value, double *ret)
     return true;
 }
 
+/* 1, 2 and 5 within a decade, as logarithms; the next decade's 1 ends the list. */
+static const double within[] = {0, 0.30102999566398120, 0.69897000433601880, 1};
+
+/* The next 1, 2 or 5 times a power of ten, as a logarithm. */
+static double snap(double at, bool up)
+{
+    double decade = floor(at + 1e-9);
+    int i = up ? 0 : 3;
+
+    while (up ? decade + within[i] < at - 1e-9 : decade + within[i] > at + 1e-9) {
+        i += up ? 1 : -1;
+    }
+    return decade + within[i];
+}
+
 static struct axis fit(const struct chart *chart, bool is_x)
 {
     struct axis axis = {.log = is_x ? chart->log_x : chart->log_y, .low = INFINITY, .high = -INFINITY};
@@ -60,9 +77,9 @@ static struct axis fit(const struct chart *chart, bool is_x)
         axis.low = 0;
         axis.high = 1;
     }
-    if (axis.log) { /* whole decades */
-        axis.low = floor(axis.low);
-        axis.high = ceil(axis.high);
+    if (axis.log) {
+        axis.low = snap(axis.low, false);
+        axis.high = snap(axis.high, true);
     } else if (!is_x && axis.low > 0 && axis.low < .5 * axis.high) {
         axis.low = 0;
     }
@@ -82,11 +99,11 @@ static double to_y(const struct axis *axis, double at)
     return HEIGHT - BOTTOM - (at - axis->low) / (axis->high - axis->low) * (HEIGHT - TOP - BOTTOM);
 }
 
-/* 1, 2 or 5 times a power of ten, so that at most MOST_TICKS fit; whole decades on a logarithmic axis. */
+/* 1, 2 or 5 times a power of ten, so that at most MOST_TICKS fit. */
 static double tick_step(const struct axis *axis)
 {
     double range = axis->high - axis->low;
-    double step = axis->log ? 1 : pow(10, floor(log10(range / MOST_TICKS)));
+    double step = pow(10, floor(log10(range / MOST_TICKS)));
 
     for (int i = 0; range / step > MOST_TICKS; i++) {
         step *= i % 3 == 1 ? 2.5 : 2;
@@ -94,28 +111,62 @@ static double tick_step(const struct axis *axis)
     return step;
 }
 
+static void write_tick(FILE *out, const struct axis *axis, double at, double label, bool is_x)
+{
+    if (is_x) {
+        double x = to_x(axis, at);
+        (void)fprintf(
+            out, "<path class=\"g\" d=\"M%.1f %d V%d\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n",
+            x, TOP, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 16, label);
+    } else {
+        double y = to_y(axis, at);
+        (void)fprintf(out,
+                      "<path class=\"g\" d=\"M%d %.1f H%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
+                      LEFT, y, WIDTH - RIGHT, LEFT - 6, y + 4, label);
+    }
+}
+
+/* Decades; between them 2 and 5 where few decades are shown. */
+static void write_log_ticks(FILE *out, const struct axis *axis, bool is_x)
+{
+    int marks = axis->high - axis->low < 2.5 ? 3 : 1;
+
+    for (double decade = floor(axis->low + 1e-9); decade <= axis->high + 1e-9; decade += 1) {
+        for (int i = 0; i < marks; i++) {
+            double at = decade + within[i];
+            if (at >= axis->low - 1e-9 && at <= axis->high + 1e-9) {
+                write_tick(out, axis, at, pow(10, at), is_x);
+            }
+        }
+    }
+}
+
 static void write_ticks(FILE *out, const struct axis *axis, bool is_x)
 {
+    if (axis->log) {
+        write_log_ticks(out, axis, is_x);
+        return;
+    }
     double step = tick_step(axis);
-
     double first = ceil(axis->low / step - 1e-9) * step;
     int n_ticks = (int)floor((axis->high - first) / step + 1e-9) + 1;
-
     for (int i = 0; i < n_ticks; i++) {
         double at = first + i * step;
-        double label = axis->log ? pow(10, at) : fabs(at) < 1e-12 ? 0 : at;
-        if (is_x) {
-            double x = to_x(axis, at);
-            (void)fprintf(
-                out,
-                "<path class=\"g\" d=\"M%.1f %d V%d\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n", x,
-                TOP, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 16, label);
-        } else {
-            double y = to_y(axis, at);
-            (void)fprintf(
-                out, "<path class=\"g\" d=\"M%d %.1f H%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
-                LEFT, y, WIDTH - RIGHT, LEFT - 6, y + 4, label);
-        }
+        write_tick(out, axis, at, fabs(at) < 1e-12 ? 0 : at, is_x);
+    }
+}
+
+/* Beside the title, where no line passes; from the right, by the usual width of a letter. */
+static void write_legend(FILE *out, const struct chart *chart)
+{
+    double x = WIDTH - RIGHT;
+
+    for (int l = chart->n_lines - 1; l >= 0 && chart->n_lines > 1; l--) {
+        const char *name = chart->lines[l].name;
+        (void)fprintf(out, "<text x=\"%.0f\" y=\"20\" text-anchor=\"end\" fill=\"%s\">", x, colours[l % N_COLOURS]);
+        chart_text(out, name);
+        (void)fprintf(out, "</text>\n");
+        x -= LETTER * (double)strlen(name) + 14;
     }
 }
 
@@ -155,12 +206,8 @@ void chart_write(FILE *out, const struct chart *chart)
     chart_text(out, chart->y_name);
     (void)fprintf(out, "</text>\n");
     for (int l = 0; l < chart->n_lines; l++) {
-        const char *colour = colours[l % N_COLOURS];
-        write_line(out, &chart->lines[l], &x_axis, &y_axis, colour);
-        (void)fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\" fill=\"%s\">", WIDTH - RIGHT - 6,
-                      TOP + 16 + 15 * l, colour);
-        chart_text(out, chart->lines[l].name);
-        (void)fprintf(out, "</text>\n");
+        write_line(out, &chart->lines[l], &x_axis, &y_axis, colours[l % N_COLOURS]);
     }
+    write_legend(out, chart);
     (void)fprintf(out, "</svg>\n");
 }

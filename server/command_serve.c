@@ -138,8 +138,10 @@ static enum err start_jobs(struct daemon *daemon, struct err_note *note)
         .gallery = daemon->gallery, .data = daemon->config->data, .arena_bytes = (size_t)daemon->config->arena_bytes};
     daemon->kinds[4] = import_handler(&daemon->import);
     daemon->kinds[5] = backup_handler(daemon->config->data);
-    daemon->training = (struct training_job){
-        .gallery = daemon->gallery, .data = daemon->config->data, .memory_bytes = daemon->config->training_bytes};
+    daemon->training = (struct training_job){.gallery = daemon->gallery,
+                                             .data = daemon->config->data,
+                                             .memory_bytes = daemon->config->training_bytes,
+                                             .kill_at = daemon->config->kill_at};
     daemon->kinds[6] = training_handler(&daemon->training);
     daemon->generate = (struct generate_job){.gallery = daemon->gallery, .data = daemon->config->data};
     daemon->kinds[7] = generate_handler(&daemon->generate);

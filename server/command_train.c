@@ -8,6 +8,7 @@
 
 #include "core/base/cancel.h"
 #include "core/base/file.h"
+#include "core/base/point.h"
 #include "core/train/checkpoint.h"
 #include "core/train/cut.h"
 #include "server/command.h"
@@ -444,6 +445,9 @@ int command_train(int argc, char **argv)
     const char *job = NULL;
 
     if (command_option(&argc, argv, "--job", &job)) {
+        const char *kill_at = "";
+        (void)command_option(&argc, argv, "--kill-at", &kill_at);
+        point_arm(kill_at);
         return train_job(job);
     }
     if (!train_flags_take(&train.wish, &argc, argv)) {

@@ -136,12 +136,13 @@ static void write_interval(const struct page *page, const struct interval *inter
     }
 }
 
-static void write_row(const struct page *page, const char *name, double rate, const struct interval *before,
-                      bool before_measured, const struct interval *after, bool after_measured)
+static void write_row(const struct page *page, const char *name, double rate, bool supported,
+                      const struct interval *before, bool before_measured, const struct interval *after,
+                      bool after_measured)
 {
     (void)fprintf(page->out, "<tr><th>");
     (void)fprintf(page->out, rate > 0 ? "%s %g" : "%s", name, rate);
-    (void)fprintf(page->out, "</th>");
+    (void)fprintf(page->out, "%s</th>", supported ? "" : " *");
     write_interval(page, before, before_measured);
     write_interval(page, after, after_measured);
     (void)fprintf(page->out, "</tr>\n");
@@ -157,18 +158,20 @@ static void write_figures(const struct page *page, const struct report *report)
                   "people.</p>\n<table><tr><th></th><th>before</th><th></th><th>after</th><th></th></tr>\n",
                   b->photos, b->people, 95);
     for (int i = 0; i < b->n_tar && i < a->n_tar; i++) {
-        write_row(page, "TAR at FMR", b->tar[i].rate, &b->tar[i].hit, b->tar[i].measured, &a->tar[i].hit,
-                  a->tar[i].measured);
+        write_row(page, "TAR at FMR", b->tar[i].rate, b->tar[i].supported, &b->tar[i].hit, b->tar[i].measured,
+                  &a->tar[i].hit, a->tar[i].measured);
     }
     if (b->identifies && a->identifies) {
-        write_row(page, "rank-1", 0, &b->rank1, true, &a->rank1, true);
-        write_row(page, "rank-5", 0, &b->rank5, true, &a->rank5, true);
+        write_row(page, "rank-1", 0, true, &b->rank1, true, &a->rank1, true);
+        write_row(page, "rank-5", 0, true, &b->rank5, true, &a->rank5, true);
         for (int i = 0; i < b->n_tpir && i < a->n_tpir; i++) {
-            write_row(page, "TPIR at FPIR", b->tpir[i].rate, &b->tpir[i].hit, b->tpir[i].measured, &a->tpir[i].hit,
-                      a->tpir[i].measured);
+            write_row(page, "TPIR at FPIR", b->tpir[i].rate, b->tpir[i].supported, &b->tpir[i].hit, b->tpir[i].measured,
+                      &a->tpir[i].hit, a->tpir[i].measured);
         }
     }
-    (void)fprintf(page->out, "</table>\n");
+    (void)fprintf(page->out,
+                  "</table>\n<p>* an indication only: fewer than %d errors can be expected at this rate.</p>\n",
+                  MEASURE_LEAST_ERRORS);
     if (report->gain != NULL) {
         (void)fprintf(page->out, "<p>Change of TAR at FMR %g, paired: %+.2f points [%+.2f, %+.2f].</p>\n",
                       report->gain_fmr, 100 * report->gain->value, 100 * report->gain->low, 100 * report->gain->high);

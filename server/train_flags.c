@@ -37,13 +37,13 @@ const char train_usage[] =
     "  --intra W --inter W --triplet W              weights of the paper's terms (0)\n"
     "  --distill W --distill-cosine W --kl W        weights of staying near the recogniser as it was: squared "
     "distance,\n"
-    "                       cosine, Kullback-Leibler of its similarities to the classes\n"
+    "                       cosine, Kullback-Leibler of its similarities to the classes (1, 0, 0)\n"
     "steps\n"
-    "  --epochs N           of the last phase; the first has a third of them\n"
+    "  --epochs N           of the last phase (8); the first has a third of them\n"
     "  --batch N --shard N  crops a step (32) and at once in memory (8)\n"
     "  --optimizer NAME     sgd or adamw (sgd)\n"
     "  --schedule NAME      constant, step, cosine or polynomial (cosine)\n"
-    "  --rate R --center-rate R --warmup SHARE --decay W --clip L\n"
+    "  --rate R --center-rate R --warmup SHARE --decay W --clip L   (0.002, 10, 0.1, 0.0005, 5)\n"
     "  --seed N --threads N\n";
 
 /* A number of single precision; *value stays where the flag is absent. */

@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "core/base/point.h"
 #include "core/train/course.h"
 #include "core/train/cut.h"
 #include "server/crop_files.h"
@@ -335,11 +336,13 @@ static enum err prove(struct run *run)
     char *manifest = NULL;
 
     begin("measuring");
+    point_reached("train.learnt");
     enum err err = student_save(run->student, &onnx, &question.n_bytes, run->note);
     if (err == ERR_NONE) {
         question.onnx = onnx;
         err = proof_make(&question, run->mem, run->report, &manifest, run->note);
     }
+    point_reached("train.measured");
     const char *path = arena_format(run->mem, "%s/candidate.onnx", run->folder);
     const char *beside = arena_format(run->mem, "%s/candidate.onnx.json", run->folder);
     if (err == ERR_NONE && (path == NULL || beside == NULL)) {
@@ -351,6 +354,7 @@ static enum err prove(struct run *run)
     if (err == ERR_NONE) {
         err = file_write(beside, manifest, strlen(manifest), run->note);
     }
+    point_reached("train.candidate");
     free(manifest); /* foreign heap: jansson's */
     mem_free(onnx);
     return err == ERR_NONE ? write_json(run, "report.json", run->report) : err;

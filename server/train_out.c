@@ -143,8 +143,9 @@ static void add_facts(const struct train_out *out, struct report *report)
              arena_format(mem, "the upper %.0f %% of the convolutions, rate %g, batches of %d", 100 * wish->learn,
                           (double)train->schedule.rate, train->batch));
     add_fact(report, "purified",
-             arena_format(mem, "%s; of %d photos the refined rule drops %d, the plain one %d", wish->purify,
-                          course->n_judged, course->n_refined, course->n_plain));
+             course->has_first ? arena_format(mem, "%s; of %d photos the refined rule drops %d, the plain one %d",
+                                              wish->purify, course->n_judged, course->n_refined, course->n_plain)
+                               : "no: every photo teaches");
     add_fact(report, "people with one photo", arena_format(mem, "%d, as frozen centers", course->n_frozen));
     add_fact(report, "how far", share_text(out));
     add_fact(report, "held out, under a wrong name",

@@ -4,7 +4,7 @@
  * A small file may describe a huge constant (Expand, ConstantOfShape).  Results far larger than what they are made of are
  * therefore left to the plan, whose memory limit the owner of the session chose.
  */
-#include "core/graph/evaluate.h"
+#include "core/graph/node_call.h"
 
 #define FOLD_FREE_BYTES ((size_t)1 << 20)
 #define FOLD_GROWTH 8 /* int8 weights, widened to doubles */

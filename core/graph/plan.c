@@ -20,7 +20,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/size.h"
-#include "core/graph/evaluate.h"
+#include "core/graph/node_call.h"
 #include "core/graph/place.h"
 
 enum err plan_init(struct plan *plan, const struct plan_options *options)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/graph/evaluate.h"
+#include "core/graph/node_call.h"
 #include "core/graph/place.h"
 #include "core/graph/plan.h"
 

@@ -36,8 +36,12 @@ struct course {
 
 struct course_options course_default(void)
 {
-    return (struct course_options){
+    struct course_options options = {
         .train = train_default(), .rule = COURSE_REFINED, .purify_degrees = PURIFY_DEGREES, .blends = true};
+
+    options.train.objective.distill_l2 = 1;
+    options.train.epochs = 8;
+    return options;
 }
 
 void course_release(struct course_result *result)

@@ -17,7 +17,7 @@
 #include "core/base/mem.h"
 #include "core/base/random.h"
 #include "core/base/size.h"
-#include "core/graph/evaluate.h"
+#include "core/graph/node_call.h"
 #include "core/graph/place.h"
 #include "core/graph/plan.h"
 #include "core/op/op_batch_norm.h"

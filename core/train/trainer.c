@@ -7,6 +7,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "core/base/point.h"
 #include "core/base/size.h"
 #include "core/train/centers.h"
 #include "core/train/checkpoint.h"
@@ -439,9 +440,11 @@ static enum err walk(struct phase *phase, struct train_result *result, const uns
         }
         phase->step++;
         tell(phase, result, start, watch, context);
+        point_reached("train.step");
         if ((every > 0 && phase->step % every == 0) || phase->step == phase->steps) {
             err = save(phase, result, run_hash);
             saved = phase->step;
+            point_reached("train.checkpoint");
         }
     }
     if (err == ERR_CANCELLED && phase->step > saved) {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/point.h"
 #include "server/gallery/gallery_private.h"
 #include "server/gallery/pipeline.h"
 #include "server/store/face_rows.h"
@@ -227,6 +228,7 @@ static enum err embed_batch(struct moving *m, const int64_t *ids, int n, struct 
     if (err == ERR_NONE && m->coming != NULL) {
         err = tell_index(m, rows, there, fault);
     }
+    point_reached("reembed.batch");
     m->activated.n_embedded += err == ERR_NONE ? there : 0;
     return err;
 }
@@ -264,6 +266,7 @@ static void go_live(void *context)
 {
     struct moving *m = context;
 
+    point_reached("switch.committed");
     coming_live(m->coming);
     m->coming = NULL;
 }
@@ -289,6 +292,7 @@ static enum err change_over(struct moving *m, int64_t from_id, bool *ret_again, 
         what.from_model_id = row.model_id;
         what.from_settings = row.settings;
         what.actor = m->work->actor;
+        point_reached("switch.ready");
         err = store_collection_switch(worker->gallery->store, &what, &(struct after_commit){go_live, m}, &outcome,
                                       &fault->note);
     }

@@ -9,7 +9,8 @@
  * on with the same frozen crops from the child's last checkpoint; a child that was killed is started again, twice at most.
  *
  * Arguments: {"collection", "guard" (may be absent), "subcenters", "loss", "rate", "distill", "kl", "margin", "scale", "epochs", "freeze", "purify_deg", "holdout", "gate", "seed",
- * "activate"}.  Result: {"collection", "model", "state", "activation": job or null, "report"}.
+ * "activate"}.  Result: {"collection", "model", "state", "child_starts": by the daemon that ended the job, "activation":
+ * job or null, "report"}.
  */
 #ifndef SERVER_JOBS_TRAINING_JOB_H
 #define SERVER_JOBS_TRAINING_JOB_H
@@ -23,6 +24,7 @@ struct training_job {
     struct gallery *gallery;
     const char *data;     /* the folder */
     int64_t memory_bytes; /* that the child may use */
+    const char *kill_at;  /* for tests: where the first child of a run kills itself (core/base/point.h); NULL, "": nowhere */
 };
 
 /* The line of the table for jobs_start; job must outlive it. */

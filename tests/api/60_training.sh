@@ -59,7 +59,7 @@ answers "a margin out of range is refused" 400 '.code == "bad_parameter"'
 
 train '{"epochs": 1, "activate": false}'
 answers "a training is queued" 202 '.kind == "training"'
-until_true 120 ended "$JOB"
+until_true 300 ended "$JOB"
 answers "it succeeds with a verdict" 200 \
     '.state == "succeeded" and (.result.report.gate.reason | length > 0) and (.result.state == "ready" or .result.state == "rejected")'
 VERSION=$(printf '%s' "$BODY" | jq -r .result.model)
@@ -71,30 +71,30 @@ answers "the model is listed with its parent and report" 200 \
 check "no crop is left behind" $? "$(ls "$TEST_TMP/data/jobs/$JOB")"
 
 train '{"epochs": 900}'
-until_true 60 has_child "$JOB"
+until_true 300 has_child "$JOB"
 call POST "/v1/admin/jobs/$JOB/cancel"
-until_true 60 ended "$JOB"
+until_true 300 ended "$JOB"
 answers "a cancelled training ends" 200 '.state == "cancelled"'
 [ -z "$(ls "$TEST_TMP/data/jobs/$JOB")" ]
 check "and leaves nothing" $?
 
 train '{"epochs": 2, "activate": false}'
-until_true 60 has_child "$JOB"
+until_true 300 has_child "$JOB"
 kill -KILL "$(child "$JOB")"
-until_true 120 ended "$JOB"
+until_true 300 ended "$JOB"
 answers "a child that is killed is started again" 200 '.state == "succeeded"'
 
 train '{"epochs": 900}'
-until_true 60 has_child "$JOB"
+until_true 300 has_child "$JOB"
 stop
 check "the daemon stops with a training running" $?
 start --training-bytes 16M
-until_true 60 ended "$JOB"
+until_true 300 ended "$JOB"
 answers "after the start it goes on, with its plan" 200 '.state == "running" or .attempts > 1' 
 call POST "/v1/admin/jobs/$JOB/cancel"
-until_true 60 ended "$JOB"
+until_true 300 ended "$JOB"
 train '{"epochs": 1}'
-until_true 60 ended "$JOB"
+until_true 300 ended "$JOB"
 answers "a child without memory fails in words" 200 '.state == "failed" and (.error.sentence | length > 0)'
 call GET /healthz
 check "and the daemon is unharmed" "$([ "$STATUS" = 200 ]; echo $?)"

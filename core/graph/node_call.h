@@ -1,8 +1,8 @@
 /*
- * evaluate.h: one call of one node, with every check around it; for the plan and for constant folding.
+ * node_call.h: one call of one node, with every check around it; for the plan and for constant folding.
  */
-#ifndef CORE_GRAPH_EVALUATE_H
-#define CORE_GRAPH_EVALUATE_H
+#ifndef CORE_GRAPH_NODE_CALL_H
+#define CORE_GRAPH_NODE_CALL_H
 
 #include "core/graph/graph_private.h"
 

@@ -1,5 +1,5 @@
-/* evaluate.c: calling an operator with every check around it. */
-#include "core/graph/evaluate.h"
+/* node_call.c: calling an operator with every check around it. */
+#include "core/graph/node_call.h"
 
 #include <inttypes.h>
 #include <string.h>
