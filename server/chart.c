@@ -131,7 +131,7 @@ static void write_log_ticks(FILE *out, const struct axis *axis, bool is_x)
 {
     int marks = axis->high - axis->low < 2.5 ? 3 : 1;
 
-    for (double decade = floor(axis->low + 1e-9); decade <= axis->high + 1e-9; decade += 1) {
+    for (int decade = (int)floor(axis->low + 1e-9); decade <= (int)floor(axis->high + 1e-9); decade++) {
         for (int i = 0; i < marks; i++) {
             double at = decade + within[i];
             if (at >= axis->low - 1e-9 && at <= axis->high + 1e-9) {
