@@ -284,7 +284,9 @@ static enum err prove(struct train *train)
                            train->note);
     }
     if (err == ERR_NONE) {
-        err = evaluate_gain(held.before, dim, held.after, dim, held.person, held.n, held.people, TRAIN_GAIN_FMR,
+        double fmr = evaluate_supported_fmr(&measured->before, TRAIN_GAIN_FMR);
+        measured->gain_fmr = fmr > 0 ? fmr : measured->before.tar[0].rate;
+        err = evaluate_gain(held.before, dim, held.after, dim, held.person, held.n, held.people, measured->gain_fmr,
                             &options, train->mem, &measured->gain, train->note);
     }
     measured->made = err == ERR_NONE;
@@ -319,10 +321,10 @@ static void say_proof(const struct train *train)
     say_side(train, "before", &measured->before);
     say_side(train, "after", &measured->after);
     if (train->bar) {
-        (void)printf("change of TAR at FMR %g: %+.2f points [%+.2f, %+.2f]\n", TRAIN_GAIN_FMR,
+        (void)printf("change of TAR at FMR %g: %+.2f points [%+.2f, %+.2f]\n", measured->gain_fmr,
                      100 * measured->gain.value, 100 * measured->gain.low, 100 * measured->gain.high);
     } else {
-        print_json(json_pack("{s:s, s:f, s:f, s:f, s:f, s:i, s:i}", "kind", "gain", "fmr", TRAIN_GAIN_FMR, "value",
+        print_json(json_pack("{s:s, s:f, s:f, s:f, s:f, s:i, s:i}", "kind", "gain", "fmr", measured->gain_fmr, "value",
                              measured->gain.value, "low", measured->gain.low, "high", measured->gain.high, "photos",
                              measured->photos, "mislabelled", measured->mislabelled));
     }

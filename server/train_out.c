@@ -173,7 +173,7 @@ static enum err write_report(const struct train_out *out, const char *path)
         report.before = &out->measured->before;
         report.after = &out->measured->after;
         report.gain = &out->measured->gain;
-        report.gain_fmr = TRAIN_GAIN_FMR;
+        report.gain_fmr = out->measured->gain_fmr;
     }
     return report_write(&report, path, out->note);
 }

@@ -16,7 +16,8 @@ struct train_measured {
     bool made;
     int photos, mislabelled; /* held out; of them left aside */
     struct evaluation before, after;
-    struct interval gain; /* of TAR at TRAIN_GAIN_FMR */
+    double gain_fmr;      /* TRAIN_GAIN_FMR, or the lowest greater rate that the pairs support */
+    struct interval gain; /* of TAR there */
 };
 
 struct train_out {

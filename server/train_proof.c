@@ -193,19 +193,6 @@ static enum err measure(const struct proof *proof, const struct set *set, const 
 
 /* ---- The gate ------------------------------------------------------------------------------------------------------ */
 
-/* FMR 1e-3, or the lowest greater rate that the pairs support; 0: none. */
-static double gate_rate(const struct evaluation *held)
-{
-    double rate = 0;
-
-    for (int i = 0; i < held->n_tar; i++) {
-        if (held->tar[i].supported && held->tar[i].rate > .999 * GATE_FMR) {
-            rate = held->tar[i].rate;
-        }
-    }
-    return rate;
-}
-
 static void say_gate(json_t *report, bool passed, const char *reason)
 {
     (void)json_object_set_new(report, "gate", json_pack("{s:b, s:s}", "passed", (int)passed, "reason", reason));
@@ -217,7 +204,7 @@ static enum err compare(const struct proof *proof, const struct set *set, const 
 {
     struct evaluate_options options = evaluate_default();
 
-    *ret_fmr = gate_rate(measured);
+    *ret_fmr = evaluate_supported_fmr(measured, GATE_FMR);
     if (*ret_fmr == 0) {
         return ERR_NONE;
     }

@@ -379,6 +379,18 @@ enum err evaluate_set(const float *u, const int *person, int n, int dim, int peo
     return err;
 }
 
+double evaluate_supported_fmr(const struct evaluation *evaluation, double least)
+{
+    double rate = 0;
+
+    for (int i = 0; i < evaluation->n_tar; i++) {
+        if (evaluation->tar[i].supported && evaluation->tar[i].rate > .999 * least) {
+            rate = evaluation->tar[i].rate;
+        }
+    }
+    return rate;
+}
+
 /* ---- Two recognisers --------------------------------------------------------------------------------------------- */
 
 struct gain_figure {

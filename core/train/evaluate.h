@@ -69,6 +69,9 @@ MUST_CHECK enum err evaluate_set(const float *u, const int *person, int n, int d
                                  const struct evaluate_options *options, struct arena *mem, struct evaluation *ret,
                                  struct err_note *note);
 
+/* The lowest rate of those that TAR is told at which is not below least and which the pairs support; 0: none. */
+double evaluate_supported_fmr(const struct evaluation *evaluation, double least);
+
 /*
  * How much better the second of two recognisers is on the same photos: the difference of TAR at a false match rate (each at its own
  * threshold), with the interval of the paired bootstrap.

@@ -6,10 +6,26 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "core/train/course.h"
 #include "server/gallery/gallery_private.h"
 #include "server/gallery/model_upload.h"
 
 #define MODELS_FOLDER "models"
+
+struct training_defaults gallery_training_defaults(void)
+{
+    const struct course_options course = course_default();
+
+    return (struct training_defaults){.epochs = course.train.epochs,
+                                      .rate = (double)course.train.schedule.rate,
+                                      .distill = (double)course.train.objective.distill_l2,
+                                      .kl = (double)course.train.objective.distill_kl,
+                                      .freeze = .7,
+                                      .purify_deg = (double)course.purify_degrees,
+                                      .holdout = .2,
+                                      .gate = .5,
+                                      .seed = (int64_t)course.train.seed};
+}
 
 const char *gallery_model_path(struct gallery_worker *worker, const char *data, const struct model_row *row)
 {

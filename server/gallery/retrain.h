@@ -7,6 +7,18 @@
 #include "server/gallery/gallery.h"
 #include "server/store/model_rows.h"
 
+/* What a training of a collection uses where nobody says otherwise: core/train/course.h's, and how it is judged. */
+struct training_defaults {
+    int epochs;
+    double rate, distill, kl;
+    double freeze;     /* share of the convolutions that does not learn */
+    double purify_deg; /* angle from which a photo is dropped */
+    double holdout;    /* share of the people */
+    double gate;       /* points of TAR that may be lost */
+    int64_t seed;
+};
+struct training_defaults gallery_training_defaults(void);
+
 struct trained_model {
     const char *file;   /* ONNX; its manifest lies beside it as FILE.json */
     const char *name;   /* for people */

@@ -13,7 +13,6 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/base/point.h"
-#include "core/train/course.h"
 #include "server/gallery/freeze.h"
 #include "server/gallery/retrain.h"
 #include "server/jobs/child.h"
@@ -22,7 +21,6 @@
 #define WORKER_ARENA_BYTES ((size_t)256 << 20)
 #define WRITE_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
 #define MOST_STARTS 3
-#define FREEZE_SHARE .7
 #define REPORT_BYTES ((size_t)1 << 20)
 
 struct training {
@@ -193,8 +191,8 @@ static enum err error_of(const char *code)
 static enum err run_child(struct training *training)
 {
     const char *const plain[] = {"arcfaced", "train", "--job", training->folder, NULL};
-    const char *const armed[] = {"arcfaced",  "train", "--job", training->folder,
-                                 "--kill-at", training->job->kill_at, NULL};
+    const char *const armed[] = {"arcfaced", "train", "--job", training->folder, "--kill-at", training->job->kill_at,
+                                 NULL};
     struct cancel *cancel = job_run_cancel(training->run);
     struct child_end end = {.killed = true};
 
@@ -280,8 +278,8 @@ static enum err finish(struct training *training, struct arena *mem, const char 
         err = activate_job_add(job_run_store(training->run), version, &collection, 1, row->collection_id, "daemon",
                                &activation, &training->fault.note);
     }
-    json_t *result = json_pack("{s:s, s:s, s:s, s:i, s:o, s:O}", "collection", collection, "model", version,
-                               "state", passed ? "ready" : "rejected", "child_starts", training->starts, "activation",
+    json_t *result = json_pack("{s:s, s:s, s:s, s:i, s:o, s:O}", "collection", collection, "model", version, "state",
+                               passed ? "ready" : "rejected", "child_starts", training->starts, "activation",
                                activation == 0 ? json_null() : json_integer((json_int_t)activation), "report", report);
     char *text = err != ERR_NONE || result == NULL ? NULL : json_dumps(result, WRITE_FLAGS);
     if (err == ERR_NONE) {
@@ -361,19 +359,19 @@ struct job_handler training_handler(struct training_job *job)
 
 struct training_wish training_wish_default(const char *collection)
 {
-    const struct course_options course = course_default();
+    const struct training_defaults d = gallery_training_defaults();
 
     return (struct training_wish){.collection = collection,
                                   .loss = "arcface",
-                                  .epochs = course.train.epochs,
-                                  .rate = (double)course.train.schedule.rate,
-                                  .distill = (double)course.train.objective.distill_l2,
-                                  .kl = (double)course.train.objective.distill_kl,
-                                  .freeze = FREEZE_SHARE,
-                                  .purify_deg = (double)course.purify_degrees,
-                                  .holdout = .2,
-                                  .gate = .5,
-                                  .seed = (int64_t)course.train.seed,
+                                  .epochs = d.epochs,
+                                  .rate = d.rate,
+                                  .distill = d.distill,
+                                  .kl = d.kl,
+                                  .freeze = d.freeze,
+                                  .purify_deg = d.purify_deg,
+                                  .holdout = d.holdout,
+                                  .gate = d.gate,
+                                  .seed = d.seed,
                                   .activate = true};
 }
 

@@ -24,7 +24,8 @@ struct training_job {
     struct gallery *gallery;
     const char *data;     /* the folder */
     int64_t memory_bytes; /* that the child may use */
-    const char *kill_at;  /* for tests: where the first child of a run kills itself (core/base/point.h); NULL, "": nowhere */
+    const char
+        *kill_at; /* for tests: where the first child of a run kills itself (core/base/point.h); NULL, "": nowhere */
 };
 
 /* The line of the table for jobs_start; job must outlive it. */
@@ -47,7 +48,7 @@ struct training_wish {
     bool activate;
 };
 
-/* K by the photos, ArcFace, no guard, activated; the rest is train_default's and course_default's. */
+/* K by the photos, ArcFace, no guard, activated; the rest is gallery_training_defaults'. */
 struct training_wish training_wish_default(const char *collection);
 
 /* Queues the job.  The caller has checked that the collection can be trained on.  Errors: as store_job_add. */
