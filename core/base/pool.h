@@ -3,7 +3,7 @@
  *
  * A pool runs one loop at a time over its threads and the caller's; OpenBLAS and OpenMP stay at one thread each inside
  * it.  It is not a queue of requests (server/jobs) and does not decide what to split.
- * Threads wait in the kernel, never by spinning: spinning pools collapse on a busy machine.
+ * Threads look for the next loop for some tens of microseconds, then sleep; spinning pools collapse on a busy machine.
  */
 #ifndef CORE_BASE_POOL_H
 #define CORE_BASE_POOL_H
