@@ -11,6 +11,7 @@
 #ifndef CORE_KERNEL_KERNEL_LIST_H
 #define CORE_KERNEL_KERNEL_LIST_H
 
+#include "core/kernel/block_kernels.h"
 #include "core/kernel/conv_direct.h"
 #include "core/kernel/conv_direct_backward.h"
 #include "core/kernel/gemm.h"
@@ -26,6 +27,7 @@
     F(conv_direct_s8, conv_direct_s8_fn)             \
     F(conv_direct_data_f32, conv_direct_data_fn)     \
     F(conv_direct_weight_f32, conv_direct_weight_fn) \
+    F(blocks, const struct block_kernels)            \
     F(scan, const struct scan)
 
 /*
@@ -41,6 +43,8 @@
     V(conv_direct_s8, avx2, AVX2, 0)            \
     V(conv_direct_data_f32, avx2, AVX2, 2e-6)   \
     V(conv_direct_weight_f32, avx2, AVX2, 2e-6) \
+    V(blocks, avx512, AVX512, 2e-6)             \
+    V(blocks, avx2, AVX2, 2e-6)                 \
     V(scan, vnni, VNNI, 0)                      \
     V(scan, avx2, AVX2, 0)
 #else
@@ -62,6 +66,8 @@
     V(conv_direct_data_f32, ref, REF, 0)                \
     V(conv_direct_weight_f32, portable, PORTABLE, 2e-6) \
     V(conv_direct_weight_f32, ref, REF, 0)              \
+    V(blocks, portable, PORTABLE, 2e-6)                 \
+    V(blocks, ref, REF, 0)                              \
     V(scan, ref, REF, 0)
 
 #define KERNEL_LIST(V) KERNEL_LIST_MACHINE(V) KERNEL_LIST_ANY(V)

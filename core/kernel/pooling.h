@@ -25,4 +25,8 @@ void pooling_max_ref(const struct pooling_shape *s, const float *x, float *y);
  */
 void pooling_mean_ref(const struct pooling_shape *s, bool count_padding, const float *x, float *y);
 
+/* The same for blocked images (block.h): planes counts the blocks of channels of all images. */
+void pooling_max_block(const struct pooling_shape *s, const float *x, float *y);
+void pooling_mean_block(const struct pooling_shape *s, bool count_padding, const float *x, float *y);
+
 #endif

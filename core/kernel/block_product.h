@@ -1,0 +1,45 @@
+/*
+ * block_product.h: the one inner loop of all dense layers: pixels times weights, a block or two of output channels at a time.
+ *
+ *     y[p][o] = finish(Σ over taps t, inputs k:  x[p · x_step + offsets[t] + k] · w[t][k][o])
+ *
+ * A tap is a place of the kernel's window in one block of input channels; which places there are is a table of offsets.  So
+ * the same loop computes direct convolutions of any window, stride and dilation, 1×1 layers, matrix products, the first
+ * layer (a tap is one number of a plain image), and the products inside Winograd's transforms.
+ *
+ * The sums of all pixels and channels stay in registers over the whole depth; x is read number by number (broadcast), w
+ * vector by vector.
+ */
+#ifndef CORE_KERNEL_BLOCK_PRODUCT_H
+#define CORE_KERNEL_BLOCK_PRODUCT_H
+
+#include "core/kernel/block.h"
+#include "core/kernel/finish.h"
+
+#define BLOCK_PRODUCT_PIXELS 14 /* at most so many pixels in one call, whatever the variant prefers */
+#define BLOCK_PRODUCT_BLOCKS 2  /* and blocks of output channels */
+
+struct block_product {
+    const float *x;         /* first pixel */
+    int64_t x_step;         /* floats from pixel to pixel */
+    const int64_t *offsets; /* n_taps */
+    int64_t n_taps, depth;  /* taps, and inputs of each but the last ones */
+    int64_t n_tail, tail;   /* further taps in offsets with fewer inputs: the last block of input channels */
+
+    const float *w;        /* [n_taps][depth][16] [n_tail][tail][16] of the first block of output channels */
+    int64_t w_block;       /* floats to those of the second block */
+    const float *prefetch; /* weights needed next, as many as w, or NULL */
+
+    float *y;
+    int64_t y_step, y_block; /* floats from pixel to pixel, and to the second block */
+
+    /* bias and slope have BLOCK numbers for each block, 64-byte aligned; bias NULL: none; residual lies as y */
+    struct finish finish;
+};
+
+/*
+ * pixels 1 .. BLOCK_PRODUCT_PIXELS, blocks 1 .. BLOCK_PRODUCT_BLOCKS.  y aliases neither x nor w; residual may be y.
+ */
+typedef void block_product_fn(const struct block_product *job, int pixels, int blocks);
+
+#endif
