@@ -449,8 +449,8 @@ bool recognizer_normalises_itself(const struct graph *graph)
         if (node == NULL) {
             return false;
         }
-        if (strcmp(node->op->name, "BatchNormalization") == 0) {
-            return true;
+        if (strcmp(node->op->name, "BatchNormalization") == 0 || node->epilogue.scale_input > 0) {
+            return true; /* one of its own, or one that the convolution behind it has taken in */
         }
         shifted = shifted || is_one_of(node, shifts);
         scaled = scaled || is_one_of(node, scales);

@@ -85,7 +85,8 @@ enum err graph_new(const struct op_lookup *ops, size_t cap_bytes, struct graph *
     }
     graph->ops = ops;
     graph->mem = arena_new(cap_bytes);
-    if (graph->mem == NULL) {
+    if (graph->mem == NULL || packs_new(&graph->packs) != ERR_NONE) {
+        arena_free(graph->mem);
         mem_free(graph);
         return ERR_NOMEM;
     }
@@ -96,6 +97,7 @@ enum err graph_new(const struct op_lookup *ops, size_t cap_bytes, struct graph *
 void graph_free(struct graph *graph)
 {
     if (graph != NULL) {
+        packs_free(graph->packs);
         arena_free(graph->mem);
         mem_free(graph);
     }

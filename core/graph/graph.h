@@ -121,4 +121,7 @@ bool graph_one_image(const struct graph *graph);
 /* Bytes of all constants. */
 size_t graph_constant_bytes(const struct graph *graph);
 
+/* Bytes of weights packed for the sessions that have run so far. */
+size_t graph_packed_bytes(const struct graph *graph);
+
 #endif

@@ -62,6 +62,9 @@ struct graph {
     struct opset *opsets;
     int n_opsets, room_opsets;
 
+    bool prepared;       /* sessions may choose how values lie in memory */
+    struct packs *packs; /* guarded by its own lock: the one thing that changes in a sealed graph */
+
     enum graph_state {
         GRAPH_BUILDING,
         GRAPH_FINISHED,
@@ -93,10 +96,22 @@ MUST_CHECK enum err node_set_inputs(struct graph *graph, struct node *node, cons
 #define NODE_TEXT_BYTES 160
 const char *node_text(const struct node *node, char text[NODE_TEXT_BYTES]);
 
+/*
+ * The constants of a node, packed as its operator asks in block; made by the first plan that needs them, shared by all, kept
+ * until the graph dies.  call has the node's inputs.
+ * Threads: any.
+ * Errors: ERR_NOMEM.
+ */
+MUST_CHECK enum err graph_pack(const struct graph *graph, const struct node *node, const struct op_call *call,
+                               const struct op_block *block, const void **ret, struct err_note *note);
+MUST_CHECK enum err packs_new(struct packs **ret);
+void packs_free(struct packs *packs);
+
 /* The passes of graph_prepare, in the order in which they run.  Each leaves the graph swept. */
 MUST_CHECK enum err pass_drop_identity(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fold_constants(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fold_batch_norm(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fuse_epilogue(struct graph *graph, struct err_note *note);
+MUST_CHECK enum err pass_fuse_norm(struct graph *graph, struct err_note *note);
 
 #endif

@@ -60,7 +60,8 @@ MUST_CHECK enum err attr_floats(const struct attrs *attrs, const char *name, con
                                 struct err_note *note);
 
 /*
- * What may be fused behind a convolution or a matrix product, in this order: add the residual, then the activation.
+ * What may be fused with a convolution or a matrix product: before it, its input times scale plus shift (a BatchNormalization,
+ * only where the call runs in blocks); behind it, in this order, add the residual, then the activation.
  * Only operators with op_def.takes_epilogue see one that is not empty; they append residual and slope to their inputs at
  * the indices given here (-1: none), and both have been checked by the pass that fused them.
  */
@@ -72,9 +73,21 @@ struct epilogue {
         EPILOGUE_LEAKY,
         EPILOGUE_CLIP
     } act;
-    float low, high;    /* EPILOGUE_CLIP: bounds; EPILOGUE_LEAKY: low is the slope */
-    int slope_input;    /* EPILOGUE_PRELU: one slope for each output channel, f32 [oc] */
-    int residual_input; /* same shape and type as the output */
+    float low, high;              /* EPILOGUE_CLIP: bounds; EPILOGUE_LEAKY: low is the slope */
+    int slope_input;              /* EPILOGUE_PRELU: one slope for each output channel, f32 [oc] */
+    int residual_input;           /* same shape and type as the output */
+    int scale_input, shift_input; /* one number for each input channel, f32 [c], constant; 0: none */
+};
+
+/*
+ * How a call runs on images whose channels lie in blocks (core/kernel/block.h).  Of the inputs that are not constant those
+ * of the mask are given in blocks, the others dense.
+ */
+struct op_block {
+    unsigned in; /* bit i: input i */
+    bool out;    /* output 0 */
+    int form;    /* which packing of its constants the call wants, 0: none */
+    size_t pack_bytes;
 };
 
 /* One call of an operator.  Absent optional inputs have type DTYPE_NONE and NULL data. */
@@ -89,6 +102,10 @@ struct op_call {
     void *work;              /* work_bytes of scratch, 64-byte aligned, during forward; content undefined at entry */
     size_t work_bytes;       /* filled by shape() */
     struct pool *pool;       /* may be NULL: one thread */
+    unsigned
+        blocked_in;   /* bit i: input i lies in blocks of channels (core/kernel/block.h); else, and all others: dense */
+    bool blocked_out; /* output 0 does */
+    const void *packed; /* the constants as op_def.pack made them, if op_def.block asked for it, else NULL */
 
     /* For training; all of it is zero at inference. */
     bool learning;         /* set before shape(): part of a tape, weights change from run to run, one thread */
@@ -151,6 +168,15 @@ struct op_def {
      * out is then undefined.
      */
     enum err (*forward)(const struct op_call *call);
+
+    /*
+     * Asks, after shape(), whether the call may run in blocks; blocked_in tells which inputs are there in blocks already.
+     * True fills ret and work_bytes anew; forward then sees blocked_in and blocked_out as answered.  NULL: it never does.
+     * What it answers depends on the call's shapes alone.
+     */
+    bool (*block)(struct op_call *call, struct op_block *ret);
+    /* Packs the constants among the inputs for the form; ret has the bytes asked for, zeroed, 64-byte aligned. */
+    void (*pack)(const struct op_call *call, const struct op_block *block, void *ret);
 
     /*
      * The way back: from out_grad, the gradients of the outputs, adds to in_grad[i].data for every input where that is not

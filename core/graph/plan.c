@@ -13,7 +13,7 @@
  * Deliberately not here: reuse of a node's input memory for its output.  Operators are promised that nothing aliases, and
  * the activations that it would save are the element-wise ones, which pass_fuse_epilogue.c removes altogether.
  */
-#include "core/graph/plan.h"
+#include "core/graph/plan_private.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -145,19 +145,6 @@ static enum err make_key(struct plan *plan, const struct graph *graph, const str
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
-struct making {
-    struct plan *plan;
-    const struct graph *graph;
-    const struct plan_options *options;
-    int *first, *last; /* per value: the steps between which it is needed */
-};
-
-/* The value is known before running: it has data. */
-static bool is_known(const struct tensor *value)
-{
-    return value->data != NULL;
-}
-
 /* Fills in with what is known of a node's inputs; says whether all of them are known. */
 static bool gather_inputs(const struct plan *plan, const struct node *node, struct tensor *in)
 {
@@ -168,29 +155,48 @@ static bool gather_inputs(const struct plan *plan, const struct node *node, stru
             in[k] = (struct tensor){.type = DTYPE_NONE};
         } else {
             in[k] = plan->values[node->in[k]];
-            all = all && is_known(&in[k]);
+            all = all && plan_is_known(&in[k]);
         }
     }
     return all;
 }
 
-static void add_step(struct making *making, const struct node *node, const struct op_call *call, struct tensor *in)
+void plan_add_step(struct making *making, const struct node *node, const struct op_call *call, struct tensor *in,
+                   const int *in_at, const int *out_at)
 {
     struct plan *plan = making->plan;
     int number = plan->n_steps++;
 
-    plan->steps[number] = (struct plan_step){.node = node, .call = *call, .in = in, .work_item = -1};
+    plan->steps[number] =
+        (struct plan_step){.node = node, .call = *call, .in = in, .in_at = in_at, .out_at = out_at, .work_item = -1};
     for (int k = 0; k < node->is.n_in; k++) {
-        if (node->in[k] >= 0) {
-            making->last[node->in[k]] = number;
+        if (in_at[k] >= 0) {
+            making->last[in_at[k]] = number;
         }
     }
     for (int k = 0; k < node->is.n_out; k++) {
-        if (node->out[k] >= 0) {
-            making->first[node->out[k]] = number;
-            making->last[node->out[k]] = number;
+        if (out_at[k] >= 0) {
+            making->first[out_at[k]] = number;
+            making->last[out_at[k]] = number;
         }
     }
+}
+
+/* Enters an output at its place; one in blocks leaves its shape at the value's own place too. */
+static enum err enter_output(struct making *making, const struct node *node, int k, const struct tensor *out,
+                             const int *out_at)
+{
+    struct plan *plan = making->plan;
+
+    if (node->out[k] < 0) {
+        return ERR_NONE;
+    }
+    plan->values[node->out[k]] = *out;
+    if (out_at[k] == node->out[k]) {
+        return ERR_NONE;
+    }
+    plan->values[out_at[k]] = *out;
+    return making->options->keep_all ? plan_need_dense(making, node->out[k]) : ERR_NONE;
 }
 
 /* Infers a node's outputs, then computes it at once or makes it a step. */
@@ -200,10 +206,13 @@ static enum err plan_node(struct making *making, const struct node *node, struct
     /* One place more than needed, so that a node without inputs has an array too. */
     struct tensor *in = ARENA_ARRAY(plan->mem, struct tensor, node->is.n_in + 1);
     struct tensor *out = ARENA_ARRAY(plan->mem, struct tensor, node->is.n_out + 1);
+    int *at = ARENA_ARRAY(plan->mem, int, node->is.n_in + node->is.n_out + 1);
 
-    if (in == NULL || out == NULL) {
+    if (in == NULL || out == NULL || at == NULL) {
         return arena_why(plan->mem);
     }
+    int *out_at = at + node->is.n_in;
+    memcpy(out_at, node->out, (size_t)node->is.n_out * sizeof *out_at);
     bool known = gather_inputs(plan, node, in) || node->is.op->kind == OP_SHAPE;
     struct op_call call = node_call(node, in, out, making->options->pool);
     call.learning = making->options->learning;
@@ -212,39 +221,46 @@ static enum err plan_node(struct making *making, const struct node *node, struct
     enum err err = node_shape(node, &call, making->options->memory_limit, note);
     if (err == ERR_NONE && known) {
         err = node_evaluate(node, &call, plan->mem, note);
+    } else if (err == ERR_NONE) {
+        err = plan_lay(making, node, &call, in, at, out_at, note);
     }
     if (err != ERR_NONE) {
         return err;
     }
     if (!known) {
-        add_step(making, node, &call, in);
+        plan_add_step(making, node, &call, in, at, out_at);
     }
-    for (int k = 0; k < node->is.n_out; k++) {
-        if (node->out[k] >= 0) {
-            plan->values[node->out[k]] = out[k];
-        }
+    for (int k = 0; err == ERR_NONE && k < node->is.n_out; k++) {
+        err = enter_output(making, node, k, &out[k], out_at);
         if (known) {
             plan->known_bytes += tensor_bytes(&out[k]);
         }
     }
-    return ERR_NONE;
+    return err;
 }
 
-/* May a node with a residual run fused: has the residual exactly the shape and type that the plain node puts out? */
+/*
+ * May a fused node run as one: has the residual exactly the shape and type that the product puts out, and runs a product
+ * that normalises its input in blocks?
+ */
 static enum err may_fuse(struct making *making, const struct node *node, bool *ret, struct err_note *note)
 {
-    const struct node *product = node->plain[0];
+    const struct epilogue *epilogue = &node->is.epilogue;
     struct tensor in[OP_MAX_INPUTS];
     struct tensor out[OP_MAX_OUTPUTS];
 
-    (void)gather_inputs(making->plan, product, in);
-    struct op_call call = node_call(product, in, out, NULL);
-    enum err err = node_shape(product, &call, making->options->memory_limit, note);
+    (void)gather_inputs(making->plan, node, in);
+    struct op_call call = node_call(node, in, out, making->options->pool);
+    enum err err = node_shape(node, &call, making->options->memory_limit, note);
     if (err != ERR_NONE) {
         return err;
     }
-    const struct tensor *residual = &making->plan->values[node->in[node->is.epilogue.residual_input]];
-    *ret = residual->type == out[0].type && shape_equal(&residual->shape, &out[0].shape);
+    *ret = true;
+    if (epilogue->residual_input >= 0) {
+        const struct tensor *residual = &in[epilogue->residual_input];
+        *ret = residual->type == out[0].type && shape_equal(&residual->shape, &out[0].shape);
+    }
+    *ret = *ret && (epilogue->scale_input <= 0 || plan_can_block(making, node, &call));
     return ERR_NONE;
 }
 
@@ -256,7 +272,7 @@ static enum err plan_nodes(struct making *making, struct err_note *note)
         const struct node *node = graph->nodes[i];
         bool fused = true;
         enum err err = ERR_NONE;
-        if (node->is.epilogue.residual_input >= 0) {
+        if (node->is.epilogue.residual_input >= 0 || node->is.epilogue.scale_input > 0) {
             err = may_fuse(making, node, &fused, note);
         }
         if (err == ERR_NONE && fused) {
@@ -269,7 +285,11 @@ static enum err plan_nodes(struct making *making, struct err_note *note)
             return err;
         }
     }
-    return ERR_NONE;
+    enum err err = ERR_NONE;
+    for (int i = 0; err == ERR_NONE && i < graph->n_outputs; i++) {
+        err = plan_need_dense(making, graph->outputs[i].value);
+    }
+    return err;
 }
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
@@ -282,9 +302,16 @@ static int add_item(struct plan *plan, size_t bytes, int first, int last)
 }
 
 /* Whether a value has a place in the block: a step makes it, or it is an input that must be copied to be an output. */
-static bool is_placed(const struct making *making, value_id id)
+static bool is_placed(const struct making *making, int at)
 {
-    return making->first[id] >= 0 && !is_known(&making->plan->values[id]);
+    return making->first[at] >= 0 && !plan_is_known(&making->plan->values[at]);
+}
+
+static size_t out_bytes(const struct plan_step *step, int k)
+{
+    const struct tensor *out = &step->call.out[k];
+
+    return k == 0 && step->call.blocked_out ? tensor_blocked_bytes(out) : tensor_bytes(out);
 }
 
 /* Scratch, and behind it the outputs that nobody named: an operator may write all its outputs without asking. */
@@ -298,8 +325,8 @@ static enum err list_scratch(struct plan *plan, int number)
     }
     for (int k = 0; k < step->call.n_out; k++) {
         size_t more;
-        if (step->node->out[k] < 0 &&
-            (!size_round_up(tensor_bytes(&step->call.out[k]), PLACE_ALIGN, &more) || !size_add(bytes, more, &bytes))) {
+        if (step->out_at[k] < 0 &&
+            (!size_round_up(out_bytes(step, k), PLACE_ALIGN, &more) || !size_add(bytes, more, &bytes))) {
             return ERR_LIMIT;
         }
     }
@@ -314,9 +341,10 @@ static enum err list_items(struct making *making)
     struct plan *plan = making->plan;
     const struct graph *graph = making->graph;
     int end = plan->n_steps;
+    int n_places = 2 * graph->n_values;
 
-    plan->items = ARENA_ARRAY(plan->mem, struct place_item, graph->n_values + plan->n_steps + 1);
-    plan->item_of = ARENA_ARRAY(plan->mem, int, graph->n_values + 1);
+    plan->items = ARENA_ARRAY(plan->mem, struct place_item, n_places + plan->n_steps + 1);
+    plan->item_of = ARENA_ARRAY(plan->mem, int, n_places + 1);
     if (plan->items == NULL || plan->item_of == NULL) {
         return arena_why(plan->mem);
     }
@@ -327,11 +355,13 @@ static enum err list_items(struct making *making)
             making->first[id] = 0;
         }
     }
-    for (value_id id = 0; id < graph->n_values; id++) {
-        plan->item_of[id] = -1;
-        if (is_placed(making, id)) {
-            plan->item_of[id] = add_item(plan, tensor_bytes(&plan->values[id]), making->first[id],
-                                         making->options->keep_all ? end : making->last[id]);
+    for (int at = 0; at < n_places; at++) {
+        plan->item_of[at] = -1;
+        if (is_placed(making, at)) {
+            size_t bytes =
+                at < graph->n_values ? tensor_bytes(&plan->values[at]) : tensor_blocked_bytes(&plan->values[at]);
+            plan->item_of[at] =
+                add_item(plan, bytes, making->first[at], making->options->keep_all ? end : making->last[at]);
         }
     }
     enum err err = ERR_NONE;
@@ -360,8 +390,8 @@ static enum err list_uses(struct plan *plan, const struct graph *graph)
     for (int i = 0; i < plan->n_steps; i++) {
         struct plan_step *step = &plan->steps[i];
         for (int k = 0; k < step->call.n_in; k++) {
-            value_id id = step->node->in[k];
-            if (id >= 0 && input_of[id] != 0 && !is_known(&plan->values[id])) {
+            int id = step->in_at[k];
+            if (id >= 0 && id < graph->n_values && input_of[id] != 0 && !plan_is_known(&plan->values[id])) {
                 plan->uses[plan->n_uses++] = (struct plan_use){.where = &step->in[k], .input = input_of[id] - 1};
             }
         }
@@ -391,20 +421,23 @@ static enum err start_values(struct making *making)
 {
     struct plan *plan = making->plan;
     const struct graph *graph = making->graph;
-    int room_steps = 0;
+    int n_places = 2 * graph->n_values;
+    int room_steps = n_places; /* each place may be made by a conversion */
 
     for (int i = 0; i < graph->n_nodes; i++) {
         room_steps += graph->nodes[i]->n_plain > 0 ? graph->nodes[i]->n_plain : 1;
     }
     plan->steps = ARENA_ARRAY(plan->mem, struct plan_step, room_steps + 1);
-    plan->values = ARENA_ARRAY(plan->mem, struct tensor, graph->n_values + 1);
-    making->first = ARENA_ARRAY(plan->mem, int, graph->n_values + 1);
-    making->last = ARENA_ARRAY(plan->mem, int, graph->n_values + 1);
+    plan->values = ARENA_ARRAY(plan->mem, struct tensor, n_places + 1);
+    making->first = ARENA_ARRAY(plan->mem, int, n_places + 1);
+    making->last = ARENA_ARRAY(plan->mem, int, n_places + 1);
     if (plan->steps == NULL || plan->values == NULL || making->first == NULL || making->last == NULL) {
         return arena_why(plan->mem);
     }
+    for (int at = 0; at < n_places; at++) {
+        making->first[at] = -1;
+    }
     for (value_id id = 0; id < graph->n_values; id++) {
-        making->first[id] = -1;
         if (graph->values[id].constant != NULL) {
             plan->values[id] = *graph->values[id].constant;
         }
@@ -444,11 +477,10 @@ enum err plan_make(struct plan *plan, const struct graph *graph, const struct pl
 
 static void bind_step(struct plan *plan, struct plan_step *step, unsigned char *block)
 {
-    const struct node *node = step->node;
     unsigned char *work = step->work_item < 0 ? NULL : block + plan->items[step->work_item].offset;
 
     for (int k = 0; k < step->call.n_in; k++) {
-        int item = node->in[k] < 0 ? -1 : plan->item_of[node->in[k]];
+        int item = step->in_at[k] < 0 ? -1 : plan->item_of[step->in_at[k]];
         if (item >= 0) {
             step->in[k].data = block + plan->items[item].offset;
         }
@@ -459,11 +491,11 @@ static void bind_step(struct plan *plan, struct plan_step *step, unsigned char *
     }
     for (int k = 0; k < step->call.n_out; k++) {
         struct tensor *out = &step->call.out[k];
-        if (node->out[k] >= 0) {
-            out->data = block + plan->items[plan->item_of[node->out[k]]].offset;
+        if (step->out_at[k] >= 0) {
+            out->data = block + plan->items[plan->item_of[step->out_at[k]]].offset;
         } else {
             out->data = work != NULL ? work : block;
-            work = work == NULL ? NULL : work + ((tensor_bytes(out) + PLACE_ALIGN - 1) & ~(size_t)(PLACE_ALIGN - 1));
+            work = work == NULL ? NULL : work + ((out_bytes(step, k) + PLACE_ALIGN - 1) & ~(size_t)(PLACE_ALIGN - 1));
         }
     }
 }
@@ -473,9 +505,9 @@ void plan_bind(struct plan *plan, const struct graph *graph, unsigned char *bloc
     for (int i = 0; i < plan->n_steps; i++) {
         bind_step(plan, &plan->steps[i], block);
     }
-    for (value_id id = 0; id < graph->n_values; id++) {
-        if (plan->item_of[id] >= 0) {
-            plan->values[id].data = block + plan->items[plan->item_of[id]].offset;
+    for (int at = 0; at < 2 * graph->n_values; at++) {
+        if (plan->item_of[at] >= 0) {
+            plan->values[at].data = block + plan->items[plan->item_of[at]].offset;
         }
     }
 }

@@ -17,8 +17,9 @@
 struct plan_step {
     const struct node *node;
     struct op_call call;
-    struct tensor *in; /* call.in, writable */
-    int work_item;     /* in plan.items, -1: none */
+    struct tensor *in;         /* call.in, writable */
+    const int *in_at, *out_at; /* where inputs and outputs lie: in plan.values, -1: absent */
+    int work_item;             /* in plan.items, -1: none */
 };
 
 /* A place in a step's inputs that an input of the graph goes to. */
@@ -38,8 +39,12 @@ struct plan {
     struct plan_use *uses;
     int n_uses;
 
-    struct tensor *values; /* per value of the graph: type DTYPE_NONE if it is not computed */
-    int *item_of;          /* per value: in items, -1: not in the block */
+    /*
+     * Per value of the graph, and behind all of them, once more per value as it lies in blocks of channels: type DTYPE_NONE
+     * if it is not computed.  A value that is there in blocks only has type and shape, but no data, at its own place.
+     */
+    struct tensor *values;
+    int *item_of; /* as values: in items, -1: not in the block */
     struct place_item *items;
     int n_items;
     size_t block_bytes;
@@ -51,6 +56,7 @@ struct plan_options {
     size_t memory_limit;
     bool keep_all;
     bool learning;                  /* op_call.learning of every step */
+    bool blocked;                   /* values may lie in blocks of channels (plan_block.c) */
     bool batch_statistics, dropout; /* op_call.training of BatchNormalization, and of Dropout */
 };
 

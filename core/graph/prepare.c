@@ -13,13 +13,10 @@ enum err graph_prepare(struct graph *graph, struct err_note *note)
 {
     /*
      * Identities first, so that folding does not copy constants through them; BatchNorm before the epilogues, since it
-     * stands between a convolution and its activation.
+     * stands between a convolution and its activation; one before a convolution last, when the convolution is what will run.
      */
     enum err (*const passes[])(struct graph *, struct err_note *) = {
-        pass_drop_identity,
-        pass_fold_constants,
-        pass_fold_batch_norm,
-        pass_fuse_epilogue,
+        pass_drop_identity, pass_fold_constants, pass_fold_batch_norm, pass_fuse_epilogue, pass_fuse_norm,
     };
 
     assert(graph->state == GRAPH_FINISHED);
@@ -29,5 +26,6 @@ enum err graph_prepare(struct graph *graph, struct err_note *note)
             return err;
         }
     }
+    graph->prepared = true;
     return ERR_NONE;
 }

@@ -35,6 +35,7 @@ enum err session_new(const struct graph *graph, const struct session_options *op
         .pool = given->pool,
         .memory_limit = given->memory_limit == 0 ? DEFAULT_MEMORY_LIMIT : given->memory_limit,
         .keep_all = given->keep_all,
+        .blocked = graph->prepared,
     };
     enum err err = plan_init(&session->plan, &session->options);
     if (err != ERR_NONE) {

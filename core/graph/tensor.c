@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "core/base/size.h"
+#include "core/kernel/block.h"
 
 size_t dtype_bytes(enum dtype type)
 {
@@ -99,4 +100,11 @@ const char *shape_text(const struct shape *shape, char text[SHAPE_TEXT_BYTES])
 size_t tensor_bytes(const struct tensor *tensor)
 {
     return (size_t)shape_elements(&tensor->shape) * dtype_bytes(tensor->type);
+}
+
+size_t tensor_blocked_bytes(const struct tensor *tensor)
+{
+    const int64_t *dim = tensor->shape.dim;
+
+    return (size_t)(dim[0] * block_count(dim[1]) * BLOCK * dim[2] * dim[3]) * dtype_bytes(tensor->type);
 }

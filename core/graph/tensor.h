@@ -56,4 +56,7 @@ const char *shape_text(const struct shape *shape, char text[SHAPE_TEXT_BYTES]);
 /* Bytes of the data; only for shapes that have been checked. */
 size_t tensor_bytes(const struct tensor *tensor);
 
+/* The same where an image [n, c, h, w] lies in blocks of channels (core/kernel/block.h), as it may inside a session. */
+size_t tensor_blocked_bytes(const struct tensor *tensor);
+
 #endif

@@ -104,6 +104,12 @@ static enum err run(const struct op_call *call, enum binary what)
 {
     struct shape b = call->in[1].shape;
 
+    if (call->blocked_out) {
+        struct strided s = {.rank = 1, .dim = {op_numbers(call)}, .step = {{1}, {1}}};
+        binary_f32(what, &s, call->in[0].data, call->in[1].data, call->out[0].data);
+        return ERR_NONE;
+    }
+
     (void)!old_second(call, &b, NULL); /* has succeeded in the shape rule */
     combine(what, &call->in[0], &call->in[0].shape, &call->in[1], &b, &call->out[0]);
     return ERR_NONE;
@@ -278,16 +284,16 @@ static enum err mean_forward(const struct op_call *call)
     return err;
 }
 
-#define ROW(op, first, last, op_kind, in_types, parse_fn, shape_fn, forward_fn, backward_fn, reads_in)            \
+#define ROW(op, first, last, op_kind, in_types, parse_fn, shape_fn, forward_fn, backward_fn, reads_in, block_fn)  \
     {                                                                                                             \
         .domain = "", .name = (op), .opset_min = (first), .opset_max = (last), .kind = (op_kind), .min_in = 2,    \
         .max_in = 2, .min_out = 1, .max_out = 1, .types = (in_types), .min_rank = 0, .max_rank = TENSOR_MAX_RANK, \
         .parse = (parse_fn), .shape = (shape_fn), .forward = (forward_fn), .backward = (backward_fn),             \
-        .backward_in = (reads_in)                                                                                 \
+        .backward_in = (reads_in), .block = (block_fn)                                                            \
     }
-#define TWO_ROWS(op, op_kind, in_types, shape_fn, forward_fn, backward_fn, reads_in)          \
-    ROW(op, 1, 6, op_kind, in_types, old_parse, shape_fn, forward_fn, backward_fn, reads_in), \
-        ROW(op, 7, OP_LAST, op_kind, in_types, NULL, shape_fn, forward_fn, backward_fn, reads_in)
+#define TWO_ROWS(op, op_kind, in_types, shape_fn, forward_fn, backward_fn, reads_in, block_fn)          \
+    ROW(op, 1, 6, op_kind, in_types, old_parse, shape_fn, forward_fn, backward_fn, reads_in, block_fn), \
+        ROW(op, 7, OP_LAST, op_kind, in_types, NULL, shape_fn, forward_fn, backward_fn, reads_in, block_fn)
 #define MANY(op, in_types, forward_fn)                                                                          \
     {                                                                                                           \
         .domain = "", .name = (op), .opset_min = 1, .opset_max = OP_LAST, .min_in = 1, .max_in = OP_MAX_INPUTS, \
@@ -296,15 +302,15 @@ static enum err mean_forward(const struct op_call *call)
     }
 
 static const struct op_def rows[] = {
-    TWO_ROWS("Add", OP_ADD, OP_NUMBER, number_shape, add, add_backward, 0),
-    TWO_ROWS("Sub", OP_OTHER, OP_NUMBER, number_shape, sub, sub_backward, 0),
-    TWO_ROWS("Mul", OP_OTHER, OP_NUMBER, number_shape, mul, mul_backward, 3U),
-    TWO_ROWS("Div", OP_OTHER, OP_NUMBER, number_shape, divide, NULL, 0),
-    TWO_ROWS("Pow", OP_OTHER, OP_F32, number_shape, pow_forward, NULL, 0),
-    TWO_ROWS("Equal", OP_OTHER, OP_NUMBER, compare_shape, equal, NULL, 0),
-    TWO_ROWS("Less", OP_OTHER, OP_NUMBER, compare_shape, less, NULL, 0),
-    TWO_ROWS("Greater", OP_OTHER, OP_NUMBER, compare_shape, greater, NULL, 0),
-    ROW("PRelu", 1, OP_LAST, OP_PRELU, OP_F32, NULL, prelu_shape, prelu, prelu_backward, 3U),
+    TWO_ROWS("Add", OP_ADD, OP_NUMBER, number_shape, add, add_backward, 0, op_block_two),
+    TWO_ROWS("Sub", OP_OTHER, OP_NUMBER, number_shape, sub, sub_backward, 0, op_block_two),
+    TWO_ROWS("Mul", OP_OTHER, OP_NUMBER, number_shape, mul, mul_backward, 3U, op_block_two),
+    TWO_ROWS("Div", OP_OTHER, OP_NUMBER, number_shape, divide, NULL, 0, NULL),
+    TWO_ROWS("Pow", OP_OTHER, OP_F32, number_shape, pow_forward, NULL, 0, NULL),
+    TWO_ROWS("Equal", OP_OTHER, OP_NUMBER, compare_shape, equal, NULL, 0, NULL),
+    TWO_ROWS("Less", OP_OTHER, OP_NUMBER, compare_shape, less, NULL, 0, NULL),
+    TWO_ROWS("Greater", OP_OTHER, OP_NUMBER, compare_shape, greater, NULL, 0, NULL),
+    ROW("PRelu", 1, OP_LAST, OP_PRELU, OP_F32, NULL, prelu_shape, prelu, prelu_backward, 3U, NULL),
     MANY("Min", OP_NUMBER, min_forward),
     MANY("Max", OP_NUMBER, max_forward),
     MANY("Sum", OP_F32, sum_forward),

@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "core/kernel/conv_backward.h"
+#include "core/kernel/conv_block.h"
 #include "core/kernel/conv_learn.h"
+#include "core/kernel/kernels.h"
 #include "core/op/op_conv_private.h"
 
 enum err conv_parse(const struct attrs *attrs, int opset, int n_in, int n_out, struct arena *mem, void **ret,
@@ -108,11 +110,67 @@ static enum err conv_shape_rule(struct op_call *call, struct err_note *note)
     return op_set(call, 0, DTYPE_F32, &out, note);
 }
 
+/* ---- In blocks ---------------------------------------------------------------------------------------------------- */
+
+/* All but the data and the residual are constants. */
+static bool has_constants(const struct op_call *call)
+{
+    for (int i = 1; i < call->n_in; i++) {
+        if (i != call->epilogue.residual_input && op_has(call, i) && call->in[i].data == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool conv_block(struct op_call *call, struct op_block *ret)
+{
+    if (call->in[0].shape.rank != 4 || !has_constants(call)) {
+        return false;
+    }
+    struct conv_shape s = conv_sizes(call);
+    enum conv_form form = conv_block_choose(&s);
+    if (form == CONV_PLAIN || (form == CONV_LANES && call->epilogue.scale_input > 0)) {
+        return false;
+    }
+    *ret = (struct op_block){.in = form == CONV_FIRST ? 0 : 1, .out = true, .form = (int)form};
+    if (call->epilogue.residual_input > 0) {
+        ret->in |= 1U << (unsigned)call->epilogue.residual_input;
+    }
+    return conv_pack_bytes(&s, form, &ret->pack_bytes) &&
+           conv_block_work_bytes(&s, form, pool_threads(call->pool), &call->work_bytes);
+}
+
+static const float *constant_or_null(const struct op_call *call, bool there, int i)
+{
+    return there && op_has(call, i) ? call->in[i].data : NULL;
+}
+
+static void conv_pack(const struct op_call *call, const struct op_block *block, void *ret)
+{
+    struct conv_shape s = conv_sizes(call);
+    const struct epilogue *e = &call->epilogue;
+    const struct conv_constants constants = {
+        .w = call->in[1].data,
+        .bias = constant_or_null(call, true, 2),
+        .slope = constant_or_null(call, e->act == EPILOGUE_PRELU, e->slope_input),
+        .scale = constant_or_null(call, e->scale_input > 0, e->scale_input),
+        .shift = constant_or_null(call, e->scale_input > 0, e->shift_input),
+    };
+
+    conv_pack_f32(&s, (enum conv_form)block->form, &constants, ret);
+}
+
 static enum err conv_forward(const struct op_call *call)
 {
     struct conv_shape s = conv_sizes(call);
     struct finish finish = op_finish(call, 2);
 
+    if (call->blocked_out) {
+        conv_block_f32(kernels()->blocks, &s, call->packed, call->in[0].data, &finish, call->out[0].data, call->work,
+                       call->pool);
+        return ERR_NONE;
+    }
     if (call->learning) {
         conv_learn_f32(&s, call->in[0].data, call->in[1].data, &finish, call->out[0].data, call->work);
         return ERR_NONE;
@@ -148,6 +206,8 @@ static const struct op_def rows[] = {
      .parse = conv_parse,
      .shape = conv_shape_rule,
      .forward = conv_forward,
+     .block = conv_block,
+     .pack = conv_pack,
      .backward = conv_backward,
      .backward_in = 1U << 0 | 1U << 1},
 };

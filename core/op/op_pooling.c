@@ -1,6 +1,7 @@
 /* op_pooling.c: MaxPool, AveragePool and their global forms. */
 #include <string.h>
 
+#include "core/kernel/block.h"
 #include "core/kernel/pooling.h"
 #include "core/kernel/pooling_backward.h"
 #include "core/op/op_window_private.h"
@@ -71,13 +72,24 @@ static enum err pooling_shape_rule(struct op_call *call, struct err_note *note)
     return err != ERR_NONE ? err : op_set(call, 0, DTYPE_F32, &out, note);
 }
 
+/* Images of two dimensions that are there in blocks already. */
+static bool pooling_block(struct op_call *call, struct op_block *ret)
+{
+    return call->in[0].shape.rank == 4 && op_block_one(call, ret);
+}
+
 static enum err max_forward(const struct op_call *call)
 {
     struct pooling_shape s = {0};
     struct shape out;
 
     (void)!measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
-    pooling_max_ref(&s, call->in[0].data, call->out[0].data);
+    if (call->blocked_out) {
+        s.planes = out.dim[0] * block_count(out.dim[1]);
+        pooling_max_block(&s, call->in[0].data, call->out[0].data);
+    } else {
+        pooling_max_ref(&s, call->in[0].data, call->out[0].data);
+    }
     return ERR_NONE;
 }
 
@@ -88,7 +100,12 @@ static enum err mean_forward(const struct op_call *call)
     struct shape out;
 
     (void)!measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
-    pooling_mean_ref(&s, pooling->count_padding, call->in[0].data, call->out[0].data);
+    if (call->blocked_out) {
+        s.planes = out.dim[0] * block_count(out.dim[1]);
+        pooling_mean_block(&s, pooling->count_padding, call->in[0].data, call->out[0].data);
+    } else {
+        pooling_mean_ref(&s, pooling->count_padding, call->in[0].data, call->out[0].data);
+    }
     return ERR_NONE;
 }
 
@@ -178,17 +195,17 @@ static enum err global_max_forward(const struct op_call *call)
     return ERR_NONE;
 }
 
-#define POOL(op, parse_fn, shape_fn, forward_fn, backward_fn, reads_in)                                           \
+#define POOL(op, parse_fn, shape_fn, forward_fn, backward_fn, reads_in, block_fn)                                 \
     {                                                                                                             \
         .domain = "", .name = (op), .opset_min = 1, .opset_max = OP_LAST, .min_in = 1, .max_in = 1, .min_out = 1, \
         .max_out = 1, .types = OP_F32, .min_rank = 3, .max_rank = 5, .parse = (parse_fn), .shape = (shape_fn),    \
-        .forward = (forward_fn), .backward = (backward_fn), .backward_in = (reads_in)                             \
+        .forward = (forward_fn), .backward = (backward_fn), .backward_in = (reads_in), .block = (block_fn)        \
     }
 
 static const struct op_def rows[] = {
-    POOL("MaxPool", pooling_parse, pooling_shape_rule, max_forward, max_backward, 1U),
-    POOL("AveragePool", pooling_parse, pooling_shape_rule, mean_forward, mean_backward, 0),
-    POOL("GlobalAveragePool", NULL, global_shape_rule, global_mean_forward, global_mean_backward, 0),
-    POOL("GlobalMaxPool", NULL, global_shape_rule, global_max_forward, NULL, 0),
+    POOL("MaxPool", pooling_parse, pooling_shape_rule, max_forward, max_backward, 1U, pooling_block),
+    POOL("AveragePool", pooling_parse, pooling_shape_rule, mean_forward, mean_backward, 0, pooling_block),
+    POOL("GlobalAveragePool", NULL, global_shape_rule, global_mean_forward, global_mean_backward, 0, NULL),
+    POOL("GlobalMaxPool", NULL, global_shape_rule, global_max_forward, NULL, 0, NULL),
 };
 const struct op_rows op_rows_pooling = OP_ROWS(rows);

@@ -77,6 +77,19 @@ MUST_CHECK enum err op_work(struct op_call *call, int64_t count, size_t bytes, s
 /* What was fused behind a product, in the kernels' words; bias_input may be absent (-1). */
 struct finish op_finish(const struct op_call *call, int bias_input);
 
+/*
+ * op_def.block of operators that map each number by itself, and of those that join two inputs of one shape so: they go with
+ * what is there in blocks already.  Their forward takes op_numbers, which counts the numbers that fill up a block too.
+ */
+bool op_block_one(struct op_call *call, struct op_block *ret);
+bool op_block_two(struct op_call *call, struct op_block *ret);
+static inline int64_t op_numbers(const struct op_call *call)
+{
+    const struct tensor *out = &call->out[0];
+
+    return (int64_t)((call->blocked_out ? tensor_blocked_bytes(out) : tensor_bytes(out)) / dtype_bytes(out->type));
+}
+
 /* Copies the data of input 0 to output 0: for operators that change the shape only. */
 enum err op_copy(const struct op_call *call);
 

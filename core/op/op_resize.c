@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/kernel/block.h"
 #include "core/op/op_private.h"
 
 struct resize {
@@ -367,6 +368,41 @@ static enum err lay_taps(const struct op_call *call, struct tap *taps[TENSOR_MAX
     return ERR_NONE;
 }
 
+/* Images in blocks already, of which only rows and columns are taken, each from one place. */
+static bool block(struct op_call *call, struct op_block *ret)
+{
+    const struct resize *resize = call->parsed;
+    const struct shape *x = &call->in[0].shape;
+    struct sizes sizes = {.by_scale = false};
+
+    return x->rank == 4 && !resize->linear && sizes_of(call, &sizes, NULL) == ERR_NONE &&
+           sizes.out.dim[0] == x->dim[0] && sizes.out.dim[1] == x->dim[1] && sizes.scale[0] == 1 &&
+           sizes.scale[1] == 1 && op_block_one(call, ret);
+}
+
+static enum err forward_blocked(const struct op_call *call)
+{
+    const struct shape *x = &call->in[0].shape;
+    const struct shape *out = &call->out[0].shape;
+    struct tap *taps[TENSOR_MAX_RANK] = {NULL};
+    int64_t step[TENSOR_MAX_RANK] = {0};
+    float *y = call->out[0].data;
+    enum err err = lay_taps(call, taps, step);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    for (int64_t plane = 0; plane < x->dim[0] * block_count(x->dim[1]); plane++) {
+        const float *in = (const float *)call->in[0].data + plane * x->dim[2] * x->dim[3] * BLOCK;
+        for (int64_t r = 0; r < out->dim[2]; r++) {
+            for (int64_t c = 0; c < out->dim[3]; c++, y += BLOCK) {
+                memcpy(y, in + (taps[2][r].first * x->dim[3] + taps[3][c].first) * BLOCK, BLOCK * sizeof *y);
+            }
+        }
+    }
+    return ERR_NONE;
+}
+
 static enum err forward(const struct op_call *call)
 {
     const struct resize *resize = call->parsed;
@@ -382,6 +418,9 @@ static enum err forward(const struct op_call *call)
 
     if (shape_elements(out) == 0) {
         return ERR_NONE;
+    }
+    if (call->blocked_out) {
+        return forward_blocked(call);
     }
     enum err err = lay_taps(call, taps, step);
     if (err != ERR_NONE) {
@@ -476,7 +515,8 @@ static enum err backward(const struct op_call *call, const struct tensor *out_gr
     {                                                                                                                  \
         .domain = "", .name = (op), .opset_min = (first), .opset_max = (last), .min_in = (in_min), .max_in = (in_max), \
         .min_out = 1, .max_out = 1, .types = OP_F32, .min_rank = 1, .max_rank = 5, .value_inputs = (values),           \
-        .parse = (parse_fn), .shape = shape, .forward = forward, .backward = backward, .backward_in = (values)         \
+        .parse = (parse_fn), .shape = shape, .forward = forward, .backward = backward, .backward_in = (values),        \
+        .block = block                                                                                                 \
     }
 
 static const struct op_def rows[] = {

@@ -15,7 +15,7 @@ static enum err same_shape(struct op_call *call, struct err_note *note)
 
 static enum err run(const struct op_call *call, enum unary what, float alpha, float beta)
 {
-    unary_f32(what, alpha, beta, call->in[0].data, call->out[0].data, shape_elements(&call->in[0].shape));
+    unary_f32(what, alpha, beta, call->in[0].data, call->out[0].data, op_numbers(call));
     return ERR_NONE;
 }
 
@@ -153,21 +153,22 @@ static enum err clip_input_backward(const struct op_call *call, const struct ten
                 in_grad);
 }
 
-#define TRAINED(op, first, op_kind, parse_fn, forward_fn, backward_fn, reads_in, reads_out)                     \
+#define TRAINED(op, first, op_kind, parse_fn, forward_fn, backward_fn, reads_in, reads_out, block_fn)           \
     {                                                                                                           \
         .domain = "", .name = (op), .opset_min = (first), .opset_max = OP_LAST, .kind = (op_kind), .min_in = 1, \
         .max_in = 1, .min_out = 1, .max_out = 1, .types = OP_F32, .min_rank = 0, .max_rank = TENSOR_MAX_RANK,   \
         .parse = (parse_fn), .shape = same_shape, .forward = (forward_fn), .backward = (backward_fn),           \
-        .backward_in = (reads_in), .backward_out = (reads_out)                                                  \
+        .backward_in = (reads_in), .backward_out = (reads_out), .block = (block_fn)                             \
     }
 
-#define ROW(op, first, op_kind, parse_fn, forward_fn) TRAINED(op, first, op_kind, parse_fn, forward_fn, NULL, 0, 0)
+#define ROW(op, first, op_kind, parse_fn, forward_fn) \
+    TRAINED(op, first, op_kind, parse_fn, forward_fn, NULL, 0, 0, NULL)
 
 static const struct op_def rows[] = {
-    TRAINED("Relu", 1, OP_RELU, NULL, relu, relu_backward, 0, 1U),
-    TRAINED("LeakyRelu", 1, OP_LEAKY_RELU, leaky_parse, leaky_relu, leaky_relu_backward, 1U, 0),
-    TRAINED("Sigmoid", 1, OP_OTHER, NULL, sigmoid, sigmoid_backward, 0, 1U),
-    TRAINED("Tanh", 1, OP_OTHER, NULL, tanh_forward, tanh_backward, 0, 1U),
+    TRAINED("Relu", 1, OP_RELU, NULL, relu, relu_backward, 0, 1U, op_block_one),
+    TRAINED("LeakyRelu", 1, OP_LEAKY_RELU, leaky_parse, leaky_relu, leaky_relu_backward, 1U, 0, op_block_one),
+    TRAINED("Sigmoid", 1, OP_OTHER, NULL, sigmoid, sigmoid_backward, 0, 1U, NULL),
+    TRAINED("Tanh", 1, OP_OTHER, NULL, tanh_forward, tanh_backward, 0, 1U, NULL),
     ROW("Floor", 1, OP_OTHER, NULL, floor_forward),
     ROW("Ceil", 1, OP_OTHER, NULL, ceil_forward),
     ROW("Exp", 1, OP_OTHER, NULL, exp_forward),
@@ -196,6 +197,7 @@ static const struct op_def rows[] = {
      .parse = clip_parse,
      .shape = same_shape,
      .forward = clip_attr_forward,
+     .block = op_block_one,
      .backward = clip_attr_backward,
      .backward_out = 1U << 0},
     {.domain = "",
@@ -212,6 +214,7 @@ static const struct op_def rows[] = {
      .max_rank = TENSOR_MAX_RANK,
      .shape = clip_input_shape,
      .forward = clip_input_forward,
+     .block = op_block_one,
      .backward = clip_input_backward,
      .backward_in = 1U << 1 | 1U << 2,
      .backward_out = 1U << 0},

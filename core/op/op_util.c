@@ -162,6 +162,27 @@ struct finish op_finish(const struct op_call *call, int bias_input)
     return finish;
 }
 
+bool op_block_one(struct op_call *call, struct op_block *ret)
+{
+    if ((call->blocked_in & 1U) == 0) {
+        return false;
+    }
+    *ret = (struct op_block){.in = 1U, .out = true};
+    return true;
+}
+
+bool op_block_two(struct op_call *call, struct op_block *ret)
+{
+    const struct tensor *a = &call->in[0];
+    const struct tensor *b = &call->in[1];
+
+    if ((call->blocked_in & 3U) == 0 || b->type != DTYPE_F32 || !shape_equal(&a->shape, &b->shape)) {
+        return false;
+    }
+    *ret = (struct op_block){.in = 3U, .out = true};
+    return true;
+}
+
 enum err op_copy_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
 {
     const float *dy = out_grad[0].data;
