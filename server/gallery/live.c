@@ -1,45 +1,9 @@
 /* live.c: lending, swapping, and following the rows. */
-#include "server/gallery/live.h"
-
-#include <pthread.h>
+#include "server/gallery/live_private.h"
 
 #include "core/base/mem.h"
 #include "server/gallery/keeper.h"
 #include "server/store/collection_rows.h"
-
-struct place {
-    int64_t collection_id;
-    struct pair *pair;
-    bool stale; /* the index missed a change */
-};
-
-struct coming {
-    /* immutable */
-    struct live *live;
-    int64_t collection_id;
-
-    struct pair *pair; /* the maker's own */
-
-    /* guarded by changing */
-    struct coming *next;
-    int64_t *gone; /* deleted since the rows were read; may be in the index or not */
-    size_t n_gone, room;
-    bool incomplete; /* rows changed in a way that it could not follow */
-};
-
-struct live {
-    /* immutable */
-    struct filler filler;
-    struct models *models;
-    struct keeper *keeper; /* NULL until live_keep_files */
-
-    pthread_mutex_t changing; /* building and following; taken before lending, never after; may wait for the disk */
-    pthread_mutex_t lending;  /* places and refs; nothing is called while it is held */
-    struct place *places;     /* guarded by lending; replaced only with changing held too */
-    int n_places;
-    int room;
-    struct coming *coming; /* guarded by changing */
-};
 
 enum err live_new(const struct filler *filler, struct models *models, struct live **ret, struct err_note *note)
 {
@@ -107,8 +71,7 @@ enum err pair_new(struct live *live, struct model *take_model, struct index *tak
 
 /* ---- Lending ----------------------------------------------------------------------------------------------------- */
 
-/* With lending held.  Ids rise, but the table is short: collections, not faces. */
-static struct place *find_place(const struct live *live, int64_t collection_id)
+struct place *live_place(const struct live *live, int64_t collection_id)
 {
     for (int i = 0; i < live->n_places; i++) {
         if (live->places[i].collection_id == collection_id) {
@@ -118,13 +81,12 @@ static struct place *find_place(const struct live *live, int64_t collection_id)
     return NULL;
 }
 
-/* The pair of a place with one more reference; NULL if there is none, or a stale one unless that will do. */
-static struct pair *borrow(struct live *live, int64_t collection_id, bool stale_will_do)
+struct pair *live_borrow(struct live *live, int64_t collection_id, bool stale_will_do)
 {
     struct pair *pair = NULL;
 
     (void)pthread_mutex_lock(&live->lending);
-    struct place *place = find_place(live, collection_id);
+    struct place *place = live_place(live, collection_id);
     if (place != NULL && (stale_will_do || !place->stale)) {
         pair = place->pair;
         pair->refs++;
@@ -169,14 +131,12 @@ static bool make_room(struct live *live)
     return true;
 }
 
-/* Puts a pair in its place, with changing held and room made.  The old one's files go: nobody would overwrite in them what is
- * deleted from now on. */
-static void put(struct live *live, int64_t collection_id, struct pair *take)
+void live_put(struct live *live, int64_t collection_id, struct pair *take)
 {
     struct pair *old = NULL;
 
     (void)pthread_mutex_lock(&live->lending);
-    struct place *place = find_place(live, collection_id);
+    struct place *place = live_place(live, collection_id);
     if (place == NULL) {
         place = &live->places[live->n_places++];
         place->collection_id = collection_id;
@@ -198,7 +158,7 @@ enum err live_swap(struct live *live, int64_t collection_id, struct pair *take)
     (void)pthread_mutex_lock(&live->changing);
     bool room = make_room(live);
     if (room) {
-        put(live, collection_id, take);
+        live_put(live, collection_id, take);
     }
     (void)pthread_mutex_unlock(&live->changing);
     if (!room) {
@@ -210,7 +170,7 @@ enum err live_swap(struct live *live, int64_t collection_id, struct pair *take)
 
 /* ---- Building ---------------------------------------------------------------------------------------------------- */
 
-static struct filled filled_of(int64_t collection_id, const struct model *model)
+struct filled live_filled(int64_t collection_id, const struct model *model)
 {
     return (struct filled){
         .collection_id = collection_id, .model_id = model->row_id, .version = model->version, .dim = model->dim};
@@ -220,8 +180,8 @@ static struct filled filled_of(int64_t collection_id, const struct model *model)
 static enum err build_index(struct live *live, int64_t collection_id, const struct model *model, struct index **ret,
                             struct err_note *note)
 {
-    const struct filled what = filled_of(collection_id, model);
-    struct pair *stale = borrow(live, collection_id, true);
+    const struct filled what = live_filled(collection_id, model);
+    struct pair *stale = live_borrow(live, collection_id, true);
 
     if (stale != NULL) {
         index_close_files(stale->index, stale->model->row_id != model->row_id);
@@ -259,16 +219,16 @@ static enum err build(struct live *live, int64_t collection_id, struct arena *me
 enum err live_get(struct live *live, int64_t collection_id, struct arena *mem, struct pair **ret, struct err_note *note)
 {
     enum err err = ERR_NONE;
-    struct pair *pair = borrow(live, collection_id, false);
+    struct pair *pair = live_borrow(live, collection_id, false);
 
     if (pair == NULL) {
         (void)pthread_mutex_lock(&live->changing);
-        pair = borrow(live, collection_id, false); /* somebody else may have built it meanwhile */
+        pair = live_borrow(live, collection_id, false); /* somebody else may have built it meanwhile */
         if (pair == NULL) {
             err = make_room(live) ? build(live, collection_id, mem, &pair, note) : ERR_NOMEM;
             if (err == ERR_NONE) {
                 pair->refs = 2; /* the table's and the borrower's; nobody else knows it yet */
-                put(live, collection_id, pair);
+                live_put(live, collection_id, pair);
             }
         }
         (void)pthread_mutex_unlock(&live->changing);
@@ -279,132 +239,14 @@ enum err live_get(struct live *live, int64_t collection_id, struct arena *mem, s
     return err;
 }
 
-static void mark_stale(struct live *live, int64_t collection_id)
+void live_mark_stale(struct live *live, int64_t collection_id)
 {
     (void)pthread_mutex_lock(&live->lending);
-    struct place *place = find_place(live, collection_id);
+    struct place *place = live_place(live, collection_id);
     if (place != NULL) {
         place->stale = true;
     }
     (void)pthread_mutex_unlock(&live->lending);
-}
-
-/* ---- Changing over ----------------------------------------------------------------------------------------------- */
-
-enum err live_prepare(struct live *live, int64_t collection_id, struct model *take_model, struct coming **ret,
-                      struct err_note *note)
-{
-    const struct filled what = filled_of(collection_id, take_model);
-    struct index *index = NULL;
-    struct coming *coming = MEM_NEW(struct coming);
-
-    if (coming == NULL) {
-        models_unref(live->models, take_model);
-        return ERR_SAY(note, ERR_NOMEM, "no memory to prepare another model");
-    }
-    coming->live = live;
-    coming->collection_id = collection_id;
-    /* Known before the rows are read, so that no deletion falls in between. */
-    (void)pthread_mutex_lock(&live->changing);
-    coming->next = live->coming;
-    live->coming = coming;
-    (void)pthread_mutex_unlock(&live->changing);
-    enum err err = fill_index(&live->filler, &what, true, &index, note);
-    if (err != ERR_NONE) {
-        models_unref(live->models, take_model);
-    } else {
-        err = pair_new(live, take_model, index, &coming->pair);
-    }
-    if (err != ERR_NONE) {
-        coming_drop(coming);
-        return err;
-    }
-    *ret = coming;
-    return ERR_NONE;
-}
-
-enum err coming_add(struct coming *coming, const int64_t *face_ids, const float *vectors, size_t n,
-                    struct err_note *note)
-{
-    return index_add(coming->pair->index, face_ids, vectors, n, note);
-}
-
-/* With changing held. */
-static void unlink_coming(struct coming *coming)
-{
-    struct coming **link = &coming->live->coming;
-
-    while (*link != coming) {
-        link = &(*link)->next;
-    }
-    *link = coming->next;
-}
-
-static void note_gone(struct coming *coming, const int64_t *face_ids, size_t n)
-{
-    if (coming->n_gone + n > coming->room) {
-        size_t room = 2 * coming->room + n;
-        int64_t *more = mem_resize(coming->gone, room, sizeof *more);
-        if (more == NULL) {
-            coming->incomplete = true;
-            return;
-        }
-        coming->gone = more;
-        coming->room = room;
-    }
-    for (size_t i = 0; i < n; i++) {
-        coming->gone[coming->n_gone++] = face_ids[i];
-    }
-}
-
-/* With changing held: what happened to a collection's rows, for the pairs that are being made for it. */
-static void tell_coming(struct live *live, int64_t collection_id, const int64_t *gone, size_t n_gone, bool incomplete)
-{
-    for (struct coming *coming = live->coming; coming != NULL; coming = coming->next) {
-        if (coming->collection_id == collection_id) {
-            coming->incomplete = coming->incomplete || incomplete;
-            note_gone(coming, gone, n_gone);
-        }
-    }
-}
-
-void coming_live(struct coming *take)
-{
-    struct live *live = take->live;
-    bool stale = false;
-
-    (void)pthread_mutex_lock(&live->changing);
-    unlink_coming(take);
-    stale = take->incomplete ||
-            (take->n_gone > 0 && index_remove(take->pair->index, take->gone, take->n_gone, NULL, NULL) != ERR_NONE);
-    /* A collection that nobody has asked for has no place: then the first request builds its pair from the rows. */
-    (void)pthread_mutex_lock(&live->lending);
-    bool known = find_place(live, take->collection_id) != NULL;
-    (void)pthread_mutex_unlock(&live->lending);
-    if (known) {
-        put(live, take->collection_id, take->pair);
-        take->pair = NULL;
-        if (stale) {
-            mark_stale(live, take->collection_id);
-        }
-    }
-    (void)pthread_mutex_unlock(&live->changing);
-    live_unref(live, take->pair);
-    mem_free(take->gone);
-    mem_free(take);
-}
-
-void coming_drop(struct coming *coming)
-{
-    if (coming == NULL) {
-        return;
-    }
-    (void)pthread_mutex_lock(&coming->live->changing);
-    unlink_coming(coming);
-    (void)pthread_mutex_unlock(&coming->live->changing);
-    live_unref(coming->live, coming->pair);
-    mem_free(coming->gone);
-    mem_free(coming);
 }
 
 /* ---- Following the rows ------------------------------------------------------------------------------------------ */
@@ -412,12 +254,12 @@ void coming_drop(struct coming *coming)
 void live_added(struct live *live, int64_t collection_id, const int64_t *face_ids, const float *vectors, size_t n)
 {
     (void)pthread_mutex_lock(&live->changing);
-    struct pair *pair = borrow(live, collection_id, true);
+    struct pair *pair = live_borrow(live, collection_id, true);
     if (pair != NULL) {
         /* ERR_EXISTS: the pair was built between the commit and now, from rows that held these already. */
         enum err err = index_add(pair->index, face_ids, vectors, n, NULL);
         if (err != ERR_NONE && err != ERR_EXISTS) {
-            mark_stale(live, collection_id);
+            live_mark_stale(live, collection_id);
         } else if (index_wants_saving(pair->index)) {
             keeper_wake(live->keeper);
         }
@@ -429,7 +271,7 @@ void live_added(struct live *live, int64_t collection_id, const int64_t *face_id
 void live_removed(struct live *live, int64_t collection_id, const int64_t *face_ids, size_t n)
 {
     (void)pthread_mutex_lock(&live->changing);
-    struct pair *pair = borrow(live, collection_id, true);
+    struct pair *pair = live_borrow(live, collection_id, true);
     if (pair != NULL) {
         struct err_note note = {0};
         if (index_remove(pair->index, face_ids, n, NULL, &note) != ERR_NONE && live->filler.listener.say != NULL) {
@@ -441,15 +283,15 @@ void live_removed(struct live *live, int64_t collection_id, const int64_t *face_
         }
         live_unref(live, pair);
     }
-    tell_coming(live, collection_id, face_ids, n, false);
+    coming_tell(live, collection_id, face_ids, n, false);
     (void)pthread_mutex_unlock(&live->changing);
 }
 
 void live_returned(struct live *live, int64_t collection_id)
 {
     (void)pthread_mutex_lock(&live->changing);
-    mark_stale(live, collection_id);
-    tell_coming(live, collection_id, NULL, 0, true);
+    live_mark_stale(live, collection_id);
+    coming_tell(live, collection_id, NULL, 0, true);
     (void)pthread_mutex_unlock(&live->changing);
 }
 
@@ -459,7 +301,7 @@ void live_dropped(struct live *live, int64_t collection_id)
 
     (void)pthread_mutex_lock(&live->changing);
     (void)pthread_mutex_lock(&live->lending);
-    struct place *place = find_place(live, collection_id);
+    struct place *place = live_place(live, collection_id);
     if (place != NULL) {
         pair = place->pair;
         *place = live->places[--live->n_places];
@@ -517,7 +359,7 @@ static void save_all(void *context)
 static bool is_wanted(void *context, int64_t collection_id, int64_t model_id)
 {
     struct live *live = context;
-    struct pair *pair = borrow(live, collection_id, true);
+    struct pair *pair = live_borrow(live, collection_id, true);
     bool wanted = pair != NULL && pair->model->row_id == model_id;
 
     live_unref(live, pair);
