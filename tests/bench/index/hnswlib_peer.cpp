@@ -10,11 +10,24 @@ struct hnswlib_peer {
     hnswlib_peer(size_t dim, size_t max_rows) : space(dim), graph(&space, max_rows, 16, 200)
     {
     }
+    hnswlib_peer(size_t dim, size_t max_rows, const char *path) : space(dim), graph(&space, path, false, max_rows)
+    {
+    }
 };
 
 hnswlib_peer *hnswlib_peer_new(size_t dim, size_t max_rows)
 {
     return new hnswlib_peer(dim, max_rows);
+}
+
+hnswlib_peer *hnswlib_peer_load(size_t dim, size_t max_rows, const char *path)
+{
+    return new hnswlib_peer(dim, max_rows, path);
+}
+
+void hnswlib_peer_save(hnswlib_peer *peer, const char *path)
+{
+    peer->graph.saveIndex(path);
 }
 
 void hnswlib_peer_free(hnswlib_peer *peer)
@@ -25,6 +38,11 @@ void hnswlib_peer_free(hnswlib_peer *peer)
 void hnswlib_peer_add(hnswlib_peer *peer, const float *vector, int64_t id)
 {
     peer->graph.addPoint(vector, (size_t)id);
+}
+
+void hnswlib_peer_mark_deleted(hnswlib_peer *peer, int64_t id)
+{
+    peer->graph.markDelete((size_t)id);
 }
 
 void hnswlib_peer_set_ef(hnswlib_peer *peer, size_t ef)
