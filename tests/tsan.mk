@@ -9,3 +9,10 @@ TSAN_TESTS += $(filter %_threads.c,$(UNIT_SOURCES))
 .PHONY: tsan-tests
 tsan-tests: $$(patsubst %.c,$$(B)/%.tap,$$(sort $$(TSAN_TESTS)))
 	@tests/summary $(B)/tests $^
+
+# What CI has time for: the index, whose locks are the most delicate.
+.PHONY: check-tsan-index
+check-tsan-index: ## the threads of the index under ThreadSanitizer
+	@$(MAKE) FLAVOR=tsan tsan-index
+tsan-index: $(B)/tests/index/test_index_threads.tap
+	@tests/summary $(B)/tests $^
