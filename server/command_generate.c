@@ -12,20 +12,16 @@
 #include "core/base/cpu.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
-#include "core/base/random.h"
 #include "core/image/encode.h"
 #include "core/train/invert.h"
-#include "core/train/purify.h"
 #include "core/train/student.h"
 #include "server/command.h"
 #include "server/command_flags.h"
 #include "server/contact_sheet.h"
-#include "server/crop_files.h"
-#include "server/people_folder.h"
+#include "server/generate_targets.h"
 #include "server/progress.h"
 
 #define ARENA_BYTES ((size_t)8 << 30)
-#define MOST_PICTURES 4096
 #define SHEET_CELLS 12
 
 static const char usage[] =
@@ -56,19 +52,14 @@ struct generate {
     const char *recognizer_path, *set, *only, *except, *embedding, *out, *form;
     long nobody, each, batch, threads, seed;
     bool aligned, plain, pixels;
-    double rate, prior, variation, energy, follow, even, detail;
+    double rate, prior, variation, energy, follow, even, detail, together;
     struct invert_options options;
 
     struct model *recognizer;
     struct model *detector;
     struct graph *graph; /* as written */
     struct pool *pool;
-    int people;
-    const char **names;
-    float *targets; /* [people, dim] */
-    struct people_folder folder;
-    struct image *likeness; /* [people]: the crop nearest the target, where the target has photos */
-    float *nearest;         /* [people]: its cosine */
+    struct targets targets;
 
     bool bar;
     struct progress progress;
@@ -92,172 +83,6 @@ static void print_json(json_t *take)
     (void)printf("\n");
     (void)fflush(stdout);
     json_decref(take);
-}
-
-/* ---- Targets ------------------------------------------------------------------------------------------------------ */
-
-static enum err room_for(struct generate *generate, int people)
-{
-    generate->people = people;
-    generate->names = ARENA_ARRAY(generate->mem, const char *, people);
-    generate->targets = ARENA_ARRAY(generate->mem, float, (size_t)people *(size_t)generate->recognizer->dim);
-    generate->likeness = ARENA_ARRAY(generate->mem, struct image, people);
-    generate->nearest = ARENA_ARRAY(generate->mem, float, people);
-    return generate->names == NULL || generate->targets == NULL || generate->likeness == NULL ||
-                   generate->nearest == NULL
-               ? ERR_NOMEM
-               : ERR_NONE;
-}
-
-static enum err nobody(struct generate *generate)
-{
-    size_t dim = (size_t)generate->recognizer->dim;
-    enum err err = room_for(generate, (int)generate->nobody);
-
-    for (int i = 0; err == ERR_NONE && i < generate->people; i++) {
-        struct random random = random_seeded((uint64_t)generate->seed, (uint64_t)i);
-        for (size_t k = 0; k < dim; k++) {
-            generate->targets[(size_t)i * dim + k] = (float)random_normal(&random);
-        }
-        generate->names[i] = arena_format(generate->mem, "nobody-%03d", i + 1);
-        err = generate->names[i] == NULL ? ERR_NOMEM : ERR_NONE;
-    }
-    return err;
-}
-
-static enum err take_numbers(struct generate *generate, const json_t *list, int person)
-{
-    size_t dim = (size_t)generate->recognizer->dim;
-
-    if (json_array_size(list) != dim) {
-        return ERR_SAY(generate->note, ERR_FORMAT, "embedding %d has %zu numbers, the recogniser's have %zu", person,
-                       json_array_size(list), dim);
-    }
-    for (size_t k = 0; k < dim; k++) {
-        const json_t *number = json_array_get(list, k);
-        if (!json_is_number(number)) {
-            return ERR_SAY(generate->note, ERR_FORMAT, "embedding %d holds what is no number", person);
-        }
-        generate->targets[(size_t)person * dim + k] = (float)json_number_value(number);
-    }
-    generate->names[person] = arena_format(generate->mem, "embedding-%03d", person + 1);
-    return generate->names[person] == NULL ? ERR_NOMEM : ERR_NONE;
-}
-
-static enum err read_embeddings(struct generate *generate)
-{
-    json_error_t error;
-    json_t *list = json_load_file(generate->embedding, 0, &error);
-    bool many = json_is_array(json_array_get(list, 0));
-    size_t n = many ? json_array_size(list) : 1;
-    enum err err = ERR_NONE;
-
-    if (!json_is_array(list) || n > MOST_PICTURES) {
-        err = ERR_SAY(generate->note, ERR_FORMAT, "%s: %s", generate->embedding,
-                      list == NULL ? error.text : "no list of numbers, or too many");
-    }
-    err = err != ERR_NONE ? err : room_for(generate, (int)n);
-    for (size_t i = 0; err == ERR_NONE && i < n; i++) {
-        err = take_numbers(generate, many ? json_array_get(list, i) : list, (int)i);
-    }
-    json_decref(list);
-    return err;
-}
-
-/* Keeps the crops that are nearest to their people's targets. */
-struct likeness {
-    struct generate *generate;
-    const int *nearest; /* [people] photo, -1: none */
-};
-
-static enum err keep_likeness(void *context, int thread, int i, const struct image *crop, struct arena *mem,
-                              struct err_note *note)
-{
-    struct likeness *likeness = context;
-    struct generate *generate = likeness->generate;
-    int person = generate->folder.person[i];
-
-    (void)thread;
-    (void)mem;
-    (void)note;
-    if (likeness->nearest[person] == i) {
-        memcpy(generate->likeness[person].rgb, crop->rgb, (size_t)3 * (size_t)crop->width * (size_t)crop->height);
-    }
-    return ERR_NONE;
-}
-
-/* The dominant center of a person's photos u [n, dim], and which of them is nearest. */
-static enum err center_of(struct generate *generate, int person, const float *u, const int *photos, int n,
-                          int *ret_nearest)
-{
-    size_t dim = (size_t)generate->recognizer->dim;
-    float *target = generate->targets + (size_t)person * dim;
-    enum err err = purify_center(u, n, (int)dim, generate->mem, target);
-
-    if (err != ERR_NONE) {
-        return ERR_SAY(generate->note, err, "no face of '%s' was found", generate->folder.names[person]);
-    }
-    generate->names[person] = generate->folder.names[person];
-    for (int i = 0; i < n; i++) {
-        float cosine = 0;
-        for (size_t k = 0; k < dim; k++) {
-            cosine += u[(size_t)i * dim + k] * target[k];
-        }
-        if (i == 0 || cosine > generate->nearest[person]) {
-            generate->nearest[person] = cosine;
-            *ret_nearest = photos[i];
-        }
-    }
-    return image_new(generate->recognizer->side, generate->recognizer->side, generate->mem,
-                     &generate->likeness[person]);
-}
-
-static enum err centers(struct generate *generate, const float *u, const unsigned char *state, int *nearest)
-{
-    const struct people_folder *folder = &generate->folder;
-    size_t dim = (size_t)generate->recognizer->dim;
-    float *own = ARENA_ARRAY(generate->mem, float, (size_t)folder->n *dim);
-    int *photos = ARENA_ARRAY(generate->mem, int, folder->n);
-    enum err err = own == NULL || photos == NULL ? ERR_NOMEM : ERR_NONE;
-
-    for (int person = 0; err == ERR_NONE && person < folder->people; person++) {
-        int n = 0;
-        for (int i = 0; i < folder->n; i++) {
-            if (folder->person[i] == person && state[i] == CROP_SEEN) {
-                memcpy(own + (size_t)n * dim, u + (size_t)i * dim, dim * sizeof *own);
-                photos[n++] = i;
-            }
-        }
-        nearest[person] = -1;
-        err = center_of(generate, person, own, photos, n, &nearest[person]);
-    }
-    return err;
-}
-
-static enum err people(struct generate *generate)
-{
-    enum err err = people_folder_read(generate->set, generate->only, generate->except, generate->mem, &generate->folder,
-                                      generate->note);
-    err = err != ERR_NONE ? err : room_for(generate, generate->folder.people);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    int n = generate->folder.n;
-    struct crop_source source = {.paths = generate->folder.paths,
-                                 .n = n,
-                                 .detector = generate->aligned ? NULL : generate->detector,
-                                 .side = generate->recognizer->side,
-                                 .threads = (int)generate->threads};
-    float *u = ARENA_ARRAY(generate->mem, float, (size_t)n *(size_t)generate->recognizer->dim);
-    unsigned char *state = ARENA_ARRAY(generate->mem, unsigned char, n);
-    int *nearest = ARENA_ARRAY(generate->mem, int, generate->people);
-    if (u == NULL || state == NULL || nearest == NULL) {
-        return ERR_NOMEM;
-    }
-    err = embed_crops(&source, generate->recognizer, true, NULL, u, state, generate->note);
-    err = err != ERR_NONE ? err : centers(generate, u, state, nearest);
-    struct likeness likeness = {generate, nearest};
-    return err != ERR_NONE ? err : crop_files(&source, keep_likeness, &likeness, NULL, state, generate->note);
 }
 
 /* ---- Pictures ----------------------------------------------------------------------------------------------------- */
@@ -302,8 +127,8 @@ static enum err one_batch(struct generate *generate, int from, int n, struct ima
     char path[PATH_MAX];
 
     for (int i = 0; err == ERR_NONE && i < n; i++) {
-        int person = (from + i) % generate->people;
-        memcpy(targets + (size_t)i * dim, generate->targets + (size_t)person * dim, dim * sizeof *targets);
+        int person = (from + i) % generate->targets.people;
+        memcpy(targets + (size_t)i * dim, generate->targets.targets + (size_t)person * dim, dim * sizeof *targets);
     }
     generate->options.seed = (uint64_t)generate->seed + (uint64_t)from;
     progress_start(&generate->progress, "descending", 0, generate->options.steps);
@@ -312,8 +137,8 @@ static enum err one_batch(struct generate *generate, int from, int n, struct ima
     }
     progress_end(&generate->progress);
     for (int i = 0; err == ERR_NONE && i < n; i++) {
-        const char *name = generate->names[(from + i) % generate->people];
-        int turn = (from + i) / generate->people + 1;
+        const char *name = generate->targets.names[(from + i) % generate->targets.people];
+        int turn = (from + i) / generate->targets.people + 1;
         size_t n_bytes = (size_t)3 * (size_t)found[i].width * (size_t)found[i].height;
         if (snprintf(path, sizeof path, "%s/%s-%d.png", generate->out, name, turn) >= (int)sizeof path) {
             err = ERR_SAY(generate->note, ERR_MISUSE, "the path of --out is too long");
@@ -342,21 +167,21 @@ static enum err write_sheet(struct generate *generate, const struct image *pictu
     char path[PATH_MAX];
     struct image sheet;
 
-    groups = groups < generate->people ? groups : generate->people;
-    enum err err = contact_sheet((generate->people + groups - 1) / groups, groups * group, group,
+    groups = groups < generate->targets.people ? groups : generate->targets.people;
+    enum err err = contact_sheet((generate->targets.people + groups - 1) / groups, groups * group, group,
                                  generate->recognizer->side, generate->mem, &sheet);
     if (err != ERR_NONE) {
         return err;
     }
-    for (int person = 0; person < generate->people; person++) {
+    for (int person = 0; person < generate->targets.people; person++) {
         int row = person / groups;
         int first = person % groups * group;
         if (photos) {
-            contact_sheet_put(&sheet, row, first, group, &generate->likeness[person]);
+            contact_sheet_put(&sheet, row, first, group, &generate->targets.likeness[person]);
         }
         for (int k = 0; k < generate->each; k++) {
             contact_sheet_put(&sheet, row, first + k + (photos ? 1 : 0), group,
-                              &pictures[k * generate->people + person]);
+                              &pictures[k * generate->targets.people + person]);
         }
     }
     if (snprintf(path, sizeof path, "%s/sheet.png", generate->out) >= (int)sizeof path) {
@@ -386,16 +211,27 @@ static void say_memory(struct generate *generate)
     }
 }
 
+static enum err find_targets(struct generate *generate)
+{
+    struct targets *targets = &generate->targets;
+
+    *targets = (struct targets){.recognizer = generate->recognizer, .mem = generate->mem, .note = generate->note};
+    if (generate->set != NULL) {
+        return targets_of_people(targets, generate->set, generate->only, generate->except,
+                                 generate->aligned ? NULL : generate->detector, (int)generate->threads);
+    }
+    return generate->embedding != NULL ? targets_of_file(targets, generate->embedding)
+                                       : targets_of_nobody(targets, (int)generate->nobody, (uint64_t)generate->seed);
+}
+
 static enum err run(struct generate *generate)
 {
-    enum err err = generate->set != NULL         ? people(generate)
-                   : generate->embedding != NULL ? read_embeddings(generate)
-                                                 : nobody(generate);
-    int total = err == ERR_NONE ? generate->people * (int)generate->each : 0;
+    enum err err = find_targets(generate);
+    int total = err == ERR_NONE ? generate->targets.people * (int)generate->each : 0;
 
-    if (err == ERR_NONE && (total < 1 || total > MOST_PICTURES)) {
+    if (err == ERR_NONE && (total < 1 || total > TARGETS_MOST)) {
         err = ERR_SAY(generate->note, ERR_LIMIT, "%d pictures are asked for, %d at once are the most", total,
-                      MOST_PICTURES);
+                      TARGETS_MOST);
     }
     struct image *pictures = err == ERR_NONE ? ARENA_ARRAY(generate->mem, struct image, total) : NULL;
     if (pictures == NULL) {
@@ -452,8 +288,8 @@ static bool take_flags(struct generate *generate, int *argc, char **argv)
     generate->aligned = command_switch(argc, argv, "--aligned");
     generate->plain = command_switch(argc, argv, "--plain");
     generate->pixels = command_switch(argc, argv, "--pixels");
-    bool good = take_form(generate) && command_whole(argc, argv, "--nobody", 1, MOST_PICTURES, &generate->nobody) &&
-                command_whole(argc, argv, "--each", 1, MOST_PICTURES, &generate->each) &&
+    bool good = take_form(generate) && command_whole(argc, argv, "--nobody", 1, TARGETS_MOST, &generate->nobody) &&
+                command_whole(argc, argv, "--each", 1, TARGETS_MOST, &generate->each) &&
                 command_whole(argc, argv, "--batch", 1, 256, &generate->batch) &&
                 command_whole(argc, argv, "--steps", 1, 100000, &options->steps) &&
                 command_whole(argc, argv, "--seed", 0, LONG_MAX, &generate->seed) &&
@@ -465,6 +301,7 @@ static bool take_flags(struct generate *generate, int *argc, char **argv)
                 command_real(argc, argv, "--energy", 0, 1e6, &generate->energy) &&
                 command_real(argc, argv, "--even", 0, 1, &generate->even) &&
                 command_real(argc, argv, "--detail", 1e-3, 1, &generate->detail) &&
+                command_real(argc, argv, "--together", 0, 1, &generate->together) &&
                 command_real(argc, argv, "--follow", 1e-3, 1, &generate->follow);
     options->rate = (float)generate->rate;
     options->prior = (float)generate->prior;
@@ -473,6 +310,7 @@ static bool take_flags(struct generate *generate, int *argc, char **argv)
     options->follow = (float)generate->follow;
     options->even = (float)generate->even;
     options->detail = (float)generate->detail;
+    options->together = (float)generate->together;
     if (generate->plain) {
         options->glances = (struct glance_limits){0};
     }
@@ -550,6 +388,7 @@ int command_generate(int argc, char **argv)
     generate.follow = (double)generate.options.follow;
     generate.even = (double)generate.options.even;
     generate.detail = (double)generate.options.detail;
+    generate.together = (double)generate.options.together;
     generate.options.tell = watch;
     generate.options.tell_context = &generate;
     generate.options.cancel = &stop;

@@ -46,6 +46,7 @@ struct invert_options {
     float colour, detail; /* canvas.h */
     float even;           /* share of the way on which left and right are alike; then they part, until the end */
     int coarsest;         /* canvas.h: a side of the lowest level; the input's side: pixels alone */
+    float together;       /* share of the way on which mostly what all pictures have in common moves */
     long steps;
     float rate;     /* of Adam; falls with half a cosine over the second half */
     double seconds; /* budget; 0: none */

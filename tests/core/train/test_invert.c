@@ -199,6 +199,7 @@ static struct invert_options usual(void)
     options.coarsest = 4;
     options.glances = (struct glance_limits){.mirror = false};
     options.even = 0;
+    options.together = 0.2F;
     options.detail = 1;
     options.rate = 0.1F;
     options.variation = 0;

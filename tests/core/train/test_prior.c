@@ -126,7 +126,7 @@ static void check_derivative(const char *name, double *x, int count, value_at *v
 enum {
     N = 3,
     CHANNELS = 4,
-    PIXELS = 5,
+    PIXELS = 37, /* two rows of sixteen and some */
     VALUES = N * CHANNELS * PIXELS
 };
 
