@@ -21,17 +21,18 @@ struct invert_options invert_defaults(void)
     return (struct invert_options){
         .form = PRIOR_RELATIVE,
         .prior = 0.5F,
-        .variation = 0.02F,
+        .variation = 0.15F,
         .energy = 0.001F,
         .follow = 0.5F,
         .glances = {.pixels = 4, .degrees = 6, .scale = 0.06F, .light = 0.15F, .noise = 0.05F, .mirror = true},
-        .start = 0.1F,
+        .start = 0.03F,
         .colour = 0.3F,
         .detail = 0.25F,
-        .even = 0.3F,
+        .even = 0.5F,
+        .together = 0.3F,
         .coarsest = 7,
-        .steps = 300,
-        .rate = 0.03F,
+        .steps = 150,
+        .rate = 0.04F,
         .seed = 1,
         .part = 4,
     };
@@ -153,7 +154,8 @@ static enum err descend(struct inversion *run, struct err_note *note)
         }
         if (err == ERR_NONE) {
             statistics_compare(run);
-            err = back(run, note);
+            err = isfinite(run->prior) ? back(run, note)
+                                       : ERR_SAY(note, ERR_FORMAT, "the statistics of a norm are no numbers");
         }
         if (err != ERR_NONE) {
             return err;

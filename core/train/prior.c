@@ -10,6 +10,12 @@
  */
 #define LEAST_SHARE 0.01
 
+/*
+ * Some exporters add ε to the stored variances and write ε = 0: a channel that is the same over the whole batch would then
+ * have a deviation of 0, which has no derivative.
+ */
+#define LEAST_EPSILON 1e-5
+
 /* Numbers that are taken side by side, so that the compiler makes vectors of them; each column has a sum of its own. */
 #define SIDE_BY_SIDE 16
 
@@ -78,12 +84,13 @@ static double deviations(const struct prior_layer *layer, const struct prior_sum
                          float weight, float *ret_offset, float *ret_slope)
 {
     double least = LEAST_SHARE * mean_variance(layer);
+    double epsilon = (double)layer->epsilon > LEAST_EPSILON ? (double)layer->epsilon : LEAST_EPSILON;
     double value = 0;
 
     for (int64_t c = 0; c < layer->channels; c++) {
         struct moments at = moments_of(sums, c, count);
-        double known = (double)layer->variance[c] + (double)layer->epsilon;
-        double s = sqrt(at.variance + (double)layer->epsilon);
+        double known = (double)layer->variance[c] + epsilon;
+        double s = sqrt(at.variance + epsilon);
         double sigma = sqrt(known);
         double unit = relative ? 1 / ((double)layer->channels * (known > least ? known : least)) : 1;
         double off = at.mean - (double)layer->mean[c];
