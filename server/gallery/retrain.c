@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-#include "core/base/clock.h"
+#include "core/base/cpu.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
-#include "core/train/course.h"
+#include "core/train/cost.h"
 #include "server/gallery/gallery_private.h"
 #include "server/gallery/model_upload.h"
 
@@ -20,7 +20,7 @@ struct training_defaults gallery_training_defaults(void)
                                       .rate = (double)course.train.schedule.rate,
                                       .distill = (double)course.train.objective.distill_l2,
                                       .kl = (double)course.train.objective.distill_kl,
-                                      .freeze = .7,
+                                      .freeze = .4,
                                       .purify_deg = (double)course.purify_degrees,
                                       .holdout = .2,
                                       .gate = .5,
@@ -32,34 +32,37 @@ const char *gallery_model_path(struct gallery_worker *worker, const char *data, 
     return arena_format(worker->mem, "%s/" MODELS_FOLDER "/%s", data, row->file);
 }
 
-enum err gallery_embed_ms(struct gallery_worker *worker, const struct model_row *row, double *ret,
-                          struct gallery_fault *fault)
+enum err gallery_training_cost(struct gallery_worker *worker, const char *data, const struct model_row *row,
+                               const struct training_defaults *wanted, int64_t n_people, int64_t n_photos,
+                               struct training_cost *ret, struct gallery_fault *fault)
 {
-    struct models *models = worker->gallery->models;
-    struct model *model = NULL;
-    struct session *session = NULL;
-    struct image crop = {0};
+    const char *path = gallery_model_path(worker, data, row);
+    struct course_options course = course_default();
+    double choosing = n_people * (1 - wanted->holdout) * PARTS_CHOOSING >= PARTS_LEAST_CHOOSING ? PARTS_CHOOSING : 0;
+    struct cost_question question = {.learn = 1 - wanted->freeze,
+                                     .side = row->side_px,
+                                     .photos = (long)n_photos,
+                                     .taught = (long)((double)n_photos * (1 - wanted->holdout) * (1 - choosing)),
+                                     .threads = cpu_count(),
+                                     .course = &course};
+    struct model_bytes file = {.bytes = NULL};
+    struct graph *graph = NULL;
+    struct cost cost = {0};
 
-    enum err err = models_get(models, row->id, worker->mem, &model, &fault->note);
+    course.train.epochs = wanted->epochs;
+    enum err err = path == NULL ? spent(worker->mem) : model_bytes_open(path, MODEL_RECOGNIZER, &file, &fault->note);
     if (err != ERR_NONE) {
         return err;
     }
-    float *u = ARENA_ARRAY(worker->mem, float, model->dim);
-    err = u == NULL ? spent(worker->mem) : image_new(model->side, model->side, worker->mem, &crop);
+    err = student_load(file.bytes, file.n_bytes, &graph, &fault->note);
     if (err == ERR_NONE) {
-        err = worker_session(worker, model, &session, fault);
+        err = cost_estimate(graph, &question, &cost, &fault->note);
     }
-    if (err == ERR_NONE) { /* once to warm up */
-        err = recognizer_run(model->recognizer, session, &crop, 1, worker->mem, u, NULL, &fault->note);
+    if (err == ERR_NONE) { /* the model itself: mapped, as it learns, and twice when it is measured */
+        *ret = (struct training_cost){
+            .seconds = cost.seconds, .bytes = (int64_t)cost.bytes + 4 * (int64_t)file.n_bytes, .steps = cost.steps};
     }
-    int64_t begin = clock_monotonic_ns();
-    if (err == ERR_NONE) {
-        err = recognizer_run(model->recognizer, session, &crop, 1, worker->mem, u, NULL, &fault->note);
-    }
-    if (err == ERR_NONE) {
-        *ret = (double)(clock_monotonic_ns() - begin) / 1e6;
-    }
-    models_unref(models, model);
+    model_bytes_close(&file);
     return err;
 }
 

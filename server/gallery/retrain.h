@@ -34,10 +34,16 @@ struct trained_model {
 MUST_CHECK enum err gallery_take_trained(struct gallery_worker *worker, const struct trained_model *trained,
                                          char ret_version[STORE_VERSION_TEXT], struct gallery_fault *fault);
 
-/* Milliseconds that one crop takes in the model on this thread, as the machine is loaded now, for telling how long a training
- * may take.  Errors: as models_get and recognizer_run. */
-MUST_CHECK enum err gallery_embed_ms(struct gallery_worker *worker, const struct model_row *row, double *ret,
-                                     struct gallery_fault *fault);
+/* What a training of so many photos would take; freeze, epochs and holdout as they are asked for. */
+struct training_cost {
+    double seconds;
+    int64_t bytes;
+    int64_t steps;
+};
+/* Errors: the model's file cannot be read or learnt on: the note says why; ERR_NOMEM. */
+MUST_CHECK enum err gallery_training_cost(struct gallery_worker *worker, const char *data, const struct model_row *row,
+                                          const struct training_defaults *wanted, int64_t n_people, int64_t n_photos,
+                                          struct training_cost *ret, struct gallery_fault *fault);
 
 /* Path of a model's file in the data folder.  Owns: carved from the worker's arena; NULL without memory. */
 const char *gallery_model_path(struct gallery_worker *worker, const char *data, const struct model_row *row);

@@ -1,16 +1,11 @@
 /* training.c: POST /v1/admin/training: what a training would be, or the job that does it. */
-#include "core/base/cpu.h"
+#include <string.h>
+
 #include "server/gallery/freeze.h"
 #include "server/gallery/retrain.h"
 #include "server/http/answers.h"
 #include "server/http/handlers.h"
 #include "server/jobs/training_job.h"
-
-/* Of what a step and its neighbours cost, in forward runs of one crop: four looks, the teacher and two rounds of measuring; in each
- * epoch a forward and two backward runs of the layers that learn.  Half as many epochs more for the first phase. */
-#define RUNS_ONCE 8
-#define RUNS_AN_EPOCH 3
-#define BATCH 32
 
 static double real_or(const struct call *call, const char *name, double absent)
 {
@@ -44,24 +39,23 @@ static struct training_wish read_wish(const struct call *call)
 
 static void answer_plan(struct call *call, const struct training_wish *wish, const struct freezable *found)
 {
+    const struct training_defaults wanted = {.epochs = wish->epochs, .freeze = wish->freeze, .holdout = wish->holdout};
     struct gallery_fault fault = {0};
-    double embed_ms = 0;
+    struct training_cost cost = {0};
 
-    enum err err = gallery_embed_ms(call->worker, &found->model, &embed_ms, &fault);
+    enum err err = gallery_training_cost(call->worker, call->config->data, &found->model, &wanted, found->n_people,
+                                         found->n_photos, &cost, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;
     }
-    double trained = (double)found->n_photos * (1 - wish->holdout);
-    double epochs = wish->epochs < 3 ? wish->epochs + 1 : wish->epochs + wish->epochs / 3;
-    double runs = (double)found->n_photos * RUNS_ONCE + trained * epochs * RUNS_AN_EPOCH * (1 - wish->freeze);
     call_answer(call, 200,
-                json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I}", "dry_run", 1, "collection",
+                json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "dry_run", 1, "collection",
                           found->collection, "model", found->model.version, "people", (json_int_t)found->n_people,
                           "photos", (json_int_t)found->n_photos, "median_photos", (json_int_t)found->median_photos,
                           "without_crop", (json_int_t)found->n_without_crop, "other_size",
-                          (json_int_t)found->n_other_side, "steps", (json_int_t)(trained / BATCH * epochs),
-                          "estimated_s", runs * embed_ms / 1e3 / cpu_count(), "memory_bytes_max",
+                          (json_int_t)found->n_other_side, "steps", (json_int_t)cost.steps, "estimated_s",
+                          decimal_of(cost.seconds), "estimated_bytes", (json_int_t)cost.bytes, "memory_bytes_max",
                           (json_int_t)call->config->training_bytes));
 }
 
@@ -73,6 +67,11 @@ static bool guard_fits(struct call *call, const char *guard, const struct freeza
 
     if (guard == NULL) {
         return true;
+    }
+    if (strcmp(guard, trained->collection) == 0) {
+        call_problem(call, &PROBLEM_BAD_PARAMETER,
+                     "the guard must be another collection than the one that is trained on");
+        return false;
     }
     enum err err = gallery_freezable(call->worker, guard, &found, &fault);
     if (err == ERR_NONE && found.model.side_px != trained->model.side_px) {

@@ -3,7 +3,7 @@
 
 #include "core/base/cancel.h"
 #include "core/base/file.h"
-#include "core/train/course.h"
+#include "core/train/cost.h"
 
 /* ---- Parts -------------------------------------------------------------------------------------------------------- */
 
@@ -279,6 +279,44 @@ static void a_course_is_gone_through(void **state)
     arena_free(mem);
 }
 
+/* ---- What it takes -------------------------------------------------------------------------------------------------- */
+
+static struct cost cost_of(double learn, long photos, long taught, int threads)
+{
+    struct course_options course = course_default();
+    const struct cost_question question = {
+        .learn = learn, .side = SIDE, .photos = photos, .taught = taught, .threads = threads, .course = &course};
+    struct cost cost = {0};
+    struct err_note note = {0};
+
+    course.train = quick_options();
+    course.train.epochs = 6;
+    enum err err = cost_estimate(make_network(), &question, &cost, &note);
+    if (err != ERR_NONE) {
+        fail_msg("%s: %s", err_word(err), note.text);
+    }
+    return cost;
+}
+
+static void the_cost_is_told(void **state)
+{
+    struct cost few = cost_of(.34, 480, 240, 1);
+    struct cost many = cost_of(.34, 4800, 2400, 1);
+    struct cost whole = cost_of(1, 480, 240, 1);
+    struct cost two = cost_of(.34, 480, 240, 2);
+
+    (void)state;
+    printf("# 480 crops: %.2f s, %.1f MiB above the cut; %.2f s, %.1f MiB the whole network\n", few.seconds,
+           (double)few.bytes / 1048576, whole.seconds, (double)whole.bytes / 1048576);
+    assert_int_equal(few.steps, 240 / 24 * (6 + 2)); /* two epochs of the first phase */
+    assert_int_equal(many.steps, 10 * few.steps);
+    assert_true(few.lower_ms > 0 && few.upper_ms > 0 && few.back_ms > 0 && whole.lower_ms == 0);
+    /* maps of every look at every crop are kept above a cut: 16 x 8 x 8 floats here */
+    assert_true(few.bytes > (size_t)480 * 4 * 16 * 8 * 8 * 4);
+    assert_true(many.bytes > 5 * few.bytes && whole.bytes < many.bytes);
+    assert_true(two.bytes > few.bytes);
+}
+
 /* ---- Wrong names by both ------------------------------------------------------------------------------------------- */
 
 static void both_must_agree(void **state)
@@ -299,9 +337,10 @@ static void both_must_agree(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(everybody_has_one_part), cmocka_unit_test(too_few_are_refused),
-                                       cmocka_unit_test(the_better_place_is_chosen),
-                                       cmocka_unit_test(a_course_is_gone_through), cmocka_unit_test(both_must_agree)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everybody_has_one_part),     cmocka_unit_test(too_few_are_refused),
+        cmocka_unit_test(the_better_place_is_chosen), cmocka_unit_test(a_course_is_gone_through),
+        cmocka_unit_test(the_cost_is_told),           cmocka_unit_test(both_must_agree)};
 
     return cmocka_run_group_tests(tests, make_people, remove_people);
 }
