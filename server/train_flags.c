@@ -24,7 +24,7 @@ const char train_usage[] =
     "  --balanced           people take turns, however many photos each has\n"
     "  --looks N            augmented looks kept per crop (4)\n"
     "what learns\n"
-    "  --learn SHARE        of the convolutions, from the top (0.3); 1: the whole network\n"
+    "  --learn SHARE        of the convolutions, from the top (0.6); 1: the whole network\n"
     "  --norms              scales and shifts of BatchNormalization too\n"
     "  --batch-statistics   BatchNormalization by the batch, as in training from nothing\n"
     "  --whole              the whole way of what was learnt; else a share, chosen on people who were not trained on\n"
@@ -39,7 +39,7 @@ const char train_usage[] =
     "distance,\n"
     "                       cosine, Kullback-Leibler of its similarities to the classes (1, 0, 0)\n"
     "steps\n"
-    "  --epochs N           of the last phase (8); the first has a third of them\n"
+    "  --epochs N           of the last phase (6); the first has a third of them\n"
     "  --batch N --shard N  crops a step (32) and at once in memory (8)\n"
     "  --optimizer NAME     sgd or adamw (sgd)\n"
     "  --schedule NAME      constant, step, cosine or polynomial (cosine)\n"
@@ -169,7 +169,7 @@ bool train_flags_take(struct train_wish *wish, int *argc, char **argv)
     long seed = 1;
 
     *wish = (struct train_wish){
-        .loss = "arcface", .learn = .3, .holdout = .2, .looks = 4, .threads = cpu_count(), .course = course_default()};
+        .loss = "arcface", .learn = .6, .holdout = .2, .looks = 4, .threads = cpu_count(), .course = course_default()};
     (void)command_option(argc, argv, "--set", &wish->set);
     (void)command_option(argc, argv, "--dataset", &wish->dataset);
     (void)command_option(argc, argv, "--only", &wish->only);

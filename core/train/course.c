@@ -40,7 +40,7 @@ struct course_options course_default(void)
         .train = train_default(), .rule = COURSE_REFINED, .purify_degrees = PURIFY_DEGREES, .blends = true};
 
     options.train.objective.distill_l2 = 1;
-    options.train.epochs = 8;
+    options.train.epochs = 6;
     return options;
 }
 

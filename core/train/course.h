@@ -32,7 +32,7 @@ struct course_options {
     const char *folder; /* exists; checkpoints go to folders in it */
 };
 
-/* What a fine-tuning uses where nobody says otherwise: train_default with 8 epochs and a squared distance to the teacher of weight 1,
+/* What a fine-tuning uses where nobody says otherwise: train_default with 6 epochs and a squared distance to the teacher of weight 1,
  * refined at 75°, blended.  folder NULL. */
 struct course_options course_default(void);
 
