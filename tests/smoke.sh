@@ -22,11 +22,7 @@ STRANGER=$FACES/lfw/images/Aaron_Eckhart/Aaron_Eckhart_0001.jpg
 skip_without "$ONE" "$ONE2" "$OTHER" "$STRANGER"
 
 lines=$TEST_TMP/lines
-awk '/^<!-- smoke -->$/ {marked = 1; next}
-     marked && /^```sh$/ {inside = 1; marked = 0; next}
-     /^```$/ {inside = 0}
-     inside {print}
-     !inside && NF {marked = 0}' "$README" >"$lines"
+readme_lines smoke "$README" >"$lines"
 checks=$(grep -c '^# => ' "$lines")
 if [ "$checks" -lt 10 ]; then
     echo "not ok 1 - the README shows ten calls"
@@ -41,31 +37,11 @@ cp "$ONE2" "$folder/alice-2.jpg"
 cp "$OTHER" "$folder/bob-1.jpg"
 cp "$STRANGER" "$folder/stranger.jpg"
 start
-ADDRESS=127.0.0.1:$PORT
 again() {
-    stop && start --listen "$ADDRESS"
+    stop && start --listen "$1"
+    check "stopped and started again" $?
 }
-
-# The lines run in this shell, so that what one sets the next can use; its own names are spelled so that none collides.
 cd "$folder" || exit 1
-smoke_lines=
-smoke_done=0
-while IFS= read -r smoke_line; do
-    case $smoke_line in
-    '# => '*)
-        eval "${smoke_lines//127.0.0.1:8080/$ADDRESS}" >"$TEST_TMP/printed" 2>&1 </dev/null
-        jq -e "${smoke_line#\# => }" "$TEST_TMP/printed" >/dev/null 2>&1
-        check "${smoke_line#\# => }" $? "$smoke_lines
-$(head -c 1500 "$TEST_TMP/printed")"
-        smoke_lines=
-        smoke_done=$((smoke_done + 1))
-        if [ "$smoke_done" -eq $((checks / 2)) ]; then
-            again
-            check "stopped and started again" $?
-        fi
-        ;;
-    *) smoke_lines+=$smoke_line$'\n' ;;
-    esac
-done <"$lines"
+run_readme_lines "$lines" again
 stop
 check "ends" $?

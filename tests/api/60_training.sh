@@ -10,12 +10,12 @@ if grep -q -e __asan_init -e __tsan_init "$ARCFACED"; then
     exit 0
 fi
 
-# enroll PEOPLE PHOTOS: aligned crops of the first people.
+# enroll PEOPLE PHOTOS [COLLECTION]: aligned crops of the first people.
 enroll() {
     local person photo
     for person in $(ls "$CROPS" | sort -n | head -n "$1"); do
         for photo in $(ls "$CROPS/$person" | head -n "$2"); do
-            call POST "/v1/enroll?subject=$person&aligned=true" -H "$JPEG" --data-binary "@$CROPS/$person/$photo"
+            call POST "/v1/enroll?subject=$person&aligned=true&collection=${3:-default}" -H "$JPEG" --data-binary "@$CROPS/$person/$photo"
             case $STATUS in 2*) ;; *) return 1 ;; esac
         done
     done
@@ -53,15 +53,25 @@ answers "too few people are refused with their number" 422 '.detail | contains("
 enroll 12 6
 check "12 people are enrolled" $?
 train '{"dry_run": true, "epochs": 1}'
-answers "the plan is told" 200 '.people == 12 and .photos >= 72 and .steps >= 1 and .estimated_s > 0'
+answers "the plan is told" 200 '.people == 12 and .photos >= 72 and .steps >= 1 and .estimated_s > 0 and .estimated_bytes > 10000000'
+train '{"guard": "nobody"}'
+answers "a guard that is not there is refused" 404 '.code == "no_such_collection"'
+for name in small guard; do call PUT /v1/collections/$name -H "$JSON" -d '{}'; done
+train '{"guard": "small"}'
+answers "and one without people" 422 '.detail | contains("\"small\" has 0 people")'
+train '{"guard": "default"}'
+answers "and the collection itself" 400 '.code == "bad_parameter"'
+enroll 10 3 guard
+train '{"loss": "arcfaze"}'
+answers "an unknown loss is refused" 400 '.code == "bad_parameter"'
 train '{"margin": 9}'
 answers "a margin out of range is refused" 400 '.code == "bad_parameter"'
 
-train '{"epochs": 1, "activate": false}'
-answers "a training is queued" 202 '.kind == "training"'
+train '{"epochs": 1, "activate": false, "guard": "guard", "kl": 0.1}'
+answers "a training is queued, with a guard" 202 '.kind == "training"'
 until_true 300 ended "$JOB"
 answers "it succeeds with a verdict" 200 \
-    '.state == "succeeded" and (.result.report.gate.reason | length > 0) and (.result.state == "ready" or .result.state == "rejected")'
+    '.state == "succeeded" and (.result.report.gate.reason | length > 0) and .result.report.guard.after.people >= 10 and (.result.state == "ready" or .result.state == "rejected")'
 VERSION=$(printf '%s' "$BODY" | jq -r .result.model)
 WANT=$(printf '%s' "$BODY" | jq -r .result.state)
 call GET /v1/admin/models
@@ -89,8 +99,9 @@ until_true 300 has_child "$JOB"
 stop
 check "the daemon stops with a training running" $?
 start --training-bytes 16M
-until_true 300 ended "$JOB"
-answers "after the start it goes on, with its plan" 200 '.state == "running" or .attempts > 1' 
+until_true 300 has_child "$JOB"
+call GET "/v1/admin/jobs/$JOB"
+answers "after the start it goes on, with its plan" 200 '.state == "running" and .attempts > 1'
 call POST "/v1/admin/jobs/$JOB/cancel"
 until_true 300 ended "$JOB"
 train '{"epochs": 1}'

@@ -104,6 +104,37 @@ metric_reaches() {
     [ "$(metric "$1")" -ge "$2" ]
 }
 
+# readme_lines MARK README: every ```sh block right behind a line "<!-- MARK -->", in order.
+readme_lines() {
+    awk -v mark="<!-- $1 -->" '$0 == mark {marked = 1; next}
+        marked && /^```sh$/ {inside = 1; marked = 0; next}
+        /^```$/ {inside = 0}
+        inside {print}
+        !inside && NF {marked = 0}' "$2"
+}
+
+# run_readme_lines FILE [COMMAND]: runs such lines in this shell, so that what one sets the next can use; its own names are spelled so
+# that none collides.  A line that begins with "# => " holds a jq filter that must be true of what the lines since the last such line
+# have printed.  The only word that is changed is the address 127.0.0.1:8080, which becomes that of the daemon; $KEY is its key.
+# COMMAND runs behind half of the checks.
+run_readme_lines() {
+    local readme_line readme_before="" readme_done=0 readme_half=$(($(grep -c '^# => ' "$1") / 2)) readme_address=127.0.0.1:$PORT
+    while IFS= read -r readme_line; do
+        case $readme_line in
+        '# => '*)
+            eval "${readme_before//127.0.0.1:8080/$readme_address}" >"$TEST_TMP/printed" 2>&1 </dev/null
+            jq -e "${readme_line#\# => }" "$TEST_TMP/printed" >/dev/null 2>&1
+            check "${readme_line#\# => }" $? "$readme_before
+$(head -c 1500 "$TEST_TMP/printed")"
+            readme_before=
+            readme_done=$((readme_done + 1))
+            [ -n "${2:-}" ] && [ "$readme_done" -eq "$readme_half" ] && "$2" "$readme_address"
+            ;;
+        *) readme_before+=$readme_line$'\n' ;;
+        esac
+    done <"$1"
+}
+
 finish() {
     if [ -n "$PID" ]; then
         kill -KILL "$PID" 2>/dev/null
