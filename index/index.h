@@ -132,6 +132,7 @@ struct index_files {
     enum err (*now)(void *context, struct index_moment *ret, struct err_note *note);
     void *context;
     bool look_only; /* nothing is changed on the disk: refused files stay, and none is written */
+    bool map_saved; /* what has been written is read from its file from then on, and its memory given back */
 };
 
 struct index_load_report {

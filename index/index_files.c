@@ -391,9 +391,27 @@ static enum err write_file(struct index *index, struct segment *segment, struct 
     return err == ERR_NONE ? segment_file_sync(file, note) : err;
 }
 
+/* With changing held: a saved segment gives way to one that is read from its file; *ret is the old one, to be freed when the
+ * lock is given back, because overwriting its memory takes a while.  Without memory nothing changes. */
+static void map_saved(struct index *index, struct segment *segment, struct segment **ret)
+{
+    struct segment *mapped = NULL;
+
+    if (!views_reserve(&index->views, index->n_slots) || segment_to_file(segment, &mapped, NULL) != ERR_NONE) {
+        return;
+    }
+    for (size_t slot = 0; slot < index->n_slots; slot++) {
+        index->slots[slot] = index->slots[slot] == segment ? mapped : index->slots[slot];
+    }
+    index_show(index);
+    views_wait(&index->views);
+    *ret = segment;
+}
+
 static enum err save_one(struct index *index, struct segment *segment, struct err_note *note)
 {
     struct segment_file *file = NULL;
+    struct segment *outlived = NULL;
     struct index_moment moment = {{0}};
 
     enum err err = index->files.now(index->files.context, &moment, note);
@@ -421,8 +439,11 @@ static enum err save_one(struct index *index, struct segment *segment, struct er
     }
     if (err != ERR_NONE) {
         segment->file = NULL;
+    } else if (index->files.map_saved) {
+        map_saved(index, segment, &outlived);
     }
     index_unlock_changing(index);
+    segment_free(outlived);
     if (err == ERR_NONE) {
         point_reached("index.file.named");
         return folder_sync(index->files.folder, note);

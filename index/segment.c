@@ -52,33 +52,64 @@ static void point_into(struct segment *segment, const struct segment_file *file)
     segment->floats = (float *)(void *)(map + file->layout.floats);
 }
 
-enum err segment_of_file(const struct codes *codes, struct segment_file *take_file, struct segment **ret,
-                         struct err_note *note)
+static enum err segment_of(const struct codes *codes, struct segment_file *file, struct segment **ret,
+                           struct err_note *note)
 {
     struct segment *segment = MEM_NEW(struct segment);
-    const size_t n_blocks = take_file->capacity / SCAN_ROWS;
+    const size_t n_blocks = file->capacity / SCAN_ROWS;
 
     if (segment != NULL) {
         segment->codes = codes;
-        segment->capacity = take_file->capacity;
-        segment->rows = take_file->rows;
+        segment->capacity = file->capacity;
+        segment->rows = file->rows;
         segment->live[0] = MEM_ARRAY(uint16_t, n_blocks);
         segment->live[1] = MEM_ARRAY(uint16_t, n_blocks);
     }
     if (segment == NULL || segment->live[0] == NULL || segment->live[1] == NULL) {
         segment_free(segment);
-        segment_file_close(take_file);
         return ERR_SAY(note, ERR_NOMEM, "no memory for a segment");
     }
-    segment->file = take_file;
+    segment->file = file;
     segment->mapped = true;
-    point_into(segment, take_file);
-    memcpy(segment->live[0], take_file->map + take_file->layout.live, n_blocks * sizeof(uint16_t));
+    point_into(segment, file);
+    *ret = segment;
+    return ERR_NONE;
+}
+
+enum err segment_of_file(const struct codes *codes, struct segment_file *take_file, struct segment **ret,
+                         struct err_note *note)
+{
+    struct segment *segment = NULL;
+
+    enum err err = segment_of(codes, take_file, &segment, note);
+    if (err != ERR_NONE) {
+        segment_file_close(take_file);
+        return err;
+    }
+    memcpy(segment->live[0], take_file->map + take_file->layout.live, segment->capacity / SCAN_ROWS * sizeof(uint16_t));
     for (size_t row = 0; row < segment->rows; row++) {
         segment->dead += segment_is_live(segment, row) ? 0 : 1;
     }
     *ret = segment;
     return ERR_NONE;
+}
+
+enum err segment_to_file(struct segment *segment, struct segment **ret, struct err_note *note)
+{
+    struct segment_file *file = segment->file;
+    struct segment *mapped = NULL;
+
+    enum err err = file->map == NULL ? segment_file_map(file, note) : ERR_NONE;
+    if (err == ERR_NONE) {
+        err = segment_of(segment->codes, file, &mapped, note);
+    }
+    if (err == ERR_NONE) {
+        memcpy(mapped->live[0], segment->live[segment->now], segment->capacity / SCAN_ROWS * sizeof(uint16_t));
+        mapped->dead = segment->dead;
+        segment->file = NULL;
+        *ret = mapped;
+    }
+    return err;
 }
 
 void segment_free(struct segment *segment)

@@ -56,6 +56,10 @@ MUST_CHECK enum err segment_new(const struct codes *codes, size_t capacity, stru
 MUST_CHECK enum err segment_of_file(const struct codes *codes, struct segment_file *take_file, struct segment **ret,
                                     struct err_note *note);
 
+/* Takes a segment's file over into one that is made of it, and has the same rows alive.  The file is mapped if need be.
+ * Errors: ERR_NOMEM, ERR_IO; the segment is then as it was. */
+MUST_CHECK enum err segment_to_file(struct segment *segment, struct segment **ret, struct err_note *note);
+
 /* Overwrites and frees what is in memory, and closes the file; NULL does nothing. */
 void segment_free(struct segment *segment);
 

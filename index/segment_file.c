@@ -329,7 +329,7 @@ static enum err check_sums(struct segment_file *file, struct err_note *note)
     return err;
 }
 
-static enum err map(struct segment_file *file, struct err_note *note)
+enum err segment_file_map(struct segment_file *file, struct err_note *note)
 {
     void *mapped = mmap(NULL, file->layout.end, PROT_READ, MAP_SHARED, file->fd, 0);
 
@@ -372,7 +372,7 @@ enum err segment_file_open(const char *path, const struct codes *codes, const un
         err = check_sums(file, note);
     }
     if (err == ERR_NONE) {
-        err = map(file, note);
+        err = segment_file_map(file, note);
     }
     if (err != ERR_NONE) {
         segment_file_close(file);

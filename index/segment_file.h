@@ -79,6 +79,9 @@ MUST_CHECK enum err segment_file_open(const char *path, const struct codes *code
                                       const unsigned char owner[INDEX_OWNER_BYTES], struct segment_file **ret,
                                       uint8_t *ret_signs, struct err_note *note);
 
+/* Maps a file that is complete.  Errors: ERR_NOMEM, ERR_IO. */
+MUST_CHECK enum err segment_file_map(struct segment_file *file, struct err_note *note);
+
 /* ---- Overwriting ------------------------------------------------------------------------------------------------- */
 
 /*

@@ -62,6 +62,7 @@ struct gallery_options command_gallery_options(const struct config *config)
                                       .recognizer = said(config->recognizer),
                                       .policy = gallery_policy_default(),
                                       .session_bytes = (size_t)config->session_bytes,
+                                      .map_saved = config->low_memory,
                                       .segment_rows = (size_t)config->segment_rows};
 
     options.policy.threshold = (float)config->threshold;

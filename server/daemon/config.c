@@ -67,6 +67,8 @@ static const struct setting settings[] = {
     {"detect_score", REAL, AT(detect_score), "0.5", 0.01, 0.99, "score from which a detection is a face"},
     {"top_k_max", WHOLE, AT(top_k_max), "100", 1, 1000, "most candidates one search may ask for"},
     {"models_kept", WHOLE, AT(models_kept), "3", 1, 100, "models whose embeddings a collection keeps, to go back to"},
+    {"low_memory", SWITCH, AT(low_memory), "false", 0, 0,
+     "read vectors from the index's files as soon as they are written, not from memory"},
     {"segment_rows", WHOLE, AT(segment_rows), "65536", 64, 65536,
      "faces of a file of the index, a power of two; the rest is read from the rows at the start"},
     {"page_max", WHOLE, AT(page_max), "1000", 1, 10000, "longest page of a list"},

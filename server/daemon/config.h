@@ -61,6 +61,7 @@ struct config {
     int64_t top_k_max;
     int64_t models_kept;  /* of each collection */
     int64_t segment_rows; /* of an index's files */
+    bool low_memory;
     int64_t page_max;
     int64_t json_depth;
 

@@ -87,7 +87,8 @@ static enum err now(void *context, struct index_moment *ret, struct err_note *no
 static enum err files_of(const struct filler *filler, const struct filled *what, char folder[PATH_MAX],
                          struct index_files *ret, struct err_note *note)
 {
-    *ret = (struct index_files){.folder = folder, .accept = accept, .now = now, .context = filler->store};
+    *ret = (struct index_files){
+        .folder = folder, .accept = accept, .now = now, .context = filler->store, .map_saved = filler->map_saved};
     enum err err = folder_of(filler, what, folder, note);
     return err == ERR_NONE ? owner_of(filler, what, ret->owner, note) : err;
 }

@@ -16,6 +16,7 @@ struct filler {
     struct store *store;
     const char *data;    /* NULL or "": no files */
     size_t segment_rows; /* of a segment, and so of a file; 0: INDEX_SEGMENT_ROWS */
+    bool map_saved;      /* index.h */
     struct gallery_listener listener;
 };
 

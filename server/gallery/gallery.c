@@ -213,6 +213,7 @@ static enum err load_collections(struct gallery *gallery, const struct gallery_o
     const struct filler filler = {.store = gallery->store,
                                   .data = options->data,
                                   .segment_rows = options->segment_rows,
+                                  .map_saved = options->map_saved,
                                   .listener = gallery->listener};
     enum err err = live_new(&filler, gallery->models, &gallery->live, note);
 

@@ -111,8 +111,9 @@ struct gallery_options {
     const char *detector; /* file; NULL: photos are refused (GALLERY_NO_MODEL), embeddings and aligned crops are not */
     const char *recognizer; /* file of the model for new collections; NULL: new collections are refused */
     struct gallery_policy policy;
-    size_t session_bytes;             /* activations of one network in one thread; 0: 2 GiB */
-    size_t segment_rows;              /* faces of one file of an index (index.h); 0: 65536 */
+    size_t session_bytes; /* activations of one network in one thread; 0: 2 GiB */
+    bool map_saved;       /* vectors are read from the index's files as soon as they are written (index.h) */
+    size_t segment_rows;  /* faces of one file of an index (index.h); 0: 65536 */
     struct gallery_listener listener; /* say may be NULL; called during gallery_open and, later, from any thread */
 };
 

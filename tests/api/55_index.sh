@@ -148,6 +148,23 @@ for at in index.file.begun index.file.written index.file.named:2; do
     check "and fine" $? "$(cat "$TEST_TMP/said")"
 done
 
+# ---- read from files as soon as they are written -------------------------------------------------------------------------
+rm -rf "$INDEX"
+start "${FILES[@]}" --low-memory
+until_true 60 wrote 3
+check "with low_memory the files are written" $?
+mapped() { grep -q 'data/index/.*\.segment' "/proc/$PID/maps"; }
+until_true 60 mapped
+check "and mapped at once" $?
+asks "one of theirs is found" 400
+call GET "/v1/subjects?name=person400"
+call DELETE "/v1/subjects/$(printf '%s' "$BODY" | jq -r '.subjects[0].id')"
+answers "and deleted" 200 '.deleted.faces == 1'
+asks "another one is found" 401
+stop
+"$ARCFACED" index verify --data "$TEST_TMP/data" "${FILES[@]}" >"$TEST_TMP/said" 2>&1
+check "the files are fine" $? "$(cat "$TEST_TMP/said")"
+
 # vector_of N: the first bytes of the N-th vector, for is_absent.
 vector_of() {
     sed -n "$(($1 + 1))p" "$TEST_TMP/people.ndjson" |

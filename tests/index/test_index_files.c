@@ -435,6 +435,37 @@ static void test_damage_is_refused(void **state)
     assert_in_range(refused, DAMAGES * 9 / 10, DAMAGES);
 }
 
+/* What was saved is read from its file at once, and goes on as before. */
+static void test_maps_what_it_saved(void **state)
+{
+    struct index_files files = files_of(1);
+    struct index_load_report report;
+    bool there[ROWS];
+
+    memset(there, true, sizeof there);
+    struct index *index = new_index(SEGMENT);
+    files.map_saved = true;
+    assert_int_equal(index_load(index, &files, &report, NULL), ERR_NONE);
+    assert_int_equal(index_add(index, ids, faces[0], ROWS, NULL), ERR_NONE);
+    assert_int_equal(index_remove(index, &ids[5], 1, NULL, NULL), ERR_NONE);
+    there[5] = false;
+    size_t before = index_bytes(index);
+    assert_int_equal(index_save(index, NULL), ERR_NONE);
+    assert_true(index_bytes(index) < before / 2);
+    answers_right(index, there, "mapped at once");
+    assert_int_equal(index_remove(index, &ids[70], 1, NULL, NULL), ERR_NONE);
+    there[70] = false;
+    assert_false(files_hold(faces[70], sizeof faces[70]));
+    answers_right(index, there, "removed from a map");
+    assert_int_equal(index_check_codes(index, NULL), ERR_NONE);
+    index_free(index);
+    index = loaded_index(1, &report);
+    assert_int_equal(report.n_refused, 0);
+    (void)catch_up(index, there);
+    answers_right(index, there, "and loaded");
+    index_free(index);
+}
+
 static void test_is_closed(void **state)
 {
     static char paths[64][512];
@@ -505,6 +536,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refuses_what_is_not_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_takes_an_id_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_maps_what_it_saved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_is_closed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_memory, set_up, tear_down),
     };

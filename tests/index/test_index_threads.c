@@ -197,7 +197,8 @@ static void searches_beside_changes(size_t segment_rows)
     (void)snprintf(folder, sizeof folder, "%s/test_index_threads.XXXXXX",
                    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(folder));
-    const struct index_files files = {.folder = folder, .accept = accept, .now = now};
+    const struct index_files files = {
+        .folder = folder, .accept = accept, .now = now, .map_saved = segment_rows < SEGMENT_MAX_ROWS};
 
     atomic_store(&scene.done, false);
     for (int i = 0; i < PAIRS; i++) {
