@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/base/size.h"
 
@@ -133,6 +134,16 @@ void mem_wipe(void *memory, size_t n_bytes)
     if (n_bytes > 0) {
         memset(memory, 0, n_bytes);
         __asm__ __volatile__("" : : "r"(memory) : "memory"); /* a reader, in the compiler's eyes */
+    }
+}
+
+void mem_forget(void *memory, size_t n_bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t skip = (page - (uintptr_t)memory % page) % page;
+
+    if (n_bytes > skip && n_bytes - skip >= page) {
+        (void)madvise((unsigned char *)memory + skip, (n_bytes - skip) / page * page, MADV_DONTNEED);
     }
 }
 

@@ -40,6 +40,12 @@ void mem_free(void *block);
 /* Gives a block back after overwriting it with zeros, for secrets and embeddings; NULL does nothing. */
 void mem_free_wiped(void *block);
 
+/*
+ * Gives the whole pages of a part of a block back to the system; the block stays as it is, but these pages read as zeros from
+ * now on, and take memory again when they are written.
+ */
+void mem_forget(void *memory, size_t n_bytes);
+
 /* Overwrites memory in a way that the compiler may not remove. */
 void mem_wipe(void *memory, size_t n_bytes);
 

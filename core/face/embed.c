@@ -354,6 +354,7 @@ enum err recognizer_new(struct graph *take, const struct recognizer_options *opt
     if (err != ERR_NONE) {
         goto fail;
     }
+    graph_drop_packed(recognizer->graph); /* the probe has packed them; a network's weights are most of its memory */
     arena_free(mem);
     *ret = recognizer;
     return ERR_NONE;

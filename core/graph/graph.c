@@ -638,7 +638,7 @@ size_t graph_constant_bytes(const struct graph *graph)
     /* Each of them is in memory, so their sum fits. */
     for (value_id id = 0; id < graph->n_values; id++) {
         const struct value *value = &graph->values[id];
-        if (value->constant != NULL && value->uses > 0) {
+        if (value->constant != NULL && value->uses > 0 && !value->dropped) {
             bytes += tensor_bytes(value->constant);
         }
     }

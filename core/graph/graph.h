@@ -118,8 +118,18 @@ const struct tensor *graph_constant(const struct graph *graph, value_id value);
 /* Some operator mixes the images of a batch: run one image at a time. */
 bool graph_one_image(const struct graph *graph);
 
-/* Bytes of all constants. */
+/* Bytes of all constants that have not been dropped. */
 size_t graph_constant_bytes(const struct graph *graph);
+
+/*
+ * For a graph that will only run: gives back the memory of weights of which every node that reads them has a packed form by
+ * now; so after a session has run with sizes like those to come.  Later plans take the packed forms that there are; one that
+ * would need the weights as written (another arrangement of nodes) is ERR_UNSUPPORTED.  What is read of such a constant is
+ * undefined: graph_dropped tells.
+ * Threads: nobody else uses the graph yet.
+ */
+void graph_drop_packed(struct graph *graph);
+bool graph_dropped(const struct graph *graph, value_id value);
 
 /* Bytes of weights packed for the sessions that have run so far. */
 size_t graph_packed_bytes(const struct graph *graph);

@@ -30,6 +30,7 @@ struct node {
 struct value {
     const char *name;
     const struct tensor *constant; /* NULL for all others */
+    bool dropped;                  /* its data is gone: nodes have it packed */
     bool is_input;
     int producer; /* index in nodes, -1: none */
     int uses;     /* inputs of nodes and outputs of the graph that read it */
@@ -104,6 +105,8 @@ const char *node_text(const struct node *node, char text[NODE_TEXT_BYTES]);
  */
 MUST_CHECK enum err graph_pack(const struct graph *graph, const struct node *node, const struct op_call *call,
                                const struct op_block *block, const void **ret, struct err_note *note);
+/* The forms in which a node's constants are packed, as bits; 0: none. */
+unsigned graph_packed_forms(const struct graph *graph, const struct node *node);
 MUST_CHECK enum err packs_new(struct packs **ret);
 void packs_free(struct packs *packs);
 

@@ -105,7 +105,8 @@ struct op_call {
     unsigned
         blocked_in;   /* bit i: input i lies in blocks of channels (core/kernel/block.h); else, and all others: dense */
     bool blocked_out; /* output 0 does */
-    const void *packed; /* the constants as op_def.pack made them, if op_def.block asked for it, else NULL */
+    unsigned only_forms; /* in block(): if not 0, the bits of the forms that may be asked for */
+    const void *packed;  /* the constants as op_def.pack made them, if op_def.block asked for it, else NULL */
 
     /* For training; all of it is zero at inference. */
     bool learning;         /* set before shape(): part of a tape, weights change from run to run, one thread */

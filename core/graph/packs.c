@@ -107,3 +107,52 @@ size_t graph_packed_bytes(const struct graph *graph)
     (void)pthread_mutex_unlock(&packs->lock);
     return bytes;
 }
+
+unsigned graph_packed_forms(const struct graph *graph, const struct node *node)
+{
+    struct packs *packs = graph->packs;
+    unsigned forms = 0;
+
+    (void)pthread_mutex_lock(&packs->lock);
+    for (const struct pack *pack = packs->list; pack != NULL; pack = pack->next) {
+        forms |= pack->node == node ? 1U << (unsigned)pack->form : 0;
+    }
+    (void)pthread_mutex_unlock(&packs->lock);
+    return forms;
+}
+
+/* ---- Weights as written --------------------------------------------------------------------------------------------- */
+
+#define WORTH_BYTES ((size_t)32 << 10) /* less is not given back: it shares its pages with others */
+
+/* Does the node need this constant as it was written?  Packed are weights, which are input 1, and what is smaller. */
+static bool needs(const struct graph *graph, const struct node *node, value_id value)
+{
+    for (int k = 0; k < node->is.n_in; k++) {
+        if (node->in[k] == value && (k != 1 || graph_packed_forms(graph, node) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void graph_drop_packed(struct graph *graph)
+{
+    for (value_id id = 0; id < graph->n_values; id++) {
+        struct value *value = &graph->values[id];
+        bool drop = value->constant != NULL && value->uses > 0 && !value->dropped &&
+                    tensor_bytes(value->constant) >= WORTH_BYTES && !graph_is_output(graph, id);
+        for (int i = 0; drop && i < graph->n_nodes; i++) {
+            drop = !needs(graph, graph->nodes[i], id);
+        }
+        if (drop) {
+            mem_forget(value->constant->data, tensor_bytes(value->constant));
+            value->dropped = true;
+        }
+    }
+}
+
+bool graph_dropped(const struct graph *graph, value_id value)
+{
+    return graph->values[value].dropped;
+}

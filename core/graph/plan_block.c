@@ -86,11 +86,22 @@ static enum err need_blocked(struct making *making, value_id id)
 
 /* ---- Nodes -------------------------------------------------------------------------------------------------------- */
 
+static bool has_dropped(const struct graph *graph, const struct node *node)
+{
+    for (int k = 0; k < node->is.n_in; k++) {
+        if (node->in[k] >= 0 && graph->values[node->in[k]].dropped) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Asks the operator; at its question, the call says which inputs are there in blocks. */
 static bool ask(const struct making *making, const struct node *node, struct op_call *call, struct op_block *ret)
 {
     size_t work_bytes = call->work_bytes;
 
+    call->only_forms = has_dropped(making->graph, node) ? graph_packed_forms(making->graph, node) : 0;
     if (!making->options->blocked || node->is.op->block == NULL) {
         return false;
     }
@@ -122,6 +133,12 @@ enum err plan_lay(struct making *making, const struct node *node, struct op_call
     struct op_block way = {0};
 
     (void)ask(making, node, call, &way);
+    if (has_dropped(making->graph, node) && (way.form == 0 || (call->only_forms >> (unsigned)way.form & 1U) == 0)) {
+        char text[NODE_TEXT_BYTES];
+        return ERR_SAY(note, ERR_UNSUPPORTED,
+                       "%s: its weights were packed for other sizes, and are not kept as the file has them",
+                       node_text(node, text));
+    }
     for (int k = 0; k < node->is.n_in; k++) {
         value_id id = node->in[k];
         bool blocked = k < 32 && (way.in >> k & 1U) != 0;

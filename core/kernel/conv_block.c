@@ -54,7 +54,7 @@ bool conv_block_can(const struct conv_shape *s, enum conv_form form)
 /* ---- Cost -------------------------------------------------------------------------------------------------------- */
 
 /* In products that a processor does in the same time. */
-#define COST_WEIGHT 15         /* one weight that comes from memory */
+#define COST_WEIGHT 24         /* one weight that comes from memory */
 #define COST_TRANSFORM 5       /* one number of a transformed tile, in and out */
 #define COST_COPY 4            /* one number copied to a padded image */
 #define CACHE_FLOATS (1 << 18) /* weights that stay in the second-level cache beside the images */
@@ -184,7 +184,9 @@ bool conv_block_work_bytes(const struct conv_shape *s, enum conv_form form, int 
 }
 
 void conv_block_f32(const struct block_kernels *kernels, const struct conv_shape *s, const struct conv_packed *packed,
-                    const float *x, const struct finish *finish, float *y, void *work, struct pool *pool)
+                    const float *x, const struct finish *finish,
+                    float *y, /* NOLINT(readability-non-const-parameter) it is written through the job */
+                    void *work, struct pool *pool)
 {
     struct conv_block_job job = {
         .s = s, .packed = packed, .x = x, .finish = finish, .y = y, .work = work, .pool = pool, .kernels = kernels};

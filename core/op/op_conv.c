@@ -130,6 +130,10 @@ static bool conv_block(struct op_call *call, struct op_block *ret)
     }
     struct conv_shape s = conv_sizes(call);
     enum conv_form form = conv_block_choose(&s);
+    for (int f = CONV_FIRST; call->only_forms != 0 && f <= CONV_WINOGRAD4; f++) {
+        bool there = (call->only_forms >> (unsigned)f & 1U) != 0 && conv_block_can(&s, (enum conv_form)f);
+        form = there && (call->only_forms >> (unsigned)form & 1U) == 0 ? (enum conv_form)f : form;
+    }
     if (form == CONV_PLAIN || (form == CONV_LANES && call->epilogue.scale_input > 0)) {
         return false;
     }

@@ -3,6 +3,8 @@
 
 #include "core/kernel/elementwise_backward.h"
 #include "core/kernel/gemm.h"
+#include "core/kernel/gemm_packed.h"
+#include "core/kernel/kernels.h"
 #include "core/op/op_private.h"
 
 /* ---- Gemm: alpha · op(a) · op(b) + beta · c ----------------------------------------------------------------------- */
@@ -87,6 +89,39 @@ static void product(enum gemm_side side_a, enum gemm_side side_b, int64_t m, int
     }
 }
 
+enum {
+    GEMM_PACKED = 1 /* op_block.form */
+};
+
+/* A layer: constant weights, one bias for each column or none.  Dense in, dense out; what is gained is the packing. */
+static bool gemm_block(struct op_call *call, struct op_block *ret)
+{
+    const struct gemm *gemm = call->parsed;
+    int64_t n = call->out[0].shape.dim[1];
+    int64_t k = call->in[0].shape.dim[1];
+    const struct shape *bias = op_has(call, 2) ? &call->in[2].shape : NULL;
+
+    if (gemm->trans_a || gemm->alpha != 1 || call->in[1].data == NULL || !gemm_packed_can(n, k)) {
+        return false;
+    }
+    if (bias != NULL && (gemm->beta != 1 || call->in[2].data == NULL || bias->rank < 1 ||
+                         bias->dim[bias->rank - 1] != n || shape_elements(bias) != n)) {
+        return false;
+    }
+    *ret = (struct op_block){.form = GEMM_PACKED};
+    return gemm_packed_bytes(n, k, &ret->pack_bytes);
+}
+
+static void gemm_pack(const struct op_call *call, const struct op_block *block, void *ret)
+{
+    const struct gemm *gemm = call->parsed;
+    const struct epilogue *e = &call->epilogue;
+    const float *slope = e->act == EPILOGUE_PRELU ? call->in[e->slope_input].data : NULL;
+
+    gemm_packed_fill(call->out[0].shape.dim[1], call->in[0].shape.dim[1], gemm->trans_b ? GEMM_TRANSPOSED : GEMM_AS_IS,
+                     call->in[1].data, op_has(call, 2) ? call->in[2].data : NULL, slope, ret);
+}
+
 static enum err gemm_forward(const struct op_call *call)
 {
     const struct gemm *gemm = call->parsed;
@@ -99,6 +134,10 @@ static enum err gemm_forward(const struct op_call *call)
     float summand = 0;
     struct finish finish = op_finish(call, -1);
 
+    if (call->packed != NULL) {
+        gemm_packed_f32(kernels()->blocks, m, n, a->dim[1], call->in[0].data, call->packed, &finish, y, call->pool);
+        return ERR_NONE;
+    }
     if (op_has(call, 2) && gemm->beta != 0) {
         struct strided s;
         op_stretch(&s, 0, &call->in[2].shape, &out->shape);
@@ -290,6 +329,8 @@ static const struct op_def rows[] = {
      .parse = gemm_parse,
      .shape = gemm_shape,
      .forward = gemm_forward,
+     .block = gemm_block,
+     .pack = gemm_pack,
      .backward = gemm_backward,
      .backward_in = 1U << 0 | 1U << 1},
     {.domain = "",

@@ -85,8 +85,11 @@ static enum err load_parts(const struct source *source, enum model_role role, st
     hash_sha256(source->bytes, source->n_bytes, digest);
     hash_text(digest, model->onnx_sha256);
     manifest_version(digest, &model->manifest, model->version);
-    model->constant_bytes = graph_constant_bytes(graph);
-    return wrap_graph(graph, model, note);
+    err = wrap_graph(graph, model, note);
+    if (err == ERR_NONE) { /* its first run has packed the weights, and those of a recogniser are there packed only */
+        model->constant_bytes = graph_constant_bytes(graph) + graph_packed_bytes(graph);
+    }
+    return err;
 }
 
 static enum err load(const struct source *source, enum model_role role, struct model **ret, struct err_note *note)

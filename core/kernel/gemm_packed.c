@@ -1,0 +1,85 @@
+/* gemm_packed.c: rows as pixels of the inner loop of all dense layers (block_product.h). */
+#include "core/kernel/gemm_packed.h"
+
+#include "core/base/size.h"
+
+#define AHEAD (1 << 11) /* floats: weights come from memory, one after the other, and are asked for so early */
+
+/* bias, slope, then [block of columns][k][16] */
+bool gemm_packed_bytes(int64_t n, int64_t k, size_t *ret)
+{
+    size_t rows = 0;
+    size_t floats = 0;
+
+    return size_add((size_t)k, 2, &rows) && size_mul(rows, (size_t)n, &floats) && size_mul(floats, sizeof(float), ret);
+}
+
+void gemm_packed_fill(int64_t n, int64_t k, enum gemm_side side, const float *b, const float *bias, const float *slope,
+                      void *ret)
+{
+    float *to = ret;
+
+    for (int64_t c = 0; c < n; c++) {
+        to[c] = bias != NULL ? bias[c] : 0;
+        to[n + c] = slope != NULL ? slope[c] : 0;
+    }
+    to += 2 * n;
+    for (int64_t block = 0; block < n; block += BLOCK) {
+        for (int64_t i = 0; i < k; i++, to += BLOCK) {
+            for (int64_t c = 0; c < BLOCK; c++) {
+                to[c] = side == GEMM_TRANSPOSED ? b[(block + c) * k + i] : b[i * n + block + c];
+            }
+        }
+    }
+}
+
+struct job {
+    const struct block_kernels *kernels;
+    int64_t m, n, k;
+    const float *x, *packed;
+    const struct finish *finish;
+    float *y;
+};
+
+/* As many blocks of columns as the inner loop takes, all rows. */
+static void columns_task(void *context, int task)
+{
+    static const int64_t no_offset[1] = {0};
+    const struct job *job = context;
+    int64_t block = (int64_t)task * job->kernels->blocks;
+    int64_t left = job->n / BLOCK - block;
+    int blocks = left < job->kernels->blocks ? (int)left : job->kernels->blocks;
+    int64_t column = block * BLOCK;
+
+    for (int64_t row = 0; row < job->m; row += job->kernels->pixels) {
+        int64_t rows = job->m - row < job->kernels->pixels ? job->m - row : job->kernels->pixels;
+        const float *w = job->packed + 2 * job->n + column * job->k;
+        float *y = job->y + row * job->n + column;
+        struct block_product product = {.x = job->x + row * job->k,
+                                        .x_step = job->k,
+                                        .offsets = no_offset,
+                                        .n_taps = 1,
+                                        .depth = job->k,
+                                        .w = w,
+                                        .w_block = job->k * BLOCK,
+                                        .prefetch = w + AHEAD,
+                                        .y = y,
+                                        .y_step = job->n,
+                                        .y_block = BLOCK,
+                                        .finish = *job->finish};
+        product.finish.bias = job->packed + column;
+        product.finish.slope = job->packed + job->n + column;
+        product.finish.residual = job->finish->residual != NULL ? job->finish->residual + (y - job->y) : NULL;
+        job->kernels->product(&product, (int)rows, blocks);
+    }
+}
+
+void gemm_packed_f32(const struct block_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *x,
+                     const void *packed, const struct finish *finish,
+                     float *y, /* NOLINT(readability-non-const-parameter) it is written through the job */
+                     struct pool *pool)
+{
+    struct job job = {.kernels = kernels, .m = m, .n = n, .k = k, .x = x, .packed = packed, .finish = finish, .y = y};
+
+    pool_run(pool, (int)((n / BLOCK + kernels->blocks - 1) / kernels->blocks), columns_task, &job);
+}
