@@ -17,6 +17,7 @@
 #include "server/command.h"
 #include "server/daemon/life.h"
 #include "server/daemon/log.h"
+#include "server/daemon/metrics.h"
 #include "server/data_folder.h"
 #include "server/http/auth.h"
 #include "server/http/listen.h"
@@ -118,9 +119,23 @@ static enum err give_first_key(const struct daemon *daemon, struct err_note *not
     return err;
 }
 
+/* Hears of each job when it begins and when it ends, or is put back to go on later. */
+static void count_job(enum job_state state)
+{
+    metrics_add(METRICS_JOBS_RUNNING, state == JOB_RUNNING ? 1 : -1);
+    switch (state) {
+    case JOB_SUCCEEDED: metrics_count(METRICS_JOBS_SUCCEEDED, 1); break;
+    case JOB_FAILED: metrics_count(METRICS_JOBS_FAILED, 1); break;
+    case JOB_CANCELLED: metrics_count(METRICS_JOBS_CANCELLED, 1); break;
+    case JOB_QUEUED:
+    case JOB_RUNNING: break;
+    }
+}
+
 static void log_job(void *context, const struct job_row *row)
 {
     (void)context;
+    count_job(row->state);
     log_event(row->state == JOB_FAILED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "job",
               "job=%ld kind=%s state=%s attempt=%d error=%s text=%s", (long)row->id, row->kind,
               job_state_word(row->state), row->attempts, row->error, row->sentence);

@@ -48,6 +48,11 @@ static const struct {
     [METRICS_CLIENTS_GONE] = {"arcfaced_clients_gone_total", "Requests dropped because their client had left."},
     [METRICS_SLOW_CLIENTS] = {"arcfaced_slow_clients_total", "Connections cut because they were too slow."},
     [METRICS_AUTH_REFUSED] = {"arcfaced_auth_refused_total", "Requests without a valid key."},
+    [METRICS_JOBS_SUCCEEDED] = {"arcfaced_jobs_succeeded_total", "Jobs that succeeded."},
+    [METRICS_JOBS_FAILED] = {"arcfaced_jobs_failed_total", "Jobs that failed."},
+    [METRICS_JOBS_CANCELLED] = {"arcfaced_jobs_cancelled_total", "Jobs that were cancelled."},
+    [METRICS_TRAINED_READY] = {"arcfaced_trained_ready_total", "Trained models that passed their gate."},
+    [METRICS_TRAINED_REJECTED] = {"arcfaced_trained_rejected_total", "Trained models that did not pass their gate."},
 };
 
 static const struct {
@@ -56,6 +61,7 @@ static const struct {
     [METRICS_QUEUED] = {"arcfaced_queue_length", "Requests waiting for a worker."},
     [METRICS_RUNNING] = {"arcfaced_running", "Requests in a worker."},
     [METRICS_CONNECTIONS] = {"arcfaced_connections", "Open connections."},
+    [METRICS_JOBS_RUNNING] = {"arcfaced_jobs_running", "Jobs at work."},
     [METRICS_BODY_BYTES] = {"arcfaced_body_bytes", "Bytes of request bodies held."},
     [METRICS_FACES] = {"arcfaced_faces", "Faces in the gallery."},
     [METRICS_SUBJECTS] = {"arcfaced_subjects", "Subjects enrolled."},

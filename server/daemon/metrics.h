@@ -34,6 +34,11 @@ enum metrics_counter {
     METRICS_CLIENTS_GONE, /* requests dropped before they were begun */
     METRICS_SLOW_CLIENTS, /* connections cut while sending a head or a body */
     METRICS_AUTH_REFUSED, /* requests with no key or a bad one */
+    METRICS_JOBS_SUCCEEDED,
+    METRICS_JOBS_FAILED,
+    METRICS_JOBS_CANCELLED,
+    METRICS_TRAINED_READY,    /* models that passed their gate */
+    METRICS_TRAINED_REJECTED, /* models that did not */
     METRICS_COUNTERS
 };
 
@@ -42,8 +47,9 @@ enum metrics_gauge {
     METRICS_QUEUED,      /* requests waiting */
     METRICS_RUNNING,     /* requests in a worker */
     METRICS_CONNECTIONS, /* open */
-    METRICS_BODY_BYTES,  /* held */
-    METRICS_FACES,       /* in the gallery; refreshed when the text is asked for */
+    METRICS_JOBS_RUNNING,
+    METRICS_BODY_BYTES, /* held */
+    METRICS_FACES,      /* in the gallery; refreshed when the text is asked for */
     METRICS_SUBJECTS,
     METRICS_COLLECTIONS,
     METRICS_MODELS,

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/clock.h"
 #include "server/http/answers.h"
 #include "server/http/handlers.h"
 #include "server/http/service_private.h"
 #include "server/jobs/jobs.h"
+#include "server/jobs/training_job.h"
 #include "server/store/audit_rows.h"
 
 /* Seconds that are left if it goes on as it went since it was begun; null when that cannot be said. */
@@ -27,12 +29,16 @@ json_t *json_job(const struct job_row *row)
     json_t *error =
         row->error == NULL ? json_null() : json_pack("{s:s, s:s?}", "code", row->error, "sentence", row->sentence);
 
-    return json_pack(
-        "{s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:i, s:o, s:o, s:o}", "id", (json_int_t)row->id, "kind", row->kind,
-        "state", job_state_word(row->state), "progress", progress, "arguments", json_object_text(row->arguments),
-        "result", row->result == NULL ? json_null() : json_object_text(row->result), "error", error, "cancel_requested",
-        (int)row->cancel_requested, "attempts", row->attempts, "created_at", json_time(row->created_ms), "started_at",
-        json_time(row->started_ms), "finished_at", json_time(row->finished_ms));
+    bool tells = row->state == JOB_RUNNING && strcmp(row->kind, TRAINING_KIND) == 0 && row->checkpoint != NULL;
+    json_t *now = tells ? json_object_text(row->checkpoint) : json_null();
+
+    return json_pack("{s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:i, s:o, s:o, s:o}", "id", (json_int_t)row->id,
+                     "kind", row->kind, "state", job_state_word(row->state), "progress", progress, "now", now,
+                     "arguments", json_object_text(row->arguments), "result",
+                     row->result == NULL ? json_null() : json_object_text(row->result), "error", error,
+                     "cancel_requested", (int)row->cancel_requested, "attempts", row->attempts, "created_at",
+                     json_time(row->created_ms), "started_at", json_time(row->started_ms), "finished_at",
+                     json_time(row->finished_ms));
 }
 
 /* The number in the address; 0, which no job has, if it is none. */

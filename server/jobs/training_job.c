@@ -9,10 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/cpu.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "core/base/point.h"
+#include "server/daemon/metrics.h"
 #include "server/gallery/freeze.h"
 #include "server/gallery/retrain.h"
 #include "server/jobs/child.h"
@@ -21,6 +23,7 @@
 #define WORKER_ARENA_BYTES ((size_t)256 << 20)
 #define WRITE_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
 #define MOST_STARTS 3
+#define TELL_EVERY_NS 1000000000
 #define REPORT_BYTES ((size_t)1 << 20)
 
 struct training {
@@ -32,6 +35,7 @@ struct training {
     struct gallery_fault fault;
     bool done;  /* said by the child */
     int starts; /* of the child, by this daemon */
+    int64_t told_ns;
     char code[32], text[200];
 };
 
@@ -159,6 +163,26 @@ static void copy_text(char *to, size_t room, const json_t *line, const char *mem
     (void)snprintf(to, room, "%s", text == NULL ? "" : text);
 }
 
+/* What the child is at, for who asks; what a run goes on from lies in its folder. */
+static void tell_now(struct training *training, const json_t *line, bool phase)
+{
+    int64_t now = clock_monotonic_ns();
+    const json_t *loss = json_object_get(line, "loss");
+    const json_t *rate = json_object_get(line, "rate");
+
+    if (!phase && now - training->told_ns < TELL_EVERY_NS) {
+        return;
+    }
+    training->told_ns = now;
+    json_t *said = json_pack("{s:O, s:O*, s:O*}", "phase", json_object_get(line, "phase"), "loss", loss, "rate", rate);
+    char *text = said == NULL ? NULL : json_dumps(said, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    if (text != NULL) {
+        (void)!job_run_checkpoint(training->run, text, NULL); /* not being told is no reason to fail */
+    }
+    free(text); /* foreign heap: jansson's */
+    json_decref(said);
+}
+
 static void hear(void *context, const char *text)
 {
     struct training *training = context;
@@ -168,6 +192,9 @@ static void hear(void *context, const char *text)
     if (kind != NULL && strcmp(kind, "step") == 0) {
         job_run_progress(training->run, json_integer_value(json_object_get(line, "step")),
                          json_integer_value(json_object_get(line, "steps")), "steps");
+        tell_now(training, line, false);
+    } else if (kind != NULL && strcmp(kind, "phase") == 0) {
+        tell_now(training, line, true);
     } else if (kind != NULL && strcmp(kind, "failed") == 0) {
         copy_text(training->code, sizeof training->code, line, "code");
         copy_text(training->text, sizeof training->text, line, "text");
@@ -274,6 +301,9 @@ static enum err finish(struct training *training, struct arena *mem, const char 
     bool passed = json_is_true(json_object_get(json_object_get(report, "gate"), "passed"));
     err = take_model(training, report, passed, version);
     point_reached("training.taken");
+    if (err == ERR_NONE) {
+        metrics_count(passed ? METRICS_TRAINED_READY : METRICS_TRAINED_REJECTED, 1);
+    }
     if (err == ERR_NONE && passed && json_is_true(json_object_get(training->arguments, "activate"))) {
         err = activate_job_add(job_run_store(training->run), version, &collection, 1, row->collection_id, "daemon",
                                &activation, &training->fault.note);

@@ -8,6 +8,7 @@
  * faces that either rule of purifying would drop) stay in the folder.  After a stop or a crash of the daemon the job goes
  * on with the same frozen crops from the child's last checkpoint; a child that was killed is started again, twice at most.
  *
+ * While it runs its checkpoint is {"phase", "loss", "rate"}, for who asks.
  * Arguments: {"collection", "guard" (may be absent), "subcenters", "loss", "rate", "distill", "kl", "margin", "scale", "epochs", "freeze", "purify_deg", "holdout", "gate", "seed",
  * "activate"}.  Result: {"collection", "model", "state", "child_starts": by the daemon that ended the job, "activation":
  * job or null, "report"}.

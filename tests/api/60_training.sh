@@ -32,6 +32,11 @@ ended() {
     case $(printf '%s' "$BODY" | jq -r .state) in succeeded | failed | cancelled) ;; *) return 1 ;; esac
 }
 
+tells_loss() {
+    call GET "/v1/admin/jobs/$1"
+    printf '%s' "$BODY" | jq -e '.now.loss != null and .progress.eta_s != null' >/dev/null
+}
+
 child() {
     pgrep -P "$PID" -f -- "--job $TEST_TMP/data/jobs/$1" | head -n 1
 }
@@ -72,6 +77,7 @@ answers "a training is queued, with a guard" 202 '.kind == "training"'
 until_true 300 ended "$JOB"
 answers "it succeeds with a verdict" 200 \
     '.state == "succeeded" and (.result.report.gate.reason | length > 0) and .result.report.guard.after.people >= 10 and (.result.state == "ready" or .result.state == "rejected")'
+check "and the verdict is counted" "$([ $(($(metric arcfaced_trained_ready_total) + $(metric arcfaced_trained_rejected_total))) = 1 ]; echo $?)"
 VERSION=$(printf '%s' "$BODY" | jq -r .result.model)
 WANT=$(printf '%s' "$BODY" | jq -r .result.state)
 call GET /v1/admin/models
@@ -81,7 +87,8 @@ answers "the model is listed with its parent and report" 200 \
 check "no crop is left behind" $? "$(ls "$TEST_TMP/data/jobs/$JOB")"
 
 train '{"epochs": 900}'
-until_true 300 has_child "$JOB"
+until_true 300 tells_loss "$JOB"
+answers "a training tells its phase, loss and rate while it runs" 200 '.now.phase == "first" and .now.loss > 0 and .now.rate > 0 and .progress.eta_s >= 0'
 call POST "/v1/admin/jobs/$JOB/cancel"
 until_true 300 ended "$JOB"
 answers "a cancelled training ends" 200 '.state == "cancelled"'
@@ -107,5 +114,6 @@ until_true 300 ended "$JOB"
 train '{"epochs": 1}'
 until_true 300 ended "$JOB"
 answers "a child without memory fails in words" 200 '.state == "failed" and (.error.sentence | length > 0)'
+check "the metrics count it" "$(metric_is arcfaced_jobs_failed_total 1; echo $?)"
 call GET /healthz
 check "and the daemon is unharmed" "$([ "$STATUS" = 200 ]; echo $?)"
