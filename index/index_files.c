@@ -321,6 +321,7 @@ void index_retire_file(struct index *index, struct segment *segment)
 
     if (file != NULL) {
         segment_file_unlink(file);
+        point_reached("rewrite.retired");
         segment->file = NULL;
         file->next = index->retired;
         index->retired = file;

@@ -190,6 +190,7 @@ enum err segment_file_write(struct segment_file *file, const struct segment *seg
     }
     mem_wipe(chunk, sizeof chunk);
     *ret_done = file->written >= file->layout.sums;
+    point_reached("segment.written");
     return err;
 }
 
@@ -232,6 +233,7 @@ enum err segment_file_finish(struct segment_file *file, const struct segment *se
 enum err segment_file_sync(struct segment_file *file, struct err_note *note)
 {
     file->unsynced = false;
+    point_reached("segment.complete");
     return fdatasync(file->fd) == 0 ? ERR_NONE : say_errno(note, "flush", file->path);
 }
 
@@ -248,6 +250,7 @@ enum err segment_file_seal(struct segment_file *file, struct err_note *note)
         mem_free(path);
         return err;
     }
+    point_reached("segment.named");
     mem_free(file->path);
     file->path = path;
     file->sealed = true;

@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "core/base/point.h"
 #include "server/command.h"
 #include "server/data_folder.h"
 #include "server/store/audit_rows.h"
@@ -180,6 +181,7 @@ int command_key(int argc, char **argv)
     if (err != ERR_NONE) {
         return command_fail(EXIT_USAGE, err, &note);
     }
+    point_arm(config.kill_at);
     err = run_on_folder(&config, &asked, &wrong, &note);
     config_release(&config);
     if (wrong) {

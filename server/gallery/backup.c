@@ -16,6 +16,7 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/point.h"
 #include "server/store/audit_rows.h"
 #include "server/store/backup.h"
 #include "server/store/embedding_rows.h"
@@ -234,6 +235,7 @@ static enum err content_make(struct making *making, struct store *store, int64_t
     if (err == ERR_NONE) {
         err = folder_each(path, model_copy, making);
     }
+    point_reached("backup.copied");
     if (err == ERR_NONE) {
         err = list_write(making, at_ms);
     }
@@ -303,6 +305,7 @@ enum err backup_make(struct store *store, const char *data, const char *actor, s
     if (err == ERR_NONE) {
         err = content_make(&making, store, info.at_ms);
         err = err == ERR_NONE ? name_give(&making, backups, info.name) : err;
+        point_reached("backup.named");
         if (err != ERR_NONE) {
             folder_remove(making.folder);
         }
@@ -563,18 +566,26 @@ static enum err put_in_place(const char *coming, const char *data, struct err_no
         if (err != ERR_NONE) {
             return err;
         }
+        point_reached("restore.placed");
     }
     return ERR_NONE;
 }
 
+struct refusing {
+    bool
+        interrupted; /* a restore into this folder was killed: the models that it had put in their place are not in the way */
+    struct err_note *note;
+};
+
 static enum err entry_refuse(void *context, const char *name)
 {
-    struct err_note *note = context;
+    const struct refusing *refusing = context;
 
-    return strcmp(name, "lock") == 0
-               ? ERR_NONE
-               : ERR_SAY(note, ERR_EXISTS, "the data folder is not empty (it holds %.64s): nothing is overwritten",
-                         name);
+    if (strcmp(name, "lock") == 0 || (refusing->interrupted && strcmp(name, MODELS) == 0)) {
+        return ERR_NONE;
+    }
+    return ERR_SAY(refusing->note, ERR_EXISTS, "the data folder is not empty (it holds %.64s): nothing is overwritten",
+                   name);
 }
 
 static enum err restore_into(const char *coming, const char *from, const char *data, const json_t *list,
@@ -595,6 +606,7 @@ static enum err restore_into(const char *coming, const char *from, const char *d
             err = file_restore(from, coming, file, note);
         }
     }
+    point_reached("restore.copied");
     if (err == ERR_NONE) {
         err = rows_verify(coming, report, note);
     }
@@ -608,6 +620,7 @@ enum err backup_restore(const char *from, const char *data, struct restore_repor
 {
     struct restore_report report = {0};
     char coming[PATH_MAX];
+    char models[PATH_MAX];
     json_t *list = NULL;
 
     enum err err = list_read(from, &list, &report.backup, note);
@@ -616,12 +629,19 @@ enum err backup_restore(const char *from, const char *data, struct restore_repor
     }
     err = folder_make(data, note);
     if (err == ERR_NONE) {
-        err = folder_each(data, entry_refuse, note);
-    }
-    if (err == ERR_NONE) {
         err = path_join(coming, data, RESTORING, note);
     }
     if (err == ERR_NONE) {
+        err = path_join(models, data, MODELS, note);
+    }
+    struct refusing refusing = {.interrupted = err == ERR_NONE && file_exists(coming), .note = note};
+    if (err == ERR_NONE) {
+        err = folder_each(data, entry_refuse, &refusing);
+    }
+    if (err == ERR_NONE) {
+        if (refusing.interrupted) {
+            folder_remove(models);
+        }
         err = restore_into(coming, from, data, list, &report, note);
         folder_remove(coming);
     }

@@ -12,6 +12,7 @@
 
 #include "core/base/cpu.h"
 #include "core/base/file.h"
+#include "core/base/point.h"
 #include "core/base/random.h"
 #include "server/store/collection_rows.h"
 #include "server/store/import_rows.h"
@@ -178,6 +179,7 @@ enum err import_job_add(struct store *store, const char *data, const char *uploa
         return ERR_SAY(&fault->note, ERR_MISUSE, "the path of the data folder is too long");
     }
     err = file_take(upload_path, folder, path, &fault->note);
+    point_reached("import.taken");
     if (err == ERR_NONE) {
         err = row_add(store, file, request, &collection, ret_id, &fault->note);
         if (err != ERR_NONE) {

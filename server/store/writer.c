@@ -271,6 +271,20 @@ static enum err fold(struct writer *writer, int mode, int wait_ms, struct err_no
     return err;
 }
 
+/* Makes it durable that the log is empty: else its old content comes back when the power goes. */
+static enum err log_sync(struct writer *writer, struct err_note *note)
+{
+    sqlite3_file *log = NULL;
+
+    int rc = sqlite3_file_control(writer->db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (rc != SQLITE_OK || log == NULL || log->pMethods == NULL) {
+        return ERR_NONE; /* nothing was ever written */
+    }
+    return log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) == SQLITE_OK
+               ? ERR_NONE
+               : ERR_SAY(note, ERR_IO, "the write-ahead log cannot be cut");
+}
+
 /* With turn held. */
 static enum err scrub(struct writer *writer, int wait_ms, struct err_note *note)
 {
@@ -283,6 +297,9 @@ static enum err scrub(struct writer *writer, int wait_ms, struct err_note *note)
     if (err == ERR_NONE) {
         int rc = checkpoint(writer, SQLITE_CHECKPOINT_TRUNCATE, wait_ms, &whole);
         err = rc == SQLITE_OK ? ERR_NONE : db_failed(writer->db, rc, &words);
+    }
+    if (err == ERR_NONE) {
+        err = log_sync(writer, &words);
     }
     atomic_store(&writer->scrub_due, err != ERR_NONE);
     if (err == ERR_BUSY) {

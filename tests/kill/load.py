@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+"""load.py BINARY MODELS FOLDER SEED SECONDS: many clients enroll, delete, identify and look at two collections at once.
+
+Each client knows its own people and may say for certain: who was enrolled is found by the next request, who was deleted never again,
+and nobody is ever taken for somebody else (vectors of chance lie far apart).  Prints TAP, what was done, and how long it took.
+"""
+import collections, os, random, shutil, sys, threading, time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kill import Daemon, Gone, vector  # noqa: E402
+
+CLIENTS = 12
+
+
+class Client(threading.Thread):
+    def __init__(self, load, number):
+        super().__init__()
+        self.load, self.number = load, number
+        self.rng = random.Random('%s %d' % (load.seed, number))
+        self.there, self.gone, self.wrong = {}, {}, []
+        self.n = collections.Counter()
+        self.slowest = collections.defaultdict(list)
+        self.collection = ('default', 'other')[number % 2]
+
+    def call(self, what, *arguments):
+        begin = time.monotonic()
+        status, document = self.load.daemon.call(*arguments)
+        self.slowest[what].append(time.monotonic() - begin)
+        if status == 503:
+            self.n['busy'] += 1
+            return None
+        if status not in (200, 201):
+            self.wrong.append('%s: %s %s' % (what, status, document))
+            return None
+        self.n[what] += 1
+        return document
+
+    def enroll(self):
+        name = 'client%d-%d' % (self.number, sum(self.n.values()))
+        v = vector(self.rng)
+        document = self.call('enroll', 'POST', '/v1/enroll', {'subject': name, 'embedding': v, 'collection': self.collection})
+        if document:
+            self.there[name] = (v, document['subject']['id'])
+            self.ask(name, v, True)
+
+    def delete(self):
+        name = self.rng.choice(list(self.there))
+        v, subject = self.there[name]
+        if self.call('delete', 'DELETE', '/v1/subjects/' + subject):
+            del self.there[name]
+            self.gone[name] = v
+            self.ask(name, v, False)
+
+    def ask(self, name, v, expected):
+        document = self.call('identify', 'POST', '/v1/identify', {'embedding': v, 'collection': self.collection})
+        if not document:
+            return
+        face = document['faces'][0]
+        names = [c['subject']['name'] for c in face['candidates']]
+        if expected and (face['decision'] != 'match' or names[:1] != [name]):
+            self.wrong.append('%s is not found: %s %s' % (name, face['decision'], names))
+        if not expected and (name in names or face['decision'] != 'unknown'):
+            self.wrong.append('%s was deleted: %s %s' % (name, face['decision'], names))
+
+    def run(self):
+        try:
+            while time.monotonic() < self.load.end and not self.wrong:
+                what = self.rng.random()
+                if what < .4 or not self.there:
+                    self.enroll()
+                elif what < .65:
+                    self.delete()
+                elif what < .85:
+                    name = self.rng.choice(list(self.there))
+                    self.ask(name, self.there[name][0], True)
+                elif what < .95 and self.gone:
+                    name = self.rng.choice(list(self.gone))
+                    self.ask(name, self.gone[name], False)
+                else:
+                    self.call('list', 'GET', '/v1/subjects?limit=50&collection=' + self.collection)
+        except Gone:
+            self.wrong.append('the daemon does not answer')
+
+
+class Load:
+    def __init__(self, binary, models, folder, seed, seconds):
+        self.seed = seed
+        self.daemon = Daemon(os.path.abspath(binary), models, folder + '/data')
+        self.daemon.call('PUT', '/v1/collections/other')
+        self.end = time.monotonic() + seconds
+
+
+def main():
+    binary, models, folder, seed, seconds = sys.argv[1:6]
+    print('# seed %s' % seed)
+    load = Load(binary, models, folder, seed, float(seconds))
+    clients = [Client(load, n) for n in range(CLIENTS)]
+    for c in clients:
+        c.start()
+    while any(c.is_alive() for c in clients):
+        time.sleep(1)
+        if random.random() < .1 and not load.daemon.dead():
+            load.daemon.call('POST', '/v1/admin/backup')
+    for c in clients:
+        c.join()
+    wrong = [w for c in clients for w in c.wrong]
+    n = sum((c.n for c in clients), collections.Counter())
+    print('%sok 1 - %s' % ('not ' if wrong else '', ', '.join('%d %s' % (k, w) for w, k in sorted(n.items()))))
+    for text in wrong[:20]:
+        print('# ' + str(text)[:1000])
+    for what in ('enroll', 'delete', 'identify'):
+        times = sorted(t for c in clients for t in c.slowest[what])
+        if times:
+            print('# %s: median %.1f ms, 99 %% %.1f ms, longest %.1f ms' % (
+                what, *(1000 * times[min(len(times) - 1, int(q * len(times)))] for q in (.5, .99, 1))))
+    good = load.daemon.stop() == 0
+    print('%sok 2 - it stops cleanly' % ('' if good else 'not '))
+    print('1..2')
+    return 0 if good and not wrong else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
