@@ -151,6 +151,15 @@ bool page_gap(const unsigned char *page, size_t page_bytes, uint32_t number, boo
     if (from >= to || to > page_bytes) {
         return false;
     }
+    /* A damaged page may say that content begins behind where it does: then nothing of it is touched. */
+    for (const unsigned char *cell = header + (inner ? 12 : 8); cell < page + from; cell += 2) {
+        if (big16(cell) < to) {
+            return false;
+        }
+    }
+    if (big16(header + 1) != 0 && big16(header + 1) < to) { /* the first free piece between rows */
+        return false;
+    }
     *ret_from = from;
     *ret_to = to;
     return true;

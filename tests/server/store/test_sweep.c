@@ -2,6 +2,7 @@
 #include "tests/server/store/fixture.h"
 
 #include "core/base/file.h"
+#include "server/store/sweep_private.h"
 
 #define FACES 240
 #define CROP_MOST 3000
@@ -118,9 +119,42 @@ static void test_nothing_stays(void **state)
     fixture_close(&f);
 }
 
+/* Where the unused bytes of a page lie; a damaged one has none that may be touched. */
+static void test_gaps(void **state)
+{
+    static const struct {
+        unsigned char type, n_cells, content, cell, free_piece;
+        uint32_t number;
+        size_t from, to; /* 0: none */
+    } rows[] = {
+        {13, 1, 200, 200, 0, 3, 10, 200},  {13, 1, 200, 199, 0, 3, 0, 0},   {13, 1, 200, 220, 210, 3, 10, 200},
+        {13, 1, 200, 220, 190, 3, 0, 0},   {5, 1, 200, 200, 0, 3, 14, 200}, {10, 0, 8, 0, 0, 3, 0, 0},
+        {13, 1, 200, 200, 0, 2, 0, 0},     {13, 1, 200, 200, 0, 105, 0, 0}, {2, 1, 250, 250, 0, 104, 14, 250},
+        {13, 1, 200, 200, 0, 1, 110, 200}, {3, 1, 200, 200, 0, 3, 0, 0},    {13, 100, 200, 200, 0, 3, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unsigned char page[512] = {0};
+        unsigned char *header = page + (rows[i].number == 1 ? 100 : 0);
+        size_t from = 0;
+        size_t to = 0;
+        header[0] = rows[i].type;
+        header[2] = rows[i].free_piece;
+        header[4] = rows[i].n_cells;
+        header[6] = rows[i].content;
+        header[rows[i].type == 5 || rows[i].type == 2 ? 13 : 9] = rows[i].cell;
+        bool found = page_gap(page, sizeof page, rows[i].number, true, &from, &to);
+        if (found != (rows[i].to != 0) || from != rows[i].from || to != rows[i].to) {
+            fail_msg("row %zu: %d, %zu to %zu", i, found, from, to);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_nothing_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
