@@ -594,6 +594,7 @@ static enum err restore_into(const char *coming, const char *from, const char *d
     char models[PATH_MAX];
     size_t i = 0;
     json_t *file = NULL;
+    bool has_rows = false;
 
     folder_remove(coming); /* of a restore that was killed */
     enum err err = path_join(models, coming, MODELS, note);
@@ -602,9 +603,14 @@ static enum err restore_into(const char *coming, const char *from, const char *d
     }
     json_array_foreach(json_object_get(list, "files"), i, file)
     {
+        const char *name = json_string_value(json_object_get(file, "name"));
+        has_rows = has_rows || (name != NULL && strcmp(name, DATABASE) == 0);
         if (err == ERR_NONE) {
             err = file_restore(from, coming, file, note);
         }
+    }
+    if (err == ERR_NONE && !has_rows) { /* an empty database would be made, and called verified */
+        err = ERR_SAY(note, ERR_CORRUPT, LIST " lists no " DATABASE);
     }
     point_reached("restore.copied");
     if (err == ERR_NONE) {
