@@ -19,7 +19,8 @@
  */
 struct header {
     size_t bytes;
-    unsigned char pad[MEM_ALIGN - sizeof(size_t)];
+    void *start; /* what the heap gave: up to one alignment before the header */
+    unsigned char pad[MEM_ALIGN - sizeof(size_t) - sizeof(void *)];
 };
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -47,25 +48,30 @@ static void *new_block(size_t count, size_t size, bool huge)
 {
     size_t bytes;
     size_t whole;
-    size_t rounded;
+    size_t room;
 
     if (!size_mul(count, size, &bytes) || !size_add(bytes, sizeof(struct header), &whole) ||
-        !size_round_up(whole, MEM_ALIGN, &whole) || told_to_fail()) {
+        !size_round_up(whole, MEM_ALIGN, &whole)) {
         return NULL;
     }
-    if (whole < HUGE_PAGE || !size_round_up(whole, HUGE_PAGE, &rounded)) {
-        huge = false;
-    }
-    /* A block of huge pages begins with one; what it does not fill at its end is never touched. */
-    struct header *header = huge ? aligned_alloc(HUGE_PAGE, rounded) : aligned_alloc(MEM_ALIGN, whole);
-    if (header == NULL) {
+    /*
+     * Zeros from calloc, which knows when pages come from the system as zeros and leaves them untouched: a large arena that
+     * is half full is half in memory, and no page is cleared twice.
+     */
+    size_t align = huge && whole >= HUGE_PAGE ? HUGE_PAGE : MEM_ALIGN; /* a block of huge pages begins with one */
+    if (!size_add(whole, align, &room) || told_to_fail()) {
         return NULL;
     }
-    if (huge) {
+    unsigned char *start = calloc(1, room);
+    if (start == NULL) {
+        return NULL;
+    }
+    struct header *header = (struct header *)(start + (align - (uintptr_t)start % align) % align);
+    if (align == HUGE_PAGE) {
         (void)madvise(header, whole / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish, before the pages are touched */
     }
-    memset(header, 0, whole);
     header->bytes = bytes;
+    header->start = start;
     atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&live_bytes, bytes, memory_order_relaxed);
     return header + 1;
@@ -118,7 +124,7 @@ void mem_free(void *block)
     struct header *header = header_of(block);
     atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&live_bytes, header->bytes, memory_order_relaxed);
-    free(header);
+    free(header->start);
 }
 
 void mem_free_wiped(void *block)
