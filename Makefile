@@ -31,7 +31,8 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -I$(B)/gen $(WARN) $(CFLAGS_$(FLAVOR)) 
 LDFLAGS_ALL := $(filter -fsanitize=%,$(CFLAGS_$(FLAVOR))) -pthread -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 
 # Freedoms for loops over floats, granted one by one and only in kernels; never -ffast-math.  The reference kernels are
-# compiled without contraction: they are the specification.
+# compiled without contraction: they are the specification; so are the loops over bytes, which give the same bytes on every
+# processor.
 KERNEL_CFLAGS := -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 ISA_avx2 := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mavx2 -mfma -mf16c
@@ -40,7 +41,8 @@ ISA_vnni := $(ISA_avx512) -mavx512vnni
 # Computed from the file's name, not by a pattern-specific variable: those are inherited by prerequisites.
 flags_of = $(if $(filter core/kernel/%,$(1)),$(if $(filter %_ref.c,$(1)),-O2 -ffp-contract=off,$(KERNEL_CFLAGS))) \
            $(if $(filter %_avx2.c,$(1)),$(ISA_avx2)) $(if $(filter %_avx512.c,$(1)),$(ISA_avx512)) \
-           $(if $(filter %_vnni.c,$(1)),$(ISA_vnni))
+           $(if $(filter %_vnni.c,$(1)),$(ISA_vnni)) \
+           $(if $(filter core/kernel/byte_%,$(1)),-ffp-contract=off)
 
 # ---- Layers ----------------------------------------------------------------------------------------------------------
 

@@ -429,7 +429,8 @@ static enum err find_op(const struct graph *graph, const char *domain, const cha
     if (opset == NULL) {
         return ERR_SAY(note, ERR_FORMAT, "its domain '%.60s' is not imported", domain);
     }
-    const struct op_def *found = graph->ops->find(opset->domain, op, opset->version);
+    const struct op_def *found =
+        strcmp(opset->domain, GRAPH_OWN_DOMAIN) == 0 ? NULL : graph->ops->find(opset->domain, op, opset->version);
     if (found == NULL) {
         return ERR_SAY(note, ERR_UNSUPPORTED, "this operator of opset %d%s%.60s is not supported", opset->version,
                        opset->domain[0] == '\0' ? "" : " of ", opset->domain);
@@ -439,16 +440,13 @@ static enum err find_op(const struct graph *graph, const char *domain, const cha
     return ERR_NONE;
 }
 
-/* Fills node; all that can fail except room in the lists. */
-static enum err describe_node(struct graph *graph, const char *domain, const char *op, const struct attrs *attrs,
-                              const value_id *in, const value_id *out, struct node *node, struct err_note *note)
+/* Fills a node whose operator, opset and counts are there already. */
+static enum err fill_node(struct graph *graph, const struct attrs *attrs, const value_id *in, const value_id *out,
+                          struct node *node, struct err_note *note)
 {
     struct graph_node *is = &node->is;
-    enum err err = find_op(graph, domain, op, &is->op, &is->opset, note);
+    enum err err = check_counts(is->op, in, is->n_in, is->n_out, note);
 
-    if (err == ERR_NONE) {
-        err = check_counts(is->op, in, is->n_in, is->n_out, note);
-    }
     if (err == ERR_NONE) {
         err = copy_attrs(graph, attrs, &is->attrs, note);
     }
@@ -471,6 +469,44 @@ static enum err describe_node(struct graph *graph, const char *domain, const cha
 }
 
 /* Every output's name is new. */
+static enum err describe_node(struct graph *graph, const char *domain, const char *op, const struct attrs *attrs,
+                              const value_id *in, const value_id *out, struct node *node, struct err_note *note)
+{
+    enum err err = find_op(graph, domain, op, &node->is.op, &node->is.opset, note);
+
+    return err != ERR_NONE ? err : fill_node(graph, attrs, in, out, node, note);
+}
+
+enum err graph_make_node(struct graph *graph, const struct op_def *op, const struct node *after,
+                         const struct attrs *attrs, const value_id *in, int n_in, value_id out, struct node **ret,
+                         struct err_note *note)
+{
+    char text[NODE_TEXT_BYTES];
+    struct node *node = graph_carve(graph, 1, sizeof *node);
+
+    if (node == NULL) {
+        return graph_full(graph, note);
+    }
+    node->number = after->number;
+    node->is.op = op;
+    node->is.opset = op->opset_min;
+    node->is.name = after->is.name;
+    node->is.n_in = trim_absent(in, n_in);
+    node->is.n_out = 1;
+    enum err err = fill_node(graph, attrs, in, &out, node, note);
+    if (err != ERR_NONE) {
+        err_prefix(note, "%s: ", node_text(node, text));
+        return err;
+    }
+    *ret = node;
+    return ERR_NONE;
+}
+
+enum err graph_new_value(struct graph *graph, const char *name, value_id *ret, struct err_note *note)
+{
+    return new_value(graph, name, ret, note);
+}
+
 static enum err check_outputs(const struct graph *graph, const value_id *out, int n_out, struct err_note *note)
 {
     for (int i = 0; i < n_out; i++) {

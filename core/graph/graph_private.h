@@ -86,6 +86,34 @@ void graph_sweep(struct graph *graph);
 MUST_CHECK enum err graph_derive_constant(struct graph *graph, const char *name, const struct tensor *tensor,
                                           value_id *ret, struct err_note *note);
 
+/* A value that no file names; it gets a producer by graph_make_node. */
+MUST_CHECK enum err graph_new_value(struct graph *graph, const char *name, value_id *ret, struct err_note *note);
+
+/*
+ * Operators that only passes make: files may not use this domain.  graph_own_op finds one; a test's own list of operators
+ * may lack it (NULL).
+ */
+#define GRAPH_OWN_DOMAIN "arcfaced"
+static inline const struct op_def *graph_own_op(const struct graph *graph, const char *name)
+{
+    return graph->ops->find(GRAPH_OWN_DOMAIN, name, 1);
+}
+
+/*
+ * Makes a node with one output, which is in no list yet; it has the number and the name of the node that it stands for.
+ * attrs is copied; op's first opset is meant.
+ * Errors: as graph_add_node.
+ */
+MUST_CHECK enum err graph_make_node(struct graph *graph, const struct op_def *op, const struct node *after,
+                                    const struct attrs *attrs, const value_id *in, int n_in, value_id out,
+                                    struct node **ret, struct err_note *note);
+
+/* The constant that a node reads as input i, NULL if it is absent or no constant. */
+static inline const struct tensor *node_constant(const struct graph *graph, const struct node *node, int i)
+{
+    return i < node->is.n_in && node->in[i] >= 0 ? graph->values[node->in[i]].constant : NULL;
+}
+
 /* Is the value one of the graph's outputs? */
 bool graph_is_output(const struct graph *graph, value_id value);
 
@@ -112,9 +140,12 @@ void packs_free(struct packs *packs);
 
 /* The passes of graph_prepare, in the order in which they run.  Each leaves the graph swept. */
 MUST_CHECK enum err pass_drop_identity(struct graph *graph, struct err_note *note);
+MUST_CHECK enum err pass_fuse_qdq(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fold_constants(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fold_batch_norm(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fuse_epilogue(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fuse_norm(struct graph *graph, struct err_note *note);
+MUST_CHECK enum err pass_byte_maps(struct graph *graph, struct err_note *note);
+MUST_CHECK enum err pass_byte_layout(struct graph *graph, struct err_note *note);
 
 #endif

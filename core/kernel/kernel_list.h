@@ -12,6 +12,8 @@
 #define CORE_KERNEL_KERNEL_LIST_H
 
 #include "core/kernel/block_kernels.h"
+#include "core/kernel/byte_loops.h"
+#include "core/kernel/byte_product.h"
 #include "core/kernel/conv_direct.h"
 #include "core/kernel/conv_direct_backward.h"
 #include "core/kernel/gemm.h"
@@ -22,6 +24,8 @@
 #define KERNEL_FAMILIES(F)                           \
     F(gemm_f32, gemm_f32_fn)                         \
     F(gemm_int, gemm_int_fn)                         \
+    F(byte_product, byte_product_fn)                 \
+    F(byte_loops, const struct byte_loops)           \
     F(conv_direct_f32, conv_direct_f32_fn)           \
     F(conv_direct_u8, conv_direct_u8_fn)             \
     F(conv_direct_s8, conv_direct_s8_fn)             \
@@ -36,6 +40,10 @@
  */
 #if defined(__x86_64__)
 #define KERNEL_LIST_MACHINE(V)                  \
+    V(byte_product, vnni, VNNI, 0)              \
+    V(byte_product, avx2, AVX2, 0)              \
+    V(byte_loops, avx512, AVX512, 0)            \
+    V(byte_loops, avx2, AVX2, 0)                \
     V(gemm_int, vnni, VNNI, 0)                  \
     V(gemm_int, avx2, AVX2, 0)                  \
     V(conv_direct_f32, avx2, AVX2, 2e-6)        \
@@ -54,6 +62,10 @@
 #define KERNEL_LIST_ANY(V)                              \
     V(gemm_f32, blas, PORTABLE, 2e-6)                   \
     V(gemm_f32, ref, REF, 0)                            \
+    V(byte_product, portable, PORTABLE, 0)              \
+    V(byte_product, ref, REF, 0)                        \
+    V(byte_loops, portable, PORTABLE, 0)                \
+    V(byte_loops, ref, REF, 0)                          \
     V(gemm_int, portable, PORTABLE, 0)                  \
     V(gemm_int, ref, REF, 0)                            \
     V(conv_direct_f32, portable, PORTABLE, 2e-6)        \
