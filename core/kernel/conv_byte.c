@@ -51,7 +51,8 @@ bool conv_byte_fits(const struct conv_shape *s)
     bool even =
         s->groups == 1 || s->oc % BYTE_LANES == 0 || (BYTE_LANES % s->oc == 0 && s->groups * s->oc % BYTE_LANES == 0);
 
-    return even && s->ic > 0 && s->oc > 0 && s->kernel[0] * s->kernel[1] * s->kernel[2] <= MAX_RUNS;
+    return even && s->ic > 0 && s->oc > 0 &&
+           s->kernel[0] * s->kernel[1] * s->kernel[2] <= MAX_RUNS / CONV_BYTE_MAX_PASSES;
 }
 
 static int64_t n_runs(const struct conv_shape *s, const struct view *view)
@@ -64,6 +65,7 @@ static int64_t quads(const struct conv_shape *s, const struct view *view)
     return (view->channels * (view->whole ? s->kernel[2] : 1) + 3) / 4;
 }
 
+/* Of one pass. */
 static int64_t block_bytes(const struct conv_shape *s)
 {
     struct view view = view_of(s, 0);
@@ -71,32 +73,49 @@ static int64_t block_bytes(const struct conv_shape *s)
     return n_runs(s, &view) * quads(s, &view) * BYTE_LANES * 4;
 }
 
-bool conv_byte_packed_bytes(const struct conv_shape *s, size_t *ret)
+int conv_byte_passes(const int16_t *w, int64_t count)
+{
+    int low = 0;
+    int high = 0;
+
+    for (int64_t i = 0; i < count; i++) {
+        low = w[i] < low ? w[i] : low;
+        high = w[i] > high ? w[i] : high;
+    }
+    return low < -2 * 128 || high > 2 * 127 ? 3 : low < -128 || high > 127 ? 2 : 1;
+}
+
+bool conv_byte_packed_bytes(const struct conv_shape *s, int passes, size_t *ret)
 {
     struct view view = view_of(s, 0);
     size_t bytes = 0;
 
-    return size_mul((size_t)n_runs(s, &view), (size_t)quads(s, &view), &bytes) &&
+    return size_mul((size_t)n_runs(s, &view) * (size_t)passes, (size_t)quads(s, &view), &bytes) &&
            size_mul(bytes, (size_t)BYTE_LANES * 4, &bytes) && size_mul(bytes, (size_t)n_blocks(s), ret);
 }
 
-void conv_byte_pack(const struct conv_shape *s, const int8_t *w, int8_t *packed, int32_t *sums)
+void conv_byte_pack(const struct conv_shape *s, int passes, const int16_t *w, int8_t *packed, int32_t *sums)
 {
     int64_t taps = conv_taps(s);
 
-    memset(packed, 0, (size_t)(block_bytes(s) * n_blocks(s)));
+    memset(packed, 0, (size_t)(block_bytes(s) * n_blocks(s) * passes));
     memset(sums, 0, (size_t)conv_byte_lanes(s) * sizeof *sums);
     for (int64_t oc = 0; oc < s->groups * s->oc; oc++) {
         struct view view = view_of(s, oc / BYTE_LANES);
-        int8_t *block = packed + oc / BYTE_LANES * block_bytes(s);
+        int8_t *block = packed + oc / BYTE_LANES * block_bytes(s) * passes;
         for (int64_t c = 0; c < s->ic; c++) {
             int64_t at = oc / s->oc * s->ic + c - view.first; /* of the channels in view */
             for (int64_t t = 0; t < taps; t++) {
                 int64_t run = view.whole ? t / s->kernel[2] : t;
                 int64_t byte = view.whole ? t % s->kernel[2] * view.channels + at : at;
-                int8_t weight = w[(oc * s->ic + c) * taps + t];
-                block[((run * quads(s, &view) + byte / 4) * BYTE_LANES + oc % BYTE_LANES) * 4 + byte % 4] = weight;
-                sums[oc] += weight;
+                int64_t to = ((run * quads(s, &view) + byte / 4) * BYTE_LANES + oc % BYTE_LANES) * 4 + byte % 4;
+                int rest = w[(oc * s->ic + c) * taps + t];
+                sums[oc] += rest;
+                for (int pass = 0; pass < passes; pass++) {
+                    int part = rest < -128 ? -128 : rest > 127 ? 127 : rest;
+                    block[pass * block_bytes(s) + to] = (int8_t)part;
+                    rest -= part;
+                }
             }
         }
     }
@@ -225,14 +244,17 @@ static void one_row(const struct job *job, int64_t block, int64_t row, int32_t *
         int64_t kd = r / across / s->kernel[1] * s->dilation[0];
         int64_t kh = r / across % s->kernel[1] * s->dilation[1];
         run_at[r] = ((kd * job->size[1] + kh) * job->size[2] + r % across * s->dilation[2]) * all_in(s);
+        for (int pass = 1; pass < job->call->passes; pass++) {
+            run_at[pass * runs + r] = run_at[r];
+        }
     }
     struct byte_rows rows = {
         .x = job->x + ((n * job->size[0] + d) * job->size[1] + h) * job->size[2] * all_in(s) + view.first,
         .pixel_step = s->stride[2] * all_in(s),
         .run_at = run_at,
-        .n_runs = runs,
+        .n_runs = runs * job->call->passes,
         .quads = quads(s, &view),
-        .w = job->call->packed + block * block_bytes(s),
+        .w = job->call->packed + block * block_bytes(s) * job->call->passes,
         .start = job->call->start + block * BYTE_LANES,
     };
     for (int64_t p = 0; p < s->out[2]; p += ROW_PIXELS) {

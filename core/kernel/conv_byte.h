@@ -2,7 +2,8 @@
  * conv_byte.h: convolutions of bytes with constant weights, channels last.
  *
  * Images are [n, h, w, channels] of unsigned bytes; signed ones count with their top bit flipped, which moves their zero by
- * 128.  Weights are packed once (s8, zero 0).  Every sum is exact, so all kernel sets give the same.
+ * 128.  Weights are packed once, their zero subtracted; those that are no signed bytes then (-255 .. 255) are sums of
+ * several, and the products take as many passes.  Every sum is exact, so all kernel sets give the same.
  *
  * Padding is laid around a copy of the image, filled with the image's zero, so a pixel of the output sees a few stretches of
  * contiguous bytes (byte_product.h).  Groups of few channels are computed as blocks of 32 output channels that look at the
@@ -29,11 +30,15 @@ int64_t conv_byte_lanes(const struct conv_shape *s);
 /* Can this shape be computed here?  Groups must fill whole blocks or share one. */
 bool conv_byte_fits(const struct conv_shape *s);
 
-/* Bytes of the packed weights; false if they do not fit in size_t. */
-MUST_CHECK bool conv_byte_packed_bytes(const struct conv_shape *s, size_t *ret);
+/* How many signed bytes each weight is the sum of: 1 to CONV_BYTE_MAX_PASSES. */
+#define CONV_BYTE_MAX_PASSES 3
+int conv_byte_passes(const int16_t *w, int64_t count);
 
-/* Packs w [groups·oc, ic, kernel...] s8; packed is aligned to 64 bytes; sums [lanes] gets the sum of each channel's weights. */
-void conv_byte_pack(const struct conv_shape *s, const int8_t *w, int8_t *packed, int32_t *sums);
+/* Bytes of the packed weights; false if they do not fit in size_t. */
+MUST_CHECK bool conv_byte_packed_bytes(const struct conv_shape *s, int passes, size_t *ret);
+
+/* Packs w [groups·oc, ic, kernel...]; packed is aligned to 64 bytes; sums [lanes] gets the sum of each channel's weights. */
+void conv_byte_pack(const struct conv_shape *s, int passes, const int16_t *w, int8_t *packed, int32_t *sums);
 
 MUST_CHECK bool conv_byte_work_bytes(const struct conv_shape *s, int threads, size_t *ret);
 
@@ -46,6 +51,7 @@ struct conv_byte_call {
     const struct conv_shape *shape;
     const uint8_t *x;
     uint8_t flip, zero;
+    int passes;
     const int8_t *packed;
     const int32_t *start;
     struct conv_byte_end end;

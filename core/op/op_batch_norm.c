@@ -149,7 +149,8 @@ static enum err forward(const struct op_call *call)
         int64_t c = i % x->dim[1];
         const float *in = (const float *)call->in[0].data + i * pixels;
         float *out = (float *)call->out[0].data + i * pixels;
-        float factor = scale[c] / sqrtf(variance[c] + norm->epsilon);
+        /* Rounded in the order of other runtimes, so that quantised neighbours round to the same bytes. */
+        float factor = scale[c] * (1 / sqrtf(variance[c] + norm->epsilon));
         float summand = bias[c] - mean[c] * factor;
         for (int64_t p = 0; p < pixels; p++) {
             out[p] = in[p] * factor + summand;

@@ -3,12 +3,15 @@
  *
  * ByteConv: QLinearConv on images with their channels last, with packed weights; and QLinearMatMul, whose rows are images of
  * one pixel.
+ * ByteConvDynamic: floats that are quantised by their range, convolved as bytes, and floats again.
  * ByteMap: a table for each channel, or one for all.
  */
 #include <string.h>
 
+#include "core/base/size.h"
 #include "core/kernel/conv_byte.h"
 #include "core/kernel/kernels.h"
+#include "core/kernel/quantise.h"
 #include "core/op/op_conv_private.h"
 
 /* ---- ByteConv: x [n, h, w, c], packed weights, start and scale of each lane ------------------------------------------------ */
@@ -16,7 +19,7 @@
 struct byte_conv {
     struct conv_attrs conv;
     int64_t weights[4];
-    int64_t x_zero, y_zero, y_signed;
+    int64_t x_zero, y_zero, y_signed, passes;
 };
 
 static enum err byte_conv_parse(const struct attrs *attrs, int opset, int n_in, int n_out, struct arena *mem,
@@ -35,7 +38,8 @@ static enum err byte_conv_parse(const struct attrs *attrs, int opset, int n_in, 
     err = err != ERR_NONE ? err : attr_int(attrs, "x_zero", 0, &byte->x_zero, note);
     err = err != ERR_NONE ? err : attr_int(attrs, "y_zero", 0, &byte->y_zero, note);
     err = err != ERR_NONE ? err : attr_int(attrs, "y_signed", 0, &byte->y_signed, note);
-    if (err == ERR_NONE && count != 4) {
+    err = err != ERR_NONE ? err : attr_int(attrs, "passes", 1, &byte->passes, note);
+    if (err == ERR_NONE && (count != 4 || byte->passes < 1 || byte->passes > CONV_BYTE_MAX_PASSES)) {
         err = ERR_SAY(note, ERR_FORMAT, "weights of %zu dimensions", count);
     }
     if (err != ERR_NONE) {
@@ -89,7 +93,7 @@ static enum err byte_conv_rule(struct op_call *call, struct err_note *note)
     if (err != ERR_NONE) {
         return err;
     }
-    if (!conv_byte_fits(&s) || !conv_byte_packed_bytes(&s, &packed) ||
+    if (!conv_byte_fits(&s) || !conv_byte_packed_bytes(&s, (int)byte->passes, &packed) ||
         shape_elements(&call->in[1].shape) != (int64_t)packed ||
         shape_elements(&call->in[2].shape) != conv_byte_lanes(&s) ||
         shape_elements(&call->in[3].shape) != conv_byte_lanes(&s)) {
@@ -117,6 +121,7 @@ static enum err byte_conv_forward(const struct op_call *call)
         .x = call->in[0].data,
         .flip = flipped ? 128 : 0,
         .zero = (uint8_t)(byte->x_zero + (flipped ? 128 : 0)),
+        .passes = (int)byte->passes,
         .packed = call->in[1].data,
         .start = call->in[2].data,
         .end = {.requant = {.scale = call->in[3].data,
@@ -126,6 +131,88 @@ static enum err byte_conv_forward(const struct op_call *call)
         .y = call->out[0].data,
     };
     conv_byte(&conv, call->work, call->pool);
+    return ERR_NONE;
+}
+
+/*
+ * ---- ByteConvDynamic: floats x [n, h, w, c] or [n, c], packed weights, sums and scale of each lane, bias and slope or none ----
+ *
+ * The range of the whole tensor decides how it is quantised, as DynamicQuantizeLinear says.
+ */
+
+/* Behind the convolution's own scratch: what the sums begin with, and their scales. */
+static size_t dynamic_rows(const struct conv_shape *s)
+{
+    return (size_t)conv_byte_lanes(s) * (sizeof(int32_t) + sizeof(float));
+}
+
+static enum err dynamic_rule(struct op_call *call, struct err_note *note)
+{
+    const struct byte_conv *byte = call->parsed;
+    struct conv_shape s;
+    struct shape out;
+    size_t packed = 0;
+    enum err err = call->in[0].shape.rank == 3 ? ERR_SAY(note, ERR_UNSUPPORTED, "images of one dimension")
+                                               : measure(call, &s, &out, note);
+
+    err = err != ERR_NONE ? err : op_type(call, 1, DTYPE_BIT(DTYPE_I8), note);
+    err = err != ERR_NONE ? err : op_type(call, 2, DTYPE_BIT(DTYPE_I32), note);
+    for (int i = 3; i < 6 && err == ERR_NONE; i++) {
+        err = op_has(call, i) ? op_type(call, i, OP_F32, note) : ERR_NONE;
+        if (err == ERR_NONE && op_has(call, i) && shape_elements(&call->in[i].shape) != conv_byte_lanes(&s)) {
+            err = ERR_SAY(note, ERR_FORMAT, "input %d is of another convolution", i);
+        }
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    if (!conv_byte_fits(&s) || !conv_byte_packed_bytes(&s, (int)byte->passes, &packed) ||
+        shape_elements(&call->in[1].shape) != (int64_t)packed ||
+        shape_elements(&call->in[2].shape) != conv_byte_lanes(&s)) {
+        return ERR_SAY(note, ERR_FORMAT, "the packed weights are of another convolution");
+    }
+    if (!conv_byte_work_bytes(&s, pool_threads(call->pool), &call->work_bytes) ||
+        !size_add(call->work_bytes, dynamic_rows(&s), &call->work_bytes)) {
+        return ERR_SAY(note, ERR_LIMIT, "the scratch of this convolution is too large");
+    }
+    return op_set(call, 0, DTYPE_F32, &out, note);
+}
+
+static enum err dynamic_forward(const struct op_call *call)
+{
+    struct conv_shape s;
+    struct shape out;
+    float scale = 0;
+    uint8_t zero = 0;
+    const float *x = call->in[0].data;
+
+    (void)!measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
+    const int64_t lanes = conv_byte_lanes(&s);
+    const int64_t row = s.in[2] * s.groups * s.ic;
+    int32_t *start = (int32_t *)(void *)((unsigned char *)call->work + call->work_bytes - dynamic_rows(&s));
+    float *scales = (float *)(void *)(start + lanes);
+    quantise_range_u8(x, shape_elements(&call->in[0].shape), &scale, &zero);
+    for (int64_t i = 0; i < lanes; i++) {
+        start[i] = -(int32_t)zero * ((const int32_t *)call->in[2].data)[i];
+        scales[i] = scale * ((const float *)call->in[3].data)[i];
+    }
+    conv_byte_fill(&s, zero, call->work);
+    for (int64_t i = 0; i < s.n * s.in[1]; i++) {
+        quantise_u8(x + i * row, row, scale, zero, conv_byte_place(&s, call->work, i / s.in[1], 0, i % s.in[1]));
+    }
+    const struct conv_byte_call conv = {.shape = &s,
+                                        .zero = zero,
+                                        .passes = (int)((const struct byte_conv *)call->parsed)->passes,
+                                        .packed = call->in[1].data,
+                                        .start = start,
+                                        .end = {.as_float = true,
+                                                .scale = scales,
+                                                .bias = op_has(call, 4) ? call->in[4].data : NULL,
+                                                .slope = op_has(call, 5) ? call->in[5].data : NULL},
+                                        .y = call->out[0].data};
+    if (s.n > 0) {
+        conv_byte(&conv, call->work, call->pool);
+    }
     return ERR_NONE;
 }
 
@@ -221,6 +308,21 @@ static const struct op_def rows[] = {
      .parse = byte_conv_parse,
      .shape = byte_conv_rule,
      .forward = byte_conv_forward},
+    {.domain = "arcfaced",
+     .name = "ByteConvDynamic",
+     .opset_min = 1,
+     .opset_max = 1,
+     .min_in = 4,
+     .max_in = 6,
+     .min_out = 1,
+     .max_out = 1,
+     .types = OP_F32,
+     .min_rank = 2,
+     .max_rank = 4,
+     .one_image = true,
+     .parse = byte_conv_parse,
+     .shape = dynamic_rule,
+     .forward = dynamic_forward},
     {.domain = "arcfaced",
      .name = "ByteMap",
      .opset_min = 1,

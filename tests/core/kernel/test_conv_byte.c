@@ -32,7 +32,10 @@ static const struct conv_shape rows[] = {
 
 struct data {
     uint8_t *x, *x_last, *y, *expected;
-    int8_t *w, *packed;
+    int16_t *w;
+    int8_t *packed;
+    uint8_t *w_bytes, w_zero;
+    int passes;
     int32_t *start, *sums, *bias;
     float *scale;
     int64_t n_x, n_w, n_y, channels, lanes;
@@ -46,20 +49,23 @@ static uint8_t any_byte(struct random *random)
     return (uint8_t)(r % 4 == 0 ? (r & 64U ? 255 : r & 128U ? 128 : 0) : r >> 2);
 }
 
-static struct data data_of(const struct conv_shape *s, struct random *random)
+/* Weights are signed bytes, or unsigned ones with a zero somewhere or at 0, which makes them too wide for one pass or two. */
+static struct data data_of(const struct conv_shape *s, int passes, struct random *random)
 {
-    struct data d = {.channels = s->groups * s->oc, .lanes = conv_byte_lanes(s)};
+    struct data d = {.channels = s->groups * s->oc, .lanes = conv_byte_lanes(s), .passes = passes};
     size_t packed = 0;
     size_t work = 0;
     int64_t ic = s->groups * s->ic;
 
-    assert_true(conv_byte_fits(s) && conv_byte_packed_bytes(s, &packed) && conv_byte_work_bytes(s, 2, &work));
+    assert_true(conv_byte_fits(s) && conv_byte_packed_bytes(s, d.passes, &packed) && conv_byte_work_bytes(s, 2, &work));
     d.n_x = s->n * ic * conv_in_pixels(s);
     d.n_w = d.channels * s->ic * conv_taps(s);
     d.n_y = s->n * d.channels * conv_out_pixels(s);
     d.x = MEM_ARRAY(uint8_t, (size_t)d.n_x);
     d.x_last = MEM_ARRAY(uint8_t, (size_t)d.n_x);
-    d.w = MEM_ARRAY(int8_t, (size_t)d.n_w);
+    d.w = MEM_ARRAY(int16_t, (size_t)d.n_w);
+    d.w_bytes = MEM_ARRAY(uint8_t, (size_t)d.n_w);
+    d.w_zero = passes == 2 ? 77 : 0;
     d.y = MEM_ARRAY(uint8_t, (size_t)d.n_y + 2);
     d.expected = MEM_ARRAY(uint8_t, (size_t)d.n_y);
     d.sums = MEM_ARRAY(int32_t, (size_t)d.n_y);
@@ -77,7 +83,8 @@ static struct data data_of(const struct conv_shape *s, struct random *random)
         d.x_last[(i / conv_in_pixels(s) / ic * conv_in_pixels(s) + p) * ic + c] = d.x[i];
     }
     for (int64_t i = 0; i < d.n_w; i++) {
-        d.w[i] = (int8_t)any_byte(random);
+        d.w_bytes[i] = any_byte(random);
+        d.w[i] = (int16_t)(passes > 1 ? d.w_bytes[i] - d.w_zero : (int8_t)d.w_bytes[i]);
     }
     for (int64_t c = 0; c < d.channels; c++) {
         d.bias[c] = (int32_t)random_below(random, 20000) - 10000;
@@ -88,8 +95,8 @@ static struct data data_of(const struct conv_shape *s, struct random *random)
 
 static void release(struct data *d)
 {
-    void *const all[] = {d->x,     d->x_last, d->y,    d->expected, d->w,   d->packed,
-                         d->start, d->sums,   d->bias, d->scale,    d->work};
+    void *const all[] = {d->x,     d->x_last, d->y,    d->expected, d->w,    d->packed,
+                         d->start, d->sums,   d->bias, d->scale,    d->work, d->w_bytes};
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         mem_free(all[i]);
@@ -101,7 +108,7 @@ static void expect(const struct conv_shape *s, struct data *d, bool x_signed, in
 {
     const uint8_t zero_byte = (uint8_t)zero;
     const struct quantised x = {d->x, x_signed ? QUANTISED_S8 : QUANTISED_U8, &zero_byte, 1};
-    const struct quantised w = {d->w, QUANTISED_S8, NULL, 0};
+    const struct quantised w = {d->w_bytes, d->passes > 1 ? QUANTISED_U8 : QUANTISED_S8, &d->w_zero, 1};
 
     conv_int_ref(s, &x, &w, d->sums);
     for (int64_t i = 0; i < d->n_y; i++) {
@@ -121,15 +128,15 @@ static void exact(void **state)
     struct pool *pool = NULL;
 
     assert_int_equal(pool_new(2, &pool), ERR_NONE);
-    for (int i = 0; i < (int)(sizeof rows / sizeof rows[0]) * 4; i++) {
-        const struct conv_shape *s = &rows[i / 4];
+    for (int i = 0; i < (int)(sizeof rows / sizeof rows[0]) * 12; i++) {
+        const struct conv_shape *s = &rows[i / 12];
         bool x_signed = i % 2 != 0;
         bool y_signed = i / 2 % 2 != 0;
         int zero = x_signed ? -7 : 131;
-        struct data d = data_of(s, &random);
+        struct data d = data_of(s, 1 + i / 4 % 3, &random);
         const struct byte_requant how = {d.scale, y_signed ? 5 : 100, y_signed ? -128 : 0, y_signed ? 127 : 255};
         expect(s, &d, x_signed, zero, &how);
-        conv_byte_pack(s, d.w, d.packed, d.start);
+        conv_byte_pack(s, d.passes, d.w, d.packed, d.start);
         for (int64_t c = 0; c < d.channels; c++) {
             d.start[c] = d.bias[c] - d.start[c] * (zero + (x_signed ? 128 : 0));
         }
@@ -137,6 +144,7 @@ static void exact(void **state)
                                             .x = d.x_last,
                                             .flip = x_signed ? 128 : 0,
                                             .zero = (uint8_t)(zero + (x_signed ? 128 : 0)),
+                                            .passes = d.passes,
                                             .packed = d.packed,
                                             .start = d.start,
                                             .end = {.requant = how},
@@ -171,14 +179,16 @@ static void largest_sums(void **state)
 {
     const struct conv_shape s = {1, 1, 33024, 1, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0}, {1, 1, 1}};
     static uint8_t x[33024 + 64];
-    static int8_t w[33024];
+    static int16_t w[33024];
     static _Alignas(64) int8_t packed[33024 * BYTE_LANES];
     const int64_t run_at = 0;
     int32_t start[BYTE_LANES] = {0};
 
     memset(x, 255, sizeof x);
-    memset(w, -128, sizeof w);
-    conv_byte_pack(&s, w, packed, start);
+    for (int i = 0; i < 33024; i++) {
+        w[i] = -128;
+    }
+    conv_byte_pack(&s, 1, w, packed, start);
     assert_int_equal(start[0], -128 * 33024);
     start[0] = 0;
     for (int v = 0;; v++) {
