@@ -1,0 +1,155 @@
+#!/usr/bin/python3
+"""bench.py FOLDER [--rounds N] [--only WORD]: whole networks against ONNX Runtime, both in turns in one run.
+
+One line a case: the median over the rounds of (their time / our time), what is required, what is aimed at.  Ends with 1 while a
+required ratio is missed.  Then, without a verdict: how much of the processor's FMA peak each class of layers reaches, memory
+and loading, and the same networks with kernels forced to AVX2 and to portable C.
+"""
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+
+from common import HERE, model, ours, theirs
+
+# name, network, batch, threads, side, required, aim
+CASES = [
+    ("r50 b1 1T", "r50", 1, 1, 112, 2.0, 2.7),
+    ("r50 b1 2T", "r50", 1, 2, 112, 1.8, 2.4),
+    ("r100 b1 1T", "r100", 1, 1, 112, 2.0, 2.7),
+    ("r100 b1 2T", "r100", 1, 2, 112, 1.8, 2.4),
+    ("r50 b8 2T", "r50", 8, 2, 112, 2.0, 3.2),
+    ("mbf b1 1T", "mbf", 1, 1, 112, 3.0, 4.5),
+    ("mbf b1 2T", "mbf", 1, 2, 112, 3.0, 4.5),
+    ("scrfd_500m 640 1T", "scrfd_500m", 1, 1, 640, 1.3, 2.0),
+    ("scrfd_2.5g 640 1T", "scrfd_2.5g", 1, 1, 640, 1.3, 2.0),
+    ("r50_int8 b1 1T", "r50_int8", 1, 1, 112, 2.0, 2.8),
+]
+SPAN = {"r50_int8": (0, 255)}
+# class of layers: (channels in, channels out, side, kernel, stride, groups, times)
+LAYERS = {
+    "first 3x3": [(3, 64, 112, 3, 1, 1)],
+    "3x3 at 112": [(64, 64, 112, 3, 1, 1)],
+    "3x3 at 56": [(64, 64, 56, 3, 1, 1)],
+    "3x3 at 28": [(128, 128, 28, 3, 1, 1)],
+    "3x3 at 14": [(256, 256, 14, 3, 1, 1)],
+    "3x3 at 7": [(512, 512, 7, 3, 1, 1)],
+    "3x3 stride 2": [(64, 64, 112, 3, 2, 1)],
+    "1x1": [(128, 128, 28, 1, 1, 1)],
+    "1x1 stride 2": [(64, 128, 56, 1, 2, 1)],
+    "depthwise": [(256, 256, 28, 3, 1, 256)],
+    "groups of 2": [(128, 128, 56, 3, 1, 64)],
+}
+
+
+def path_of(folder, shared, network):
+    if network.startswith("scrfd"):
+        path = "%s/models/%s.onnx" % (shared, network)
+        return path if os.path.exists(path) else None
+    return model(folder, network)
+
+
+def runs_for(worker, seconds):
+    """How many runs fill so much time."""
+    worker.run(1)
+    one = statistics.median(worker.run(3)["wall"]) / 1000
+    return max(1, min(200, round(seconds / one)))
+
+
+def compare(folder, path, batch, threads, side, span, rounds):
+    a = ours(folder, path, batch, threads, side, span)
+    b = theirs(folder, path, batch, threads, side, span)
+    n, m = runs_for(a, 0.4), runs_for(b, 0.4)
+    ratios, cpu, best = [], [], []
+    for i in range(rounds):
+        pair = {}
+        for worker, count in ((a, n), (b, m)) if i % 2 == 0 else ((b, m), (a, n)):
+            pair[worker] = worker.run(count)
+        wall = [statistics.median(pair[w]["wall"]) for w in (a, b)]
+        used = [statistics.median(pair[w]["cpu"]) for w in (a, b)]
+        ratios.append(wall[1] / wall[0])
+        cpu.append(used[1] / used[0])
+        best.append(wall)
+    a.end()
+    b.end()
+    times = [statistics.median(t[k] for t in best) for k in (0, 1)]
+    return statistics.median(ratios), statistics.median(cpu), times, a.ready
+
+
+def bench_cases(args):
+    missed = 0
+    print("case                 ratio  required  aim    ours ms  theirs ms  cpu ratio")
+    for name, network, batch, threads, side, required, aim in CASES:
+        if args.only and args.only not in name:
+            continue
+        path = path_of(args.folder, args.shared, network)
+        if path is None:
+            print("%-20s skipped: ARCFACED_SHARED has no %s.onnx" % (name, network))
+            continue
+        ratio, cpu, times, _ = compare(args.folder, path, batch, threads, side, SPAN.get(network, (-1, 1)), args.rounds)
+        word = "aim" if ratio >= aim else "ok" if ratio >= required else "MISSED"
+        missed += ratio < required
+        print("%-20s %5.2f  %5.1f     %4.1f  %8.2f  %8.2f   %5.2f      %s" % (name, ratio, required, aim, times[0] / batch,
+                                                                       times[1] / batch, cpu, word), flush=True)
+    return missed
+
+
+def bench_layers(args):
+    peak = float(subprocess.run([args.folder + "/peak"], check=True, capture_output=True, text=True).stdout)
+    print("\nclass of layers    ms      GFLOPS of a direct sum, and of the peak of %.0f (Winograd may pass 1)" % peak)
+    for name, shapes in LAYERS.items():
+        ci, co, side, kernel, stride, groups = shapes[0]
+        path = "%s/layer_%d_%d_%d_%d_%d_%d.onnx" % ((args.folder,) + shapes[0])
+        if not os.path.exists(path):
+            subprocess.run(["/usr/bin/python3", HERE + "/layer.py", path] + [str(v) for v in shapes[0]], check=True)
+        worker = ours(args.folder, path, 1, 1, side)
+        ms = min(worker.run(runs_for(worker, 0.2))["wall"]) / 8  # eight such layers in a row
+        worker.end()
+        out = side // stride
+        flops = 2 * co * (ci // groups) * kernel * kernel * out * out
+        print("%-16s %6.3f  %7.1f  %5.2f" % (name, ms, flops / ms / 1e6, flops / ms / 1e6 / peak), flush=True)
+
+
+def bench_memory(args):
+    print("\nnetwork    load ms  first answer ms  constants MB  activations MB  resident MB")
+    for network in ("r50", "r100", "mbf", "r50_int8"):
+        worker = ours(args.folder, model(args.folder, network), span=SPAN.get(network, (-1, 1)))
+        r = worker.ready
+        worker.end()
+        print("%-10s %7.0f  %15.0f  %12.1f  %14.1f  %11.1f" % (network, r["load"], r["first"], r["weights"] / 1e6,
+                                                          r["peak"] / 1e6, r["resident"] / 1e6), flush=True)
+
+
+def bench_sets(args):
+    print("\nkernels     " + "".join("%12s" % n for n in ("r50", "mbf", "r50_int8")) + "   ms, one thread")
+    for kernels in ("auto", "avx2", "portable"):
+        line = "%-10s  " % kernels
+        for network in ("r50", "mbf", "r50_int8"):
+            try:
+                worker = ours(args.folder, model(args.folder, network), span=SPAN.get(network, (-1, 1)), kernels=kernels)
+            except SystemExit:
+                line += "%12s" % "-"
+                continue
+            line += "%12.1f" % statistics.median(worker.run(5)["wall"])
+            worker.end()
+        print(line, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--shared", default=os.environ.get("ARCFACED_SHARED", "../shared"))
+    args = parser.parse_args()
+    missed = bench_cases(args)
+    if not args.only:
+        bench_layers(args)
+        bench_memory(args)
+        bench_sets(args)
+    print("\n%d required ratios missed" % missed)
+    sys.exit(1 if missed else 0)
+
+
+main()
