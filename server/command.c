@@ -65,6 +65,8 @@ struct gallery_options command_gallery_options(const struct config *config)
                                       .map_saved = config->low_memory,
                                       .segment_rows = (size_t)config->segment_rows};
 
+    options.batch = (int)config->batch;
+    options.batch_wait_ms = config->batch_wait_ms;
     options.policy.threshold = (float)config->threshold;
     options.policy.max_fmr = config->max_fmr;
     options.policy.margin = (float)config->margin;

@@ -48,7 +48,7 @@ static void say(void *context, enum gallery_severity severity, const char *event
 static void log_start(const struct config *config, const char *kernel_variants)
 {
     const struct kernel_report *report = kernels_report();
-    int64_t workers = config->workers > 0 ? config->workers : cpu_count();
+    int64_t workers = config_workers(config);
 
     log_event(LOG_LEVEL_INFO, "starting",
               "version=%s cpu=%s processors=%d kernels=%s openblas=%s workers=%ld arena_bytes=%ld session_bytes=%ld "

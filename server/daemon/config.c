@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/cpu.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
 
@@ -50,7 +51,10 @@ static const struct setting settings[] = {
     {"kernels", TEXT, AT(kernels), "auto", 0, 0,
      "best loops to use: auto, ref, portable, neon, avx2, avx512, vnni; then ,NAME of each to leave out"},
     {"kill_at", TEXT, AT(kill_at), "", 0, 0, "for tests: NAME[:N], the process kills itself when it comes there"},
-    {"workers", WHOLE, AT(workers), "0", 0, 256, "threads that compute; 0: one per processor"},
+    {"workers", WHOLE, AT(workers), "0", 0, 256,
+     "requests worked at in one moment; 0: one per processor, with batches four"},
+    {"batch", WHOLE, AT(batch), "8", 1, 64, "crops of several requests embedded in one run; 1: none"},
+    {"batch_wait_ms", WHOLE, AT(batch_wait_ms), "2", 0, 1000, "how long a run waits for requests on their way"},
     {"network_threads", WHOLE, AT(network_threads), "2", 1, 64, "threads that parse and admit"},
     {"arena_bytes", WHOLE, AT(arena_bytes), "512M", 16 * MIB, 64 * GIB, "memory one request may use"},
     {"session_bytes", WHOLE, AT(session_bytes), "1G", 16 * MIB, 64 * GIB, "memory one network may use in one worker"},
@@ -421,6 +425,11 @@ static enum err check_together(struct config *config, struct err_note *note)
                        config->body_bytes);
     }
     return ERR_NONE;
+}
+
+int config_workers(const struct config *config)
+{
+    return config->workers > 0 ? (int)config->workers : cpu_count() * (config->batch > 1 ? 4 : 1);
 }
 
 enum err config_parse(int argc, char **argv, struct config *ret, struct err_note *note)

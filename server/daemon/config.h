@@ -45,6 +45,8 @@ struct config {
     /* threads and memory */
     int64_t workers; /* 0: one per processor */
     int64_t network_threads;
+    int64_t batch;          /* crops of several requests embedded in one run; 1: none */
+    int64_t batch_wait_ms;  /* how long a run waits for requests on their way */
     int64_t arena_bytes;    /* cap of one worker's arena: the photo, its pixels, the answer */
     int64_t session_bytes;  /* cap of one network session's activations */
     int64_t training_bytes; /* memory that the process of a training may use */
@@ -101,6 +103,9 @@ struct config {
  */
 MUST_CHECK enum err config_parse(int argc, char **argv, struct config *ret, struct err_note *note);
 void config_release(struct config *config);
+
+/* workers as set, or by the number of processors: more than those where requests form batches, as most then wait. */
+int config_workers(const struct config *config);
 
 /* Prints the table: name, value, origin, default, bounds, variable, meaning.  Secrets show only whether they are set. */
 void config_print(const struct config *config, FILE *out);

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/cpu.h"
 #include "core/base/mem.h"
+#include "server/gallery/batch.h"
 #include "server/gallery/gallery_private.h"
 #include "server/store/audit_rows.h"
 
@@ -246,7 +248,10 @@ enum err gallery_open(const struct gallery_options *options, struct gallery **re
             .bytes = policy->photo_bytes, .pixels = policy->photo_pixels, .side = policy->photo_side};
         gallery->session_bytes = options->session_bytes;
         gallery->listener = options->listener;
-        err = load_models(gallery, options, mem, note);
+        const struct batch_plan plan = {
+            .crops = options->batch, .wait_ns = options->batch_wait_ms * 1000000, .runs = cpu_count()};
+        err = options->batch > 1 ? batcher_new(&plan, &gallery->batcher) : ERR_NONE;
+        err = err != ERR_NONE ? err : load_models(gallery, options, mem, note);
         if (err == ERR_NONE && gallery->store != NULL) {
             err = load_collections(gallery, options, mem, note);
         }
@@ -269,6 +274,7 @@ void gallery_close(struct gallery *gallery)
     filters_free(gallery->filters);
     models_free(gallery->models);
     model_free(gallery->detector);
+    batcher_free(gallery->batcher);
     mem_free(gallery);
 }
 

@@ -111,9 +111,11 @@ struct gallery_options {
     const char *detector; /* file; NULL: photos are refused (GALLERY_NO_MODEL), embeddings and aligned crops are not */
     const char *recognizer; /* file of the model for new collections; NULL: new collections are refused */
     struct gallery_policy policy;
-    size_t session_bytes; /* activations of one network in one thread; 0: 2 GiB */
-    bool map_saved;       /* vectors are read from the index's files as soon as they are written (index.h) */
-    size_t segment_rows;  /* faces of one file of an index (index.h); 0: 65536 */
+    int batch;             /* crops of several requests in one run; 0, 1: every request by itself */
+    int64_t batch_wait_ms; /* how long a run waits for requests that are on their way */
+    size_t session_bytes;  /* activations of one network in one thread; 0: 2 GiB */
+    bool map_saved;        /* vectors are read from the index's files as soon as they are written (index.h) */
+    size_t segment_rows;   /* faces of one file of an index (index.h); 0: 65536 */
     struct gallery_listener listener; /* say may be NULL; called during gallery_open and, later, from any thread */
 };
 

@@ -23,6 +23,7 @@ struct gallery {
     struct model *default_model; /* NULL: none; a loan */
 
     /* guard themselves */
+    struct batcher *batcher; /* batch.h; NULL: every request embeds by itself */
     struct models *models;
     struct live *live;
     struct filters *filters;
@@ -44,6 +45,7 @@ struct gallery_worker {
     struct gallery_times times;
     struct gallery_request request;
     struct session *detector_session; /* NULL until the first photo */
+    bool expected;                    /* the batcher counts it as on its way */
     struct worker_session sessions[WORKER_SESSIONS];
     uint64_t uses;
 };

@@ -9,9 +9,10 @@
 #include "core/base/clock.h"
 #include "core/base/size.h"
 #include "core/face/align.h"
+#include "server/gallery/batch.h"
 
 #define QUALITY_SIDE 112 /* what quality.h judges crops at */
-#define BATCH 8          /* crops in one run: beyond, activations grow and speed does not */
+#define BATCH 8          /* crops of one request in one run: beyond, activations grow and speed does not */
 
 static enum err decode(struct gallery_worker *worker, const struct gallery_photo *photo, struct image *ret,
                        struct gallery_fault *fault)
@@ -119,6 +120,7 @@ enum err pipeline_look(struct gallery_worker *worker, const struct gallery_photo
     }
     enum err err = worker_may_go_on(worker, fault);
     if (err == ERR_NONE) {
+        batch_expect(worker);
         err = decode(worker, photo, &look.image, fault);
     }
     if (err == ERR_NONE) {
@@ -200,8 +202,8 @@ enum err pipeline_crop(struct gallery_worker *worker, struct pipeline_photo *pho
     return ERR_NONE;
 }
 
-static enum err embed_batches(struct gallery_worker *worker, const struct model *model, struct session *session,
-                              struct pipeline_face *faces, int n, struct gallery_fault *fault)
+static enum err embed_batches(struct gallery_worker *worker, struct model *model, struct pipeline_face *faces, int n,
+                              struct gallery_fault *fault)
 {
     int batch = recognizer_max_batch(model->recognizer);
     size_t floats = 0;
@@ -223,8 +225,8 @@ static enum err embed_batches(struct gallery_worker *worker, const struct model 
         int here = n - i < batch ? n - i : batch;
         enum err err = worker_may_go_on(worker, fault);
         if (err == ERR_NONE) {
-            err = recognizer_run(model->recognizer, session, crops + i, here, worker->mem,
-                                 vectors + (size_t)i * (size_t)model->dim, norms + i, &fault->note);
+            err =
+                batch_embed(worker, model, crops + i, here, vectors + (size_t)i * (size_t)model->dim, norms + i, fault);
         }
         if (err != ERR_NONE) {
             return err;
@@ -240,17 +242,11 @@ static enum err embed_batches(struct gallery_worker *worker, const struct model 
 enum err pipeline_embed(struct gallery_worker *worker, struct model *model, struct pipeline_face *faces, int n,
                         struct gallery_fault *fault)
 {
-    struct session *session = NULL;
-
     if (n == 0) {
         return ERR_NONE;
     }
-    enum err err = worker_session(worker, model, &session, fault);
-    if (err != ERR_NONE) {
-        return err;
-    }
     int64_t begin = clock_monotonic_ns();
-    err = embed_batches(worker, model, session, faces, n, fault);
+    enum err err = embed_batches(worker, model, faces, n, fault);
     worker->times.embed_ns += clock_monotonic_ns() - begin;
     return err;
 }

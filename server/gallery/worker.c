@@ -3,7 +3,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
-#include "server/gallery/gallery_private.h"
+#include "server/gallery/batch.h"
 #include "server/store/audit_rows.h"
 
 enum err gallery_worker_new(struct gallery *gallery, size_t arena_bytes, struct gallery_worker **ret)
@@ -46,6 +46,7 @@ void gallery_worker_free(struct gallery_worker *worker)
 
 void gallery_worker_reset(struct gallery_worker *worker)
 {
+    batch_forget(worker);
     arena_reset_wiped(worker->mem); /* it held faces */
     worker->times = (struct gallery_times){0};
     worker->request = (struct gallery_request){0};

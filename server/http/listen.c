@@ -25,7 +25,6 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
-#include "core/base/cpu.h"
 #include "core/base/mem.h"
 #include "server/daemon/log.h"
 #include "server/daemon/metrics.h"
@@ -546,7 +545,7 @@ static enum err start_daemon(struct listener *listener, struct err_note *note)
 static enum err start_workers(struct listener *listener, struct gallery *gallery)
 {
     const struct config *config = listener->config;
-    int n_workers = config->workers > 0 ? (int)config->workers : cpu_count();
+    int n_workers = config_workers(config);
     const struct crew_plan plan = {
         .n_threads = n_workers, .queue_length = (int)config->queue_length, .work = work, .context = listener};
 
