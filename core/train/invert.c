@@ -260,6 +260,22 @@ static enum err make_parts(struct inversion *run, struct err_note *note)
     return err;
 }
 
+static int count_people(const struct inversion *run)
+{
+    size_t bytes = (size_t)run->dim * sizeof *run->target;
+    int people = 0;
+
+    for (int i = 0; i < run->n; i++) {
+        bool is_new = true;
+        for (int k = 0; k < i && is_new; k++) {
+            is_new = memcmp(run->target + (size_t)i * (size_t)run->dim, run->target + (size_t)k * (size_t)run->dim,
+                            bytes) != 0;
+        }
+        people += is_new;
+    }
+    return people;
+}
+
 /* The targets at length 1, the first pictures, the optimiser. */
 static enum err begin(struct inversion *run, const float *targets, struct err_note *note)
 {
@@ -289,6 +305,7 @@ static enum err begin(struct inversion *run, const float *targets, struct err_no
             run->p[(size_t)i * run->canvas.count + k] = run->options->start * (float)random_normal(&random);
         }
     }
+    run->people = count_people(run);
     enum err err = optimizer_new(&adam, &one, 1, run->canvas.count, &run->common_optimizer);
     return err != ERR_NONE ? err : optimizer_new(&adam, &all, 1, numbers, &run->optimizer);
 }

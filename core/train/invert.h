@@ -6,7 +6,7 @@
  *     |f(I)/|f(I)| − target|²  +  prior · (what BatchNormalization remembers, prior.h)  +  variation  +  energy
  *
  * All pictures of a batch are found together, since the prior compares the statistics of a batch; pictures of many people
- * are a better sample than many of one, and statistics that follow over steps (follow) stand in for the hundreds of
+ * are a better sample than many of one (below eight people the last layer's statistics are left out), and statistics that follow over steps (follow) stand in for the hundreds of
  * pictures that no CPU has room for.  The picture is a canvas (levels of falling size), and what the network sees of it in a step is a
  * glance (shifted, mirrored, in other light), so that another recogniser agrees.
  *

@@ -38,6 +38,7 @@ struct inversion {
     struct parameters *parameters;
     struct canvas canvas;
     int side, dim, n, n_parts;
+    int people;    /* different targets */
     size_t pixels; /* 3 · side² */
     float *target; /* [n, dim] unit rows */
     struct part *parts;

@@ -4,10 +4,11 @@
 #include "core/train/invert_private.h"
 
 /*
- * A norm that sees fewer values of a channel in a step than this is left alone: behind the last layer there is one value a
- * picture, and what these are is the identity's to say.
+ * Behind the last layer there is one value a picture.  Followed over steps they are enough, and they matter most: embeddings
+ * vary as those of photos do only where eyes and mouth stand at the places that the last layer looks at.  But those of
+ * fewer people than this do not vary like everybody's, and there the norm is left alone.
  */
-#define LEAST_VALUES 64
+#define LEAST_PEOPLE 8
 
 void statistics_of_part(struct part *part)
 {
@@ -78,7 +79,7 @@ void statistics_compare(struct inversion *run)
         follow(run, at, norm.channels, values);
         /* The sums of a batch with the followed means, of as many values as this one: so the derivative is the batch's. */
         struct prior_sums sums = {run->mean + at, run->squares + at};
-        enum prior_form form = values < LEAST_VALUES ? PRIOR_NONE : run->options->form;
+        enum prior_form form = norm.pixels == 1 && run->people < LEAST_PEOPLE ? PRIOR_NONE : run->options->form;
         run->prior += prior_value(form, &layer, &sums, 1, (float)((double)run->n * (double)run->options->prior),
                                   run->offset + at, run->slope + at);
         for (int64_t c = at; c < at + norm.channels; c++) {

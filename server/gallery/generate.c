@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/mem.h"
+#include "core/base/random.h"
 #include "core/image/encode.h"
 #include "core/train/invert.h"
 #include "core/train/purify.h"
@@ -27,9 +28,15 @@
 #define ARENA_BYTES ((size_t)512 << 20)
 #define ARGUMENTS_BYTES 512
 
+/*
+ * So many pictures of random directions are made beside those asked for, and thrown away.  Pictures of one person alone are
+ * no sample of what the network remembers of photos, and come out with the eyes anywhere.
+ */
+#define COMPANY 8
+
 struct generate_wish generate_wish_default(void)
 {
-    return (struct generate_wish){.count = 4, .steps = 200, .seconds = 300, .seed = 1};
+    return (struct generate_wish){.count = 4, .steps = 150, .seconds = 300, .seed = 1};
 }
 
 /* ---- Asking -------------------------------------------------------------------------------------------------------- */
@@ -213,14 +220,16 @@ static enum err descend(struct gallery_worker *worker, const struct graph *graph
     struct arena *mem = arena_new(ARENA_BYTES);
     struct telling telling = {work};
     struct invert_options options = invert_defaults();
-    struct image images[GENERATE_MOST];
-    float cosine[GENERATE_MOST];
+    struct image images[GENERATE_MOST + COMPANY];
+    float cosine[GENERATE_MOST + COMPANY];
     size_t dim = (size_t)model->dim;
-    float *targets = mem == NULL ? NULL : ARENA_ARRAY(mem, float, (size_t)wish->count *dim);
+    int n = wish->count + COMPANY;
+    float *targets = mem == NULL ? NULL : ARENA_ARRAY(mem, float, (size_t)n *dim);
+    struct random random = random_seeded((uint64_t)wish->seed, (uint64_t)wish->count);
     enum err err = targets == NULL ? ERR_NOMEM : ERR_NONE;
 
-    for (size_t i = 0; err == ERR_NONE && i < (size_t)wish->count * dim; i++) {
-        targets[i] = target[i % dim];
+    for (size_t i = 0; err == ERR_NONE && i < (size_t)n * dim; i++) {
+        targets[i] = i < (size_t)wish->count * dim ? target[i % dim] : (float)random_normal(&random);
     }
     options.how = model->manifest.how;
     options.steps = wish->steps;
@@ -231,7 +240,7 @@ static enum err descend(struct gallery_worker *worker, const struct graph *graph
     options.tell = tell;
     options.tell_context = &telling;
     if (err == ERR_NONE) {
-        err = invert_run(graph, &options, targets, wish->count, model->dim, mem, images, cosine, &fault->note);
+        err = invert_run(graph, &options, targets, n, model->dim, mem, images, cosine, &fault->note);
     }
     if (err == ERR_NONE) {
         err = store_pictures(worker, job_id, images, cosine, wish->count, work, mem, fault);

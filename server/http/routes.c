@@ -65,7 +65,7 @@ static const struct param_def
     DRY_RUN = {"dry_run", PARAM_SWITCH, 0, 0, NULL, "only say what would be done (200)"},
     SEED = {"seed", PARAM_WHOLE, 0, 9007199254740992.0, NULL, "of everything that is drawn; 1 if absent"},
     COUNT = {"count", PARAM_WHOLE, 1, 16, NULL, "pictures, with different seeds; 4 if absent"},
-    STEPS = {"steps", PARAM_WHOLE, 1, 100000, NULL, "of the descent; 200 if absent"},
+    STEPS = {"steps", PARAM_WHOLE, 1, 100000, NULL, "of the descent; 150 if absent"},
     SECONDS = {"seconds", PARAM_REAL, 1, 86400, NULL, "after which the descent ends; 300 if absent"},
     NUMBER = {"number", PARAM_WHOLE, 1, 16, NULL, "which picture; 1 if absent"},
     KIND = {"kind", PARAM_CHOICE, 0, 0, "crop|photo", "which picture"};
