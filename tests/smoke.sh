@@ -1,5 +1,5 @@
 #!/bin/bash
-# smoke.sh BINARY README: runs the calls of the README verbatim against the real binary, with real models and photos.
+# smoke.sh BINARY README: runs the calls of the README verbatim against the real binary, with real models and the people of tests/photos.
 #
 # The README's part: every ```sh block right behind a line "<!-- smoke -->", in order, in one shell.  A line that begins with
 # "# => " holds a jq filter that must be true of what the lines since the last such line have printed.  The only word that is
@@ -7,7 +7,7 @@
 # alice-1.jpg, alice-2.jpg, bob-1.jpg and stranger.jpg lie in the folder where the lines run.  Halfway the daemon is stopped
 # and started again, so the second half also shows that nothing is lost.
 #
-# Prints TAP.  Needs curl and jq; without ARCFACED_SHARED's models and faces it skips in words.
+# Prints TAP.  Needs curl and jq; without ARCFACED_SHARED's models it skips in words.
 set -u
 ARCFACED=$(realpath "$1")
 README=$(realpath "$2")
@@ -18,8 +18,7 @@ TEST_TMP=$(mktemp -d)
 export TEST_TMP
 . "$(dirname "$0")/api/lib.bash"
 trap 'finish; rm -rf "$TEST_TMP"' EXIT
-STRANGER=$FACES/lfw/images/Aaron_Eckhart/Aaron_Eckhart_0001.jpg
-skip_without "$ONE" "$ONE2" "$OTHER" "$STRANGER"
+PHOTOS=$(realpath "$(dirname "$0")/photos")
 
 lines=$TEST_TMP/lines
 readme_lines smoke "$README" >"$lines"
@@ -32,10 +31,7 @@ fi
 
 folder=$TEST_TMP/photos
 mkdir "$folder"
-cp "$ONE" "$folder/alice-1.jpg"
-cp "$ONE2" "$folder/alice-2.jpg"
-cp "$OTHER" "$folder/bob-1.jpg"
-cp "$STRANGER" "$folder/stranger.jpg"
+cp "$PHOTOS"/{alice-1,alice-2,bob-1,stranger}.jpg "$folder"
 start
 again() {
     stop && start --listen "$1"
