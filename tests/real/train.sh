@@ -22,8 +22,8 @@ for id in $(ls "$shared/faces/celeb_112" | sort -n | head -n 12); do
         ln -s "$(realpath "$shared/faces/celeb_112/$id/$photo")" "$people/$id/$photo"
     done
 done
-flags=(--recognizer "$shared/models/mobilefacenet_128.onnx" --set "$people" --aligned --learn 0.1 --looks 2 --epochs 6
-    --batch 16 --holdout 0.3)
+base=(--recognizer "$shared/models/mobilefacenet_128.onnx" --set "$people" --aligned --learn 0.1 --batch 16 --holdout 0.3)
+flags=("${base[@]}" --looks 2 --epochs 6)
 train() { # OUT FLAGS...
     local out=$1
     shift
@@ -59,6 +59,23 @@ train "$TEST_TMP/cut.onnx" --threads 1 > "$TEST_TMP/rest.log" || echo "# going o
 check "it goes on where it stopped" test "$(grep -c '"phase":"first"' "$TEST_TMP/rest.log")" = 0
 check "to the same bytes, on one thread too" cmp "$TEST_TMP/whole.onnx" "$TEST_TMP/cut.onnx"
 
+# every loss, term, optimiser and schedule
+short() { # FLAGS...
+    "$ARCFACED" train "${base[@]}" --looks 1 --epochs 1 --out "$TEST_TMP/loss.onnx" "$@"
+}
+finite() { [ "$(jq -s '[.[] | select(.kind == "step")] | length > 0 and all(.[]; (.loss | isfinite) and .loss > 0 and (.terms | isfinite))' "$1")" = true ]; }
+for loss in softmax norm_softmax sphereface cosface cm1 cm2; do
+    short --purify none --loss $loss > "$TEST_TMP/loss.log" || echo "# $loss failed"
+    check "$loss trains" finite "$TEST_TMP/loss.log"
+done
+short --purify none --intra 1 --inter 1 --triplet 1 --distill-cosine 1 --kl 0.1 --optimizer adamw --rate 0.0005 \
+    --schedule step --straight --filter 0.4 --whole > "$TEST_TMP/loss.log" || echo "# the terms failed"
+check "all terms together train, with AdamW and steps" finite "$TEST_TMP/loss.log"
+check "and count" test "$(jq -s '[.[] | select(.kind == "step")][-1].terms > 0' "$TEST_TMP/loss.log")" = true
+short --sample 0.5 --subcenters 2 --schedule polynomial --purify plain > "$TEST_TMP/loss.log" || echo "# sampling failed"
+check "sampled classes with two sub-centers train" finite "$TEST_TMP/loss.log"
+train "$TEST_TMP/no.onnx" --schedule never > /dev/null 2> "$TEST_TMP/refused"
+check "an unknown schedule is refused with the names of the known" grep -q 'polynomial' "$TEST_TMP/refused"
 train "$TEST_TMP/no.onnx" --loss arcfaze > /dev/null 2> "$TEST_TMP/refused"
 check "an unknown loss is refused with the names of the known" grep -q 'norm_softmax' "$TEST_TMP/refused"
 "$ARCFACED" train --recognizer "$shared/models/mbf_512_int8.onnx" --set "$people" --aligned --out "$TEST_TMP/no.onnx" > /dev/null 2> "$TEST_TMP/refused"
