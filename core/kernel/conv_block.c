@@ -66,7 +66,7 @@ static double weights_cost(double floats)
 
 static double direct_cost(const struct conv_shape *s)
 {
-    double weights = (double)(s->ic * s->oc * conv_taps(s));
+    double weights = (double)(s->ic * block_count(s->oc) * BLOCK * conv_taps(s)); /* whole blocks are computed */
 
     return weights * (double)(s->n * conv_out_pixels(s)) + weights_cost(weights) +
            COST_COPY * (double)(s->n * s->ic * conv_in_pixels(s));
@@ -92,7 +92,7 @@ enum conv_form conv_block_choose(const struct conv_shape *s)
     if (!conv_block_can(s, CONV_DIRECT)) {
         return CONV_PLAIN;
     }
-    if (!conv_block_can(s, CONV_WINOGRAD2) || s->ic < BLOCK || s->oc < BLOCK) {
+    if (!conv_block_can(s, CONV_WINOGRAD2)) {
         return CONV_DIRECT;
     }
     double direct = direct_cost(s);
