@@ -24,6 +24,7 @@ trap finish EXIT
 # serve: starts it and returns when it listens; sets pid, url, log and the time at which it begun.
 serve() {
     log=$work/log.$((runs = ${runs:-0} + 1))
+    : >"$log"
     begun=$(date +%s.%N)
     ARCFACED_BOOTSTRAP_KEY=$key "$ARCFACED" serve --data "$data" --listen 127.0.0.1:0 \
         --detector "$shared/models/scrfd_500m.onnx" --recognizer "$recognizer" >"$work/out" 2>"$log" &

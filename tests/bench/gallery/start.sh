@@ -30,6 +30,7 @@ took() {
         late = n >= 1000000 && (b - a) + 0 > most + 0
         printf "%s: served after %.2f s (required %s s at a million)%s\n", what, b - a, most, late ? "  NOT REACHED" : ""
         exit late }' || failed=1
+    awk '{ printf "  %.2f s of CPU in all\n", ($14 + $15) / 100 }' "/proc/$pid/stat"
     sed -n 's/.*"event":"index_ready".*"text":"\([^"]*\)".*/  \1/p' "$log"
 }
 failed=0
