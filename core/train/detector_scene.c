@@ -11,12 +11,12 @@
 
 #define PI 3.14159265358979323846
 #define MOST_FACES 512
-#define MOST_PHOTOS 4    /* different ones in a scene: decoding is what a scene costs */
-#define SMALLEST_PX 9    /* the shorter side of what is called a face */
-#define CLEAR_PX 40      /* a face this wide is no blur when it fills a cell */
-#define HIDDEN_SHARE .12 /* of the cells */
-#define ASIDE_SHARE .1   /* look anywhere, not at a face */
-#define ENLARGE 1.5F     /* of a box that is painted over */
+#define MOST_PHOTOS 4   /* different ones in a scene: decoding is what a scene costs */
+#define SMALLEST_PX 9   /* the shorter side of what is called a face */
+#define CLEAR_PX 40     /* a face this wide is no blur when it fills a cell */
+#define HIDDEN_SHARE .3 /* of the cells */
+#define ASIDE_SHARE .2  /* look anywhere, not at a face */
+#define ENLARGE 1.5F    /* of a box that is painted over */
 
 /* ---- Hiding faces -------------------------------------------------------------------------------------------------- */
 
