@@ -227,9 +227,9 @@ $(B)/tidy/%.ok: %.c .clang-tidy
 # ---- Packages and running --------------------------------------------------------------------------------------------
 
 # What `make run` starts, and where.
-MODELS ?= models
-DETECTOR ?= scrfd_500m.onnx
-RECOGNIZER ?= mobilefacenet_128.onnx
+MODELS ?=
+DETECTOR ?=
+RECOGNIZER ?=
 LISTEN ?= 127.0.0.1:8080
 DATA ?= data
 start = MODELS='$(MODELS)' DETECTOR='$(DETECTOR)' RECOGNIZER='$(RECOGNIZER)' LISTEN='$(LISTEN)' DATA='$(DATA)' docker/start

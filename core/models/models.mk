@@ -17,4 +17,8 @@ $(GEN_BUILT_IN): core/models/models.mk core/models
 $(B)/obj/gen/built_in_bytes.o: $(GEN_BUILT_IN) $(sort $(wildcard core/models/*.onnx core/models/*.json)) $(FLAGS_FILE)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+.PHONY: train-default-models
+train-default-models: $(B)/arcfaced ## make the models inside the program again, into build/models: hours, resumable (ARCFACED_SHARED=)
+	@core/models/make-models $(B)/arcfaced build/models detector
+
 $(B)/lib/libmodels.a: $(B)/obj/gen/built_in_bytes.o

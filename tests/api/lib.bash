@@ -1,6 +1,7 @@
 # lib.bash: what the numbered shell tests share.  They print TAP and talk to the real binary with curl.
 #
-# ARCFACED is the binary, TEST_TMP an empty folder, ARCFACED_SHARED the folder of models and faces.
+# ARCFACED is the binary, TEST_TMP an empty folder, ARCFACED_SHARED the folder of models and faces.  A script that says
+# OWN_WILL_DO=1 runs without that folder too, on the models inside the program; the others skip.
 set -u
 SHARED=$(realpath -m "${ARCFACED_SHARED:-../shared}") # some scripts change the folder
 MODELS=$SHARED/models
@@ -9,12 +10,19 @@ KEY=0123456789abcdef-first-admin-key
 AUTH="Authorization: Bearer $KEY"
 JSON="Content-Type: application/json"
 JPEG="Content-Type: image/jpeg"
+REPOSITORY=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 GROUP=$FACES/group_six_faces.jpg
 ONE=$FACES/lfw/images/George_W_Bush/George_W_Bush_0001.jpg
 ONE2=$FACES/lfw/images/George_W_Bush/George_W_Bush_0002.jpg
 OTHER=$FACES/lfw/images/Colin_Powell/Colin_Powell_0001.jpg
 count=0
 PID=
+
+# What the daemon is started with: the published models where they are, else those inside the program.
+NETWORKS_GIVEN=()
+if [ -f "$MODELS/scrfd_500m.onnx" ] && [ -f "$MODELS/mobilefacenet_128.onnx" ]; then
+    NETWORKS_GIVEN=(--detector "$MODELS/scrfd_500m.onnx" --recognizer "$MODELS/mobilefacenet_128.onnx")
+fi
 
 # skip_without FILE...: ends the script with one skipped test if a file is missing.
 skip_without() {
@@ -45,7 +53,7 @@ start() {
     LOG=$TEST_TMP/log.$starts
     : >"$LOG"
     ARCFACED_BOOTSTRAP_KEY=$KEY "$ARCFACED" serve --data "$TEST_TMP/data" --listen 127.0.0.1:0 \
-        --detector "$MODELS/scrfd_500m.onnx" --recognizer "$MODELS/mobilefacenet_128.onnx" "$@" \
+        "${NETWORKS_GIVEN[@]}" "$@" \
         >"$TEST_TMP/out.$starts" 2>"$LOG" &
     PID=$!
     until_true 60 grep -q '"event":"listening"' "$LOG" || { echo "Bail out! the daemon does not start"; cat "$LOG"; exit 1; }
@@ -143,4 +151,8 @@ finish() {
     echo "1..$count"
 }
 trap finish EXIT
-skip_without "$MODELS/scrfd_500m.onnx" "$MODELS/mobilefacenet_128.onnx"
+if [ "${OWN_WILL_DO:-}" = 1 ] && [ ${#NETWORKS_GIVEN[@]} -eq 0 ]; then
+    skip_without "$REPOSITORY/core/models/detector.onnx" "$REPOSITORY/core/models/recognizer.onnx"
+else
+    skip_without "$MODELS/scrfd_500m.onnx" "$MODELS/mobilefacenet_128.onnx"
+fi
