@@ -463,8 +463,20 @@ static enum err student_init(struct student *student, struct cancel *cancel, str
     if (err != ERR_NONE) {
         return err;
     }
+    if (student->options.teacher != NULL && student->options.teacher_dim != student->dim) {
+        return ERR_SAY(note, ERR_MISUSE, "the teacher's embeddings have %d numbers, the network's %d",
+                       student->options.teacher_dim, student->dim);
+    }
     student->teacher = mem_new((size_t)dataset_count(student->dataset) * (size_t)student->dim, sizeof(float));
-    return student->teacher == NULL ? ERR_NOMEM : student_embed(student, cancel, student->teacher, note);
+    if (student->teacher == NULL) {
+        return ERR_NOMEM;
+    }
+    if (student->options.teacher == NULL) {
+        return student_embed(student, cancel, student->teacher, note);
+    }
+    memcpy(student->teacher, student->options.teacher,
+           (size_t)dataset_count(student->dataset) * (size_t)student->dim * sizeof(float));
+    return ERR_NONE;
 }
 
 enum err student_new(struct graph *take, const struct dataset *dataset, const struct student_options *options,
@@ -538,6 +550,11 @@ struct pool *student_pool(struct student *student)
 const float *student_teacher(const struct student *student)
 {
     return student->teacher;
+}
+
+bool student_has_other_teacher(const struct student *student)
+{
+    return student->options.teacher != NULL;
 }
 
 size_t student_maps_bytes(const struct student *student)

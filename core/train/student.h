@@ -6,7 +6,7 @@
  * (seed, look, crop), and every epoch draws one for each crop.  Two to four looks cost memory once; augmenting afresh in
  * every epoch would cost the whole forward.  Without a cut nothing is kept, and every epoch augments afresh.
  *
- * The teacher is the network before its first step: its unit embeddings of the crops as they are.
+ * The teacher is the network before its first step, or another one: its unit embeddings of the crops as they are.
  * One thread, which owns the pool; what the pool's threads do here is inside a call.
  */
 #ifndef CORE_TRAIN_STUDENT_H
@@ -26,10 +26,12 @@ struct student_options {
     const char *cut; /* name of a value through which everything passes; NULL: the whole network learns */
     struct preprocess how;
     struct augment augment;
-    int looks;         /* with a cut: kept per crop, 1 or more; 0: 4 */
-    uint64_t seed;     /* of the augmentation */
-    bool learn_norms;  /* scales and shifts of BatchNormalization learn too */
-    size_t maps_limit; /* bytes of kept maps; 0: 2 GiB */
+    int looks;            /* with a cut: kept per crop, 1 or more; 0: 4 */
+    uint64_t seed;        /* of the augmentation */
+    bool learn_norms;     /* scales and shifts of BatchNormalization learn too */
+    size_t maps_limit;    /* bytes of kept maps; 0: 2 GiB */
+    const float *teacher; /* [crops of the data set, teacher_dim] unit rows of another network, copied; NULL: itself */
+    int teacher_dim;      /* must be the network's own */
 };
 
 /*
@@ -59,6 +61,7 @@ const struct graph *student_graph(const struct student *student); /* the part th
 const struct dataset *student_dataset(const struct student *student);
 struct pool *student_pool(struct student *student);
 const float *student_teacher(const struct student *student); /* [count, dim] unit rows */
+bool student_has_other_teacher(const struct student *student);
 size_t student_maps_bytes(const struct student *student);
 
 /* What is being learnt from what: data set, network, cut, preprocessing and augmentation, for checkpoints. */

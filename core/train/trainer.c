@@ -307,7 +307,10 @@ static enum err begin_centers(struct phase *phase)
                    (size_t)phase->options->n_frozen * (size_t)phase->dim * sizeof(float));
         }
     }
-    if (err == ERR_NONE) {
+    if (err == ERR_NONE && student_has_other_teacher(phase->student)) {
+        /* The network will come to where the teacher is. */
+        memcpy(u, student_teacher(phase->student), floats * sizeof *u);
+    } else if (err == ERR_NONE) {
         err = student_embed(phase->student, phase->cancel, u, phase->note);
     }
     if (err == ERR_NONE) {

@@ -7,6 +7,7 @@
 #include "core/train/centers.h"
 #include "core/train/cut.h"
 #include "core/train/evaluate.h"
+#include "core/train/loss.h"
 #include "core/train/purify.h"
 
 /* ---- Learning ----------------------------------------------------------------------------------------------------- */
@@ -421,6 +422,63 @@ static void maps_have_a_limit(void **state)
 }
 
 /* From the second step on nothing is allocated; only decoding a crop, which keeps its pixels elsewhere, asks its library to. */
+/* Rows that say more than whose crop it is, so that following them is no accident: a person's direction and some of the photo's. */
+static void teach(float *rows)
+{
+    float length[COUNT];
+
+    for (int i = 0; i < COUNT; i++) {
+        struct random own = random_seeded(21, (uint64_t)(i / PHOTOS));
+        struct random other = random_seeded(22, (uint64_t)i);
+        for (int k = 0; k < DIM; k++) {
+            rows[i * DIM + k] = (float)(random_normal(&own) + .2 * random_normal(&other));
+        }
+    }
+    unit_rows(rows, COUNT, DIM, rows, length);
+}
+
+/* Mean cosine with the teacher over those trained on. */
+static double agreement(struct student *student, const float *rows)
+{
+    static float u[COUNT * DIM];
+    double sum = 0;
+
+    assert_int_equal(student_embed(student, NULL, u, NULL), ERR_NONE);
+    for (int i = 0; i < TRAINED * PHOTOS * DIM; i++) {
+        sum += (double)u[i] * (double)rows[i];
+    }
+    return sum / (TRAINED * PHOTOS);
+}
+
+static void another_teacher_is_followed(void **state)
+{
+    static float rows[COUNT * DIM];
+    struct student_options how = {
+        .how = {.mean = {127.5F, 127.5F, 127.5F}, .std = {64, 64, 64}}, .learn_norms = true, .teacher = rows};
+    struct student *student = NULL;
+    struct train_options options = quick_options();
+    struct train_result result;
+    struct err_note note = {0};
+
+    (void)state;
+    teach(rows);
+    how.teacher_dim = DIM - 1;
+    assert_int_equal(student_new(make_network(), dataset, &how, NULL, NULL, &student, &note), ERR_MISUSE);
+    assert_non_null(strstr(note.text, "teacher"));
+    how.teacher_dim = DIM;
+    assert_int_equal(student_new(make_network(), dataset, &how, NULL, NULL, &student, &note), ERR_NONE);
+    assert_memory_equal(student_teacher(student), rows, sizeof rows);
+    double before = agreement(student, rows);
+    options.epochs = 15;
+    options.objective.distill_cosine = 20;
+    run(student, &options, &result);
+    double after = agreement(student, rows);
+    printf("# mean cosine with the other teacher %.3f to %.3f\n", before, after);
+    assert_true(before < .3 && after > .8);
+    train_result_release(&result);
+    student_free(student);
+}
+
 static void forbid_heap(void *context, const struct train_step *step)
 {
     long *steps = context;
@@ -450,11 +508,11 @@ static void steps_allocate_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(people_are_learnt),        cmocka_unit_test(upper_layers_are_learnt),
-        cmocka_unit_test(phases_follow_each_other), cmocka_unit_test(threads_change_no_bit),
-        cmocka_unit_test(resume_changes_no_bit),    cmocka_unit_test(bad_options_are_refused),
-        cmocka_unit_test(too_high_a_rate_is_told),  cmocka_unit_test(maps_have_a_limit),
-        cmocka_unit_test(steps_allocate_nothing)};
+        cmocka_unit_test(people_are_learnt),           cmocka_unit_test(upper_layers_are_learnt),
+        cmocka_unit_test(phases_follow_each_other),    cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(resume_changes_no_bit),       cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(too_high_a_rate_is_told),     cmocka_unit_test(maps_have_a_limit),
+        cmocka_unit_test(another_teacher_is_followed), cmocka_unit_test(steps_allocate_nothing)};
 
     return cmocka_run_group_tests(tests, make_people, remove_people);
 }
