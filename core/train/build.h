@@ -18,8 +18,9 @@ enum build_network {
     BUILD_IRESNET34,
     BUILD_IRESNET50,
     BUILD_IRESNET100,
-    BUILD_MBF,   /* MobileFaceNet of twice the width, 512 numbers: InsightFace's "mbf" */
-    BUILD_MBF_Y1 /* MobileFaceNet as published, 128 numbers: InsightFace's "y1" */
+    BUILD_MBF,    /* MobileFaceNet of twice the width, 512 numbers: InsightFace's "mbf" */
+    BUILD_MBF_Y1, /* MobileFaceNet as published, 128 numbers: InsightFace's "y1" */
+    BUILD_SMALL   /* a residual network of a million weights, 128 numbers, quick to train: "small" */
 };
 
 #define BUILD_SIDE 112 /* pixels of the input's sides */
@@ -39,7 +40,7 @@ struct build_options {
     int embedding;                     /* how many numbers the output has; 0: 512, for y1 128 */
 };
 
-/* "r18", "r34", "r50", "r100", "mbf", "y1"; false if there is no such network. */
+/* "r18", "r34", "r50", "r100", "mbf", "y1", "small"; false if there is no such network. */
 bool build_find(const char *name, enum build_network *ret);
 const char *build_name(enum build_network network);
 

@@ -111,6 +111,7 @@ static const struct row {
     {BUILD_IRESNET18, 24.03, 2.61, 31, 7360, 512},  {BUILD_IRESNET34, 34.14, 4.46, 55, 12928, 512},
     {BUILD_IRESNET50, 43.59, 6.31, 79, 19072, 512}, {BUILD_IRESNET100, 65.16, 12.09, 154, 34816, 512},
     {BUILD_MBF, 2.06, 0.438, 50, 11904, 512},       {BUILD_MBF_Y1, 1.003264, 0.221, 50, 9792, 128},
+    {BUILD_SMALL, 1.031456, 0.216, 13, 1664, 128},
 };
 
 static void test_structure(void **state)
