@@ -25,6 +25,7 @@ int command_embed(int argc, char **argv);
 int command_detect(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_train(int argc, char **argv);
+int command_train_recognizer(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_train_detector(int argc, char **argv);
 int command_ops(int argc, char **argv);

@@ -22,6 +22,8 @@ static const struct command {
      command_eval},
     {"train", "--recognizer F [--detector F] --set DIR --out F [flags]", "tune a recogniser on a folder of people",
      command_train},
+    {"train-recognizer", "--teacher F --set DIR --detector F --out F [flags]",
+     "make a recogniser that a teacher teaches", command_train_recognizer},
     {"generate", "--recognizer F TARGETS --out DIR [flags]", "find faces that a recogniser takes for a person",
      command_generate},
     {"train-detector", "--teacher F --set DIR --out F [flags]", "make a detector from nothing, taught by another",
