@@ -124,14 +124,15 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size)
     size_t room;
 
     _Static_assert(sizeof(struct chunk) <= MEM_ALIGN, "the data begins one alignment unit behind the header");
-    arena->why = ERR_LIMIT;
     if (!size_mul(count, size, &bytes) || !size_add(bytes, RED_ZONE, &room) || !size_round_up(room, MEM_ALIGN, &room)) {
+        arena->why = ERR_LIMIT;
         return NULL;
     }
     struct chunk *chunk = arena->current;
     if (chunk == NULL || chunk->capacity - chunk->used < room) {
-        arena->why = arena_grow(arena, room);
-        if (arena->why != ERR_NONE) {
+        enum err err = arena_grow(arena, room);
+        if (err != ERR_NONE) {
+            arena->why = err;
             return NULL;
         }
         chunk = arena->current;
@@ -144,7 +145,6 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size)
     }
     UNPOISON(piece, bytes);
     memset(piece, 0, bytes); /* a kept chunk holds the last user's bytes */
-    arena->why = ERR_NONE;
     return piece;
 }
 
@@ -207,6 +207,7 @@ static void reset(struct arena *arena, int wipe)
     }
     arena->current = kept;
     arena->used_bytes = 0;
+    arena->why = ERR_NONE;
 }
 
 void arena_reset(struct arena *arena)

@@ -29,7 +29,11 @@ char *arena_copy_text(struct arena *arena, const char *text);
 /* printf into the arena; NULL as for arena_alloc. */
 char *arena_format(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Says why the last arena_alloc returned NULL: ERR_LIMIT (the cap, or an overflow) or ERR_NOMEM (the heap). */
+/*
+ * Says why the last arena_alloc that returned NULL did so: ERR_LIMIT (the cap, or an overflow) or ERR_NOMEM (the heap).
+ * A smaller piece that fits afterwards does not hide it, so several pieces may be asked for before any is looked at;
+ * arena_reset does.
+ */
 enum err arena_why(const struct arena *arena);
 
 /* Everything handed out is gone; up to 1 MiB is kept for the next user, the rest goes back to the heap. */

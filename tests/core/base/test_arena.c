@@ -77,6 +77,7 @@ static void stops_at_the_cap(void **state)
     assert_non_null(arena_alloc(arena, 1000, 1));
     assert_int_equal(arena_why(arena), ERR_NONE);
     assert_null(arena_alloc(arena, SIZE_MAX, 2));
+    assert_non_null(arena_alloc(arena, 1, 1)); /* a piece that fits does not hide the one that did not */
     assert_int_equal(arena_why(arena), ERR_LIMIT);
     assert_null(arena_alloc(arena, SIZE_MAX - 3, 1));
     assert_int_equal(arena_why(arena), ERR_LIMIT);
