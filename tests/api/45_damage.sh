@@ -18,7 +18,7 @@ ended() {
     call GET "/v1/admin/jobs/$JOB"
     printf '%s' "$BODY" | jq -e '.state == "succeeded"' >/dev/null
 }
-until_true 60 ended
+until_true 120 ended
 name=$(printf '%s' "$BODY" | jq -r .result.name)
 stop
 cp -r "$data/backups/$name" "$TEST_TMP/backup"

@@ -81,7 +81,7 @@ ended() {
     call GET "/v1/admin/jobs/$JOB"
     printf '%s' "$BODY" | jq -e '.state == "succeeded"' >/dev/null
 }
-until_true 30 ended
+until_true 120 ended
 backup=$(printf '%s' "$BODY" | jq -r .result.name)
 call DELETE "/v1/faces/$face"
 answers "the receipt of a face names the backup that still holds it" 200 ".scrubbed and .backups == [\"$backup\"] and .deleted.faces == 1"
