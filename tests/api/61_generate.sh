@@ -50,9 +50,9 @@ STATUS=$(curl -s -o "$TEST_TMP/body" -w '%{http_code}' -H "Authorization: Bearer
 check "only admins make pictures" "$([ "$STATUS" = 403 ]; echo $?)" "$STATUS"
 
 # ---- Made --------------------------------------------------------------------------------------------------------------------
-generate "{\"subject\": \"$ADA\", \"count\": 2, \"steps\": 3}"
+generate "{\"subject\": \"$ADA\", \"count\": 2, \"steps\": 2}"
 answers "a job is queued" 202 '.kind == "generate"'
-until_true 120 ended "$JOB"
+until_true 400 ended "$JOB"
 answers "it succeeds with two pictures" 200 \
     '.state == "succeeded" and (.result.pictures | length) == 2 and .result.batch_norms == 50 and .result.subject != null and (.result.pictures | all(.cosine > -1 and .cosine <= 1))'
 check "the job's row says not whose" "$(printf '%s' "$BODY" | jq -e '.arguments | tostring | contains("subject") | not' >/dev/null; echo $?)" "$BODY"
@@ -65,21 +65,21 @@ picture "$JOB" 3
 check "there is no third" "$([ "$STATUS" = 404 ]; echo $?)" "$STATUS"
 FIRST=$JOB
 
-generate "{\"subject\": \"$ADA\", \"count\": 2, \"steps\": 3}"
-until_true 120 ended "$JOB"
+generate "{\"subject\": \"$ADA\", \"count\": 2, \"steps\": 2}"
+until_true 400 ended "$JOB"
 picture "$JOB" 1
 check "the same seed makes the same picture" "$(cmp -s "$TEST_TMP/picture" "$TEST_TMP/first"; echo $?)" "$STATUS"
 
 VECTOR=$(awk 'BEGIN { for (i = 0; i < 128; i++) printf "%s%.4f", i ? "," : "", sin(i * i) }')
-generate "{\"embedding\": [$VECTOR], \"count\": 1, \"steps\": 3}"
-until_true 120 ended "$JOB"
+generate "{\"embedding\": [$VECTOR], \"count\": 1, \"steps\": 2}"
+until_true 400 ended "$JOB"
 answers "an embedding of nobody's is one, too" 200 '.state == "succeeded" and .result.subject == null'
 check "the vector is not in the job" "$(printf '%s' "$BODY" | grep -q '0.8415'; [ $? = 1 ]; echo $?)" "$BODY"
 GIVEN=$JOB
 
 generate "{\"subject\": \"$ADA\", \"count\": 16, \"steps\": 100000, \"seconds\": 86400}"
 call POST "/v1/admin/jobs/$JOB/cancel"
-until_true 120 ended "$JOB"
+until_true 400 ended "$JOB"
 answers "a long one is cancelled" 200 '.state == "cancelled"'
 
 call GET '/v1/admin/audit?limit=1000'
