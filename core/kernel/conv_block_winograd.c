@@ -141,6 +141,7 @@ static void multiply(const struct run *run, int64_t count, int64_t position, int
         for (int64_t g = 0; g < groups; g++) {
             int64_t from = conv_part_start(count, groups, g);
             int64_t to = conv_part_start(count, groups, g + 1);
+            float *y = sums + ((position * p->out_blocks + b) * p->room + from) * BLOCK;
             struct block_product product = {
                 .x = tiles + (position * p->in_blocks * p->room + from) * BLOCK,
                 .x_step = BLOCK,
@@ -150,7 +151,7 @@ static void multiply(const struct run *run, int64_t count, int64_t position, int
                 .w = w,
                 .w_block = depth * BLOCK,
                 .prefetch = g == 0 ? w + blocks * depth * BLOCK : NULL,
-                .y = sums + ((position * p->out_blocks + b) * p->room + from) * BLOCK,
+                .y = y,
                 .y_step = BLOCK,
                 .y_block = p->room * BLOCK,
             };
