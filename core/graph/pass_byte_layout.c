@@ -407,7 +407,7 @@ static bool read_dynamic(const struct layout *layout, const struct node *node, s
     }
     int at = graph->values[node->in[0]].producer;
     d.quantizer = at < 0 ? NULL : graph->nodes[at];
-    if (!byte_node_is(d.quantizer, "", "DynamicQuantizeLinear") || d.quantizer->is.n_out != 3 ||
+    if (d.quantizer == NULL || !byte_node_is(d.quantizer, "", "DynamicQuantizeLinear") || d.quantizer->is.n_out != 3 ||
         d.quantizer->out[0] != node->in[0] || d.quantizer->out[2] != node->in[2]) {
         return false;
     }

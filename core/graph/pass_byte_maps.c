@@ -7,6 +7,7 @@
  * bytes that they would give.  Only behind convolutions, whose outputs are known to have four dimensions; elsewhere it cannot
  * be told which dimension a constant of a channel's parameters belongs to.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -185,6 +186,7 @@ static enum err make_table(struct graph *graph, const struct chain *chain, value
         return mem == NULL ? ERR_NOMEM : graph_full(graph, note);
     }
     enum err err = run_chain(graph, chain, mem, &images, &floats, note);
+    assert(err != ERR_NONE || (images.data != NULL && floats.data != NULL));
     bool straight =
         err == ERR_NONE && channels > 1 && byte_lines_fit(&ends, channels, floats.data, images.data, mem, lines);
     for (int64_t i = 0; err == ERR_NONE && i < VALUES * channels; i++) {

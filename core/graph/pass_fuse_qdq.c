@@ -19,7 +19,7 @@ static const struct node *dequantizer(const struct graph *graph, value_id value)
     const struct node *node =
         value >= 0 && graph->values[value].producer >= 0 ? graph->nodes[graph->values[value].producer] : NULL;
 
-    return byte_node_is(node, "", "DequantizeLinear") && node->is.n_in == 3 ? node : NULL;
+    return node != NULL && byte_node_is(node, "", "DequantizeLinear") && node->is.n_in == 3 ? node : NULL;
 }
 
 static bool has_one_scale(const struct graph *graph, const struct node *node)

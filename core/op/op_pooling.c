@@ -81,7 +81,7 @@ static bool pooling_block(struct op_call *call, struct op_block *ret)
 static enum err max_forward(const struct op_call *call)
 {
     struct pooling_shape s = {0};
-    struct shape out;
+    struct shape out = {0};
 
     (void)!measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
     if (call->blocked_out) {
@@ -97,7 +97,7 @@ static enum err mean_forward(const struct op_call *call)
 {
     const struct pooling *pooling = call->parsed;
     struct pooling_shape s = {0};
-    struct shape out;
+    struct shape out = {0};
 
     (void)!measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
     if (call->blocked_out) {
@@ -112,7 +112,7 @@ static enum err mean_forward(const struct op_call *call)
 static enum err max_backward(const struct op_call *call, const struct tensor *out_grad, struct tensor *in_grad)
 {
     struct pooling_shape s = {0};
-    struct shape out;
+    struct shape out = {0};
 
     (void)!measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
     if (in_grad[0].data != NULL) {
@@ -125,7 +125,7 @@ static enum err mean_backward(const struct op_call *call, const struct tensor *o
 {
     const struct pooling *pooling = call->parsed;
     struct pooling_shape s = {0};
-    struct shape out;
+    struct shape out = {0};
 
     (void)!measure(call, &s, &out, NULL); /* has succeeded in the shape rule */
     if (in_grad[0].data != NULL) {

@@ -392,6 +392,7 @@ static enum err forward_blocked(const struct op_call *call)
     if (err != ERR_NONE) {
         return err;
     }
+    assert(taps[2] != NULL && taps[3] != NULL);
     for (int64_t plane = 0; plane < x->dim[0] * block_count(x->dim[1]); plane++) {
         const float *in = (const float *)call->in[0].data + plane * x->dim[2] * x->dim[3] * BLOCK;
         for (int64_t r = 0; r < out->dim[2]; r++) {
