@@ -45,7 +45,7 @@ bool byte_lines_fit(const struct byte_ends *ends, int64_t channels, const float 
     }
     memset(missed, true, (size_t)channels);
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const int steps = (attempt + 1) / 2; /* 0, then one and one back, then two and two back */
+        const int steps = (attempt + 1) / 2;
         const double nudge = (attempt % 2 == 0 ? 2e-5 : -2e-5) * steps;
         for (int64_t c = 0; c < channels; c++) {
             if (missed[c]) {

@@ -1,6 +1,7 @@
 /* batch.c: a queue of tickets; whoever stands first when a run may begin leads it, with a worker and session of its own. */
 #include "server/gallery/batch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -86,6 +87,7 @@ void batch_forget(struct gallery_worker *worker)
 {
     if (worker->expected) {
         struct batcher *batcher = worker->gallery->batcher;
+        assert(batcher != NULL); /* it has counted this one */
         (void)pthread_mutex_lock(&batcher->lock);
         come(batcher, worker);
         (void)pthread_mutex_unlock(&batcher->lock);
@@ -242,8 +244,10 @@ static void lead(struct gallery_worker *worker, struct ticket *leader)
     elect(batcher);
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): ret and ret_norms are written through the ticket */
 enum err batch_embed(struct gallery_worker *worker, struct model *model, const struct image *crops, int n, float *ret,
                      float *ret_norms, struct gallery_fault *fault)
+/* NOLINTEND(readability-non-const-parameter) */
 {
     struct batcher *batcher = worker->gallery->batcher;
     struct ticket ticket = {.model = model, .crops = crops, .n = n, .ret = ret, .ret_norms = ret_norms};
