@@ -63,8 +63,6 @@ refused() { # TEXT FLAGS...
     [ $? -ne 0 ] && grep -qF "$text" "$TEST_TMP/said"
 }
 check "without a teacher it says so" refused "who teaches" --crops "$people" --out "$TEST_TMP/x.onnx"
-check "photos without a detector are refused" \
-    refused "need a detector" --teacher "$shared/models/mobilefacenet_128.onnx" --set "$people" --out "$TEST_TMP/x.onnx"
 check "a network that is not there is refused by name" refused "no network 'tiny'" \
     --teacher "$shared/models/mobilefacenet_128.onnx" --crops "$people" --out "$TEST_TMP/x.onnx" --network tiny
 echo "1..$number"
