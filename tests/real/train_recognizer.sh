@@ -24,7 +24,7 @@ done
 train() { # OUT FLAGS...
     local out=$1
     shift
-    "$ARCFACED" train-recognizer --teacher "$shared/models/mobilefacenet_128.onnx" --crops "$people" --out "$out" --epochs 30 \
+    ${RUN:-} "$ARCFACED" train-recognizer --teacher "$shared/models/mobilefacenet_128.onnx" --crops "$people" --out "$out" --epochs "${EPOCHS:-30}" \
         --batch 16 --shard 8 "$@"
 }
 
@@ -38,7 +38,7 @@ check "the new model is loaded and embeds" \
 
 # stopped on the way
 : > "$TEST_TMP/cut.log"
-train "$TEST_TMP/cut.onnx" > "$TEST_TMP/cut.log" &
+RUN=exec train "$TEST_TMP/cut.onnx" > "$TEST_TMP/cut.log" & # so that the signal reaches the program itself
 pid=$!
 for _ in $(seq 1 1200); do
     if [ -s "$TEST_TMP/cut.log" ]; then break; fi
@@ -52,7 +52,7 @@ check "its state can be looked at on the way" test -s "$TEST_TMP/cut.onnx"
 train "$TEST_TMP/cut.onnx" --threads 1 > "$TEST_TMP/rest.log" || echo "# going on failed"
 check "it goes on to the same bytes, on one thread too" cmp "$TEST_TMP/whole.onnx" "$TEST_TMP/cut.onnx"
 
-train "$TEST_TMP/again.onnx" --start "$TEST_TMP/whole.onnx" --epochs 1 --rate 0.0001 > "$TEST_TMP/again.log" || echo "# --start failed"
+EPOCHS=1 train "$TEST_TMP/again.onnx" --start "$TEST_TMP/whole.onnx" --rate 0.0001 > "$TEST_TMP/again.log" || echo "# --start failed"
 check "another run begins where this one ended" test \
     "$(jq -s '.[0].distill' "$TEST_TMP/again.log" | cut -c1-6)" \< "$(jq -s '.[0].distill' "$TEST_TMP/whole.log" | cut -c1-6)"
 
