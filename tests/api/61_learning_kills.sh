@@ -2,6 +2,7 @@
 # 61_learning_kills.sh: training, measuring, embedding again and changing over, each killed at its named points (core/base/point.h): after
 # a restart the job goes on, the pair that answers is one whole version, nothing enrolled is lost.  SEED (1) draws which step and batch.
 . tests/api/lib.bash
+skip_under_sanitizer "a limit on a training's data excludes a sanitizer's shadow memory"
 CROPS=$FACES/celeb_112
 skip_without "$CROPS"
 RANDOM=${SEED:-1}

@@ -35,6 +35,14 @@ skip_without() {
     done
 }
 
+# skip_under_sanitizer REASON: ends the script with one skipped test if the binary is built with one.
+skip_under_sanitizer() {
+    if grep -q -a -e __asan_init -e __tsan_init "$ARCFACED"; then
+        echo "ok 1 # SKIP $1"
+        exit 0
+    fi
+}
+
 # check NAME CONDITION-STATUS [EXPLANATION]: one line of TAP.
 check() {
     count=$((count + 1))
