@@ -9,7 +9,7 @@
 #include "core/kernel/block_winograd.h"
 
 struct block_kernels {
-    int pixels, blocks; /* the product's tile; no call may be larger */
+    int blocks; /* of output channels in one call of product: no more */
     block_product_fn *product;
     winograd_input_fn *winograd_input2, *winograd_input4;
     winograd_output_fn *winograd_output2, *winograd_output4;

@@ -16,8 +16,8 @@
 #include "core/kernel/block.h"
 #include "core/kernel/finish.h"
 
-#define BLOCK_PRODUCT_PIXELS 14 /* at most so many pixels in one call, whatever the variant prefers */
-#define BLOCK_PRODUCT_BLOCKS 2  /* and blocks of output channels */
+#define BLOCK_PRODUCT_PIXELS 14 /* the largest tile of pixels of any variant */
+#define BLOCK_PRODUCT_BLOCKS 2  /* at most so many blocks of output channels in one call */
 
 struct block_product {
     const float *x;         /* first pixel */
@@ -28,7 +28,7 @@ struct block_product {
 
     const float *w;        /* [n_taps][depth][16] [n_tail][tail][16] of the first block of output channels */
     int64_t w_block;       /* floats to those of the second block */
-    const float *prefetch; /* weights needed next, as many as w, or NULL */
+    const float *prefetch; /* weights needed next, as many as w, or NULL; fetched beside the first tile of pixels */
 
     float *y;
     int64_t y_step, y_block; /* floats from pixel to pixel, and to the second block */
@@ -38,8 +38,9 @@ struct block_product {
 };
 
 /*
- * pixels 1 .. BLOCK_PRODUCT_PIXELS, blocks 1 .. BLOCK_PRODUCT_BLOCKS.  y aliases neither x nor w; residual may be y.
+ * pixels at least 1, as many as there are: a variant divides them as its registers allow.  blocks 1 .. the variant's.
+ * y aliases neither x nor w; residual may be y.
  */
-typedef void block_product_fn(const struct block_product *job, int pixels, int blocks);
+typedef void block_product_fn(const struct block_product *job, int64_t pixels, int blocks);
 
 #endif

@@ -19,9 +19,9 @@ static float finished(const struct finish *finish, float sum, int64_t channel, i
     return v;
 }
 
-static void product(const struct block_product *job, int pixels, int blocks)
+static void product(const struct block_product *job, int64_t pixels, int blocks)
 {
-    for (int64_t i = 0; i < (int64_t)pixels * blocks * BLOCK; i++) {
+    for (int64_t i = 0; i < pixels * blocks * BLOCK; i++) {
         int64_t pixel = i / BLOCK / blocks;
         int64_t block = i / BLOCK % blocks;
         int64_t at = pixel * job->y_step + block * job->y_block + i % BLOCK;
@@ -144,7 +144,6 @@ static void lanes(const struct block_lanes *job, int64_t first, int64_t end)
 }
 
 const struct block_kernels blocks_ref = {
-    .pixels = 1,
     .blocks = 1,
     .product = product,
     .winograd_input2 = winograd_input2,

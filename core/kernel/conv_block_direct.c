@@ -187,11 +187,10 @@ static void multiply(const struct run *run, int64_t block, int blocks, const flo
 {
     const struct conv_block_job *job = run->job;
     const struct plan *p = &run->p;
-    const struct block_kernels *kernels = job->kernels;
     int64_t weights = (p->n_taps * p->depth + p->n_tail * p->tail) * BLOCK;
     int64_t step = (p->one_run ? 1 : job->s->stride[2]) * p->lanes;
-    int64_t groups = conv_parts(p1 - p0, kernels->pixels);
     struct block_product product = {
+        .x = x + p0 * step,
         .x_step = step,
         .offsets = run->offsets,
         .n_taps = p->n_taps,
@@ -200,19 +199,14 @@ static void multiply(const struct run *run, int64_t block, int blocks, const flo
         .tail = p->tail,
         .w = job->packed->w + block * weights,
         .w_block = weights,
+        .y = y + p0 * BLOCK,
         .y_step = BLOCK,
         .y_block = conv_out_pixels(job->s) * BLOCK,
     };
 
-    for (int64_t g = 0; g < groups; g++) {
-        int64_t from = p0 + conv_part_start(p1 - p0, groups, g);
-        int64_t to = p0 + conv_part_start(p1 - p0, groups, g + 1);
-        product.x = x + from * step;
-        product.y = y + from * BLOCK;
-        product.finish = conv_block_finish(job, block, product.y);
-        product.prefetch = first && g == 0 ? product.w + blocks * weights : NULL;
-        kernels->product(&product, (int)(to - from), blocks);
-    }
+    product.finish = conv_block_finish(job, block, product.y);
+    product.prefetch = first ? product.w + blocks * weights : NULL;
+    job->kernels->product(&product, p1 - p0, blocks);
 }
 
 static void do_task(const struct run *run, int64_t task, float *slot)

@@ -133,30 +133,24 @@ static void multiply(const struct run *run, int64_t count, int64_t position, int
     const struct block_kernels *kernels = run->job->kernels;
     const struct plan *p = &run->p;
     int64_t depth = p->in_blocks * BLOCK;
-    int64_t groups = conv_parts(count, kernels->pixels);
 
     for (int64_t b = b0; b < b1;) {
         int blocks = b + kernels->blocks <= b1 ? kernels->blocks : 1;
         const float *w = run->job->packed->w + (position * p->out_blocks + b) * depth * BLOCK;
-        for (int64_t g = 0; g < groups; g++) {
-            int64_t from = conv_part_start(count, groups, g);
-            int64_t to = conv_part_start(count, groups, g + 1);
-            float *y = sums + ((position * p->out_blocks + b) * p->room + from) * BLOCK;
-            struct block_product product = {
-                .x = tiles + (position * p->in_blocks * p->room + from) * BLOCK,
-                .x_step = BLOCK,
-                .offsets = run->offsets,
-                .n_taps = p->in_blocks,
-                .depth = BLOCK,
-                .w = w,
-                .w_block = depth * BLOCK,
-                .prefetch = g == 0 ? w + blocks * depth * BLOCK : NULL,
-                .y = y,
-                .y_step = BLOCK,
-                .y_block = p->room * BLOCK,
-            };
-            kernels->product(&product, (int)(to - from), blocks);
-        }
+        struct block_product product = {
+            .x = tiles + position * p->in_blocks * p->room * BLOCK,
+            .x_step = BLOCK,
+            .offsets = run->offsets,
+            .n_taps = p->in_blocks,
+            .depth = BLOCK,
+            .w = w,
+            .w_block = depth * BLOCK,
+            .prefetch = w + blocks * depth * BLOCK,
+            .y = sums + (position * p->out_blocks + b) * p->room * BLOCK,
+            .y_step = BLOCK,
+            .y_block = p->room * BLOCK,
+        };
+        kernels->product(&product, count, blocks);
         b += blocks;
     }
 }

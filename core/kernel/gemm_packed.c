@@ -51,27 +51,24 @@ static void columns_task(void *context, int task)
     int blocks = left < job->kernels->blocks ? (int)left : job->kernels->blocks;
     int64_t column = block * BLOCK;
 
-    for (int64_t row = 0; row < job->m; row += job->kernels->pixels) {
-        int64_t rows = job->m - row < job->kernels->pixels ? job->m - row : job->kernels->pixels;
-        const float *w = job->packed + 2 * job->n + column * job->k;
-        float *y = job->y + row * job->n + column;
-        struct block_product product = {.x = job->x + row * job->k,
-                                        .x_step = job->k,
-                                        .offsets = no_offset,
-                                        .n_taps = 1,
-                                        .depth = job->k,
-                                        .w = w,
-                                        .w_block = job->k * BLOCK,
-                                        .prefetch = w + AHEAD,
-                                        .y = y,
-                                        .y_step = job->n,
-                                        .y_block = BLOCK,
-                                        .finish = *job->finish};
-        product.finish.bias = job->packed + column;
-        product.finish.slope = job->packed + job->n + column;
-        product.finish.residual = job->finish->residual != NULL ? job->finish->residual + (y - job->y) : NULL;
-        job->kernels->product(&product, (int)rows, blocks);
-    }
+    const float *w = job->packed + 2 * job->n + column * job->k;
+    struct block_product product = {.x = job->x,
+                                    .x_step = job->k,
+                                    .offsets = no_offset,
+                                    .n_taps = 1,
+                                    .depth = job->k,
+                                    .w = w,
+                                    .w_block = job->k * BLOCK,
+                                    .prefetch = w + AHEAD,
+                                    .y = job->y + column,
+                                    .y_step = job->n,
+                                    .y_block = BLOCK,
+                                    .finish = *job->finish};
+
+    product.finish.bias = job->packed + column;
+    product.finish.slope = job->packed + job->n + column;
+    product.finish.residual = job->finish->residual != NULL ? job->finish->residual + column : NULL;
+    job->kernels->product(&product, job->m, blocks);
 }
 
 void gemm_packed_f32(const struct block_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *x,

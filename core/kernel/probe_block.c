@@ -6,7 +6,7 @@ enum {
     TAIL = 5, /* inputs of the last tap */
     DEPTH = 7,
     STEP = 16,
-    PIXELS = BLOCK_PRODUCT_PIXELS,
+    PIXELS = BLOCK_PRODUCT_PIXELS + 3, /* more than one tile */
     BLOCKS = BLOCK_PRODUCT_BLOCKS,
     SUMS = TAPS * DEPTH + TAIL,
     SIDE = WINOGRAD_MAX + 2,
@@ -30,7 +30,7 @@ static bool product_works(const struct block_kernels *kernels, double tolerance)
     probe_floats(x, (int64_t)(sizeof x / sizeof *x), 50);
     probe_floats(w, (int64_t)(sizeof w / sizeof *w), 51);
     probe_floats(more, (int64_t)(sizeof more / sizeof *more), 52);
-    for (int pixels = 1; pixels <= kernels->pixels; pixels++) {
+    for (int pixels = 1; pixels <= PIXELS; pixels++) {
         struct block_product job = {.x = x,
                                     .x_step = STEP,
                                     .offsets = offsets,
