@@ -144,6 +144,8 @@ MUST_CHECK enum err pass_fuse_qdq(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fold_constants(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fold_batch_norm(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fuse_epilogue(struct graph *graph, struct err_note *note);
+MUST_CHECK enum err pass_join_heads(struct graph *graph, struct err_note *note);
+MUST_CHECK enum err pass_fuse_depthwise(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_fuse_norm(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_byte_maps(struct graph *graph, struct err_note *note);
 MUST_CHECK enum err pass_byte_layout(struct graph *graph, struct err_note *note);

@@ -60,8 +60,9 @@ MUST_CHECK enum err attr_floats(const struct attrs *attrs, const char *name, con
                                 struct err_note *note);
 
 /*
- * What may be fused with a convolution or a matrix product: before it, its input times scale plus shift (a BatchNormalization,
- * only where the call runs in blocks); behind it, in this order, add the residual, then the activation.
+ * What may be fused with a convolution or a matrix product.  Before it, where the call runs in blocks: its input times scale
+ * plus shift (a BatchNormalization), or a depthwise convolution with its activation.  Behind it, in this order: add the
+ * residual, then the activation.
  * Only operators with op_def.takes_epilogue see one that is not empty; they append residual and slope to their inputs at
  * the indices given here (-1: none), and both have been checked by the pass that fused them.
  */
@@ -77,6 +78,12 @@ struct epilogue {
     int slope_input;              /* EPILOGUE_PRELU: one slope for each output channel, f32 [oc] */
     int residual_input;           /* same shape and type as the output */
     int scale_input, shift_input; /* one number for each input channel, f32 [c], constant; 0: none */
+    struct before {
+        const void *parsed; /* the depthwise convolution's attributes; NULL: there is none */
+        int w, bias, slope; /* its constant inputs; bias and slope 0: none */
+        enum epilogue_act act;
+        float low, high;
+    } before;
 };
 
 /*

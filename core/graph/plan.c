@@ -241,7 +241,7 @@ static enum err plan_node(struct making *making, const struct node *node, struct
 
 /*
  * May a fused node run as one: has the residual exactly the shape and type that the product puts out, and runs a product
- * that normalises its input in blocks?
+ * that does something to its input before in blocks?
  */
 static enum err may_fuse(struct making *making, const struct node *node, bool *ret, struct err_note *note)
 {
@@ -260,7 +260,8 @@ static enum err may_fuse(struct making *making, const struct node *node, bool *r
         const struct tensor *residual = &in[epilogue->residual_input];
         *ret = residual->type == out[0].type && shape_equal(&residual->shape, &out[0].shape);
     }
-    *ret = *ret && (epilogue->scale_input <= 0 || plan_can_block(making, node, &call));
+    bool before = epilogue->scale_input > 0 || epilogue->before.parsed != NULL;
+    *ret = *ret && (!before || plan_can_block(making, node, &call));
     return ERR_NONE;
 }
 
@@ -272,7 +273,8 @@ static enum err plan_nodes(struct making *making, struct err_note *note)
         const struct node *node = graph->nodes[i];
         bool fused = true;
         enum err err = ERR_NONE;
-        if (node->is.epilogue.residual_input >= 0 || node->is.epilogue.scale_input > 0) {
+        const struct epilogue *epilogue = &node->is.epilogue;
+        if (epilogue->residual_input >= 0 || epilogue->scale_input > 0 || epilogue->before.parsed != NULL) {
             err = may_fuse(making, node, &fused, note);
         }
         if (err == ERR_NONE && fused) {

@@ -183,7 +183,8 @@ static void copy_plane(const struct run *run, const float *x, int64_t plane, int
 
 /* One run from pixel p0 to p1: x is its first input. */
 static void multiply(const struct run *run, int64_t block, int blocks, const float *x, int64_t p0, int64_t p1,
-                     bool first, float *y)
+                     bool first,
+                     float *y) /* NOLINT(readability-non-const-parameter) it is written through the product */
 {
     const struct conv_block_job *job = run->job;
     const struct plan *p = &run->p;

@@ -1,4 +1,4 @@
-/* conv_block_private.h: one file for each form of conv_block.h, called by conv_block.c only. */
+/* conv_block_private.h: one file for each form of conv_block.h; conv_block.c calls them, and conv_separable.c packs as they do. */
 #ifndef CORE_KERNEL_CONV_BLOCK_PRIVATE_H
 #define CORE_KERNEL_CONV_BLOCK_PRIVATE_H
 

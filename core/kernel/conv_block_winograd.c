@@ -128,7 +128,7 @@ static void transform_in(const struct run *run, int64_t first, int64_t t0, int64
 
 /* One position, output blocks [b0, b1), count tiles. */
 static void multiply(const struct run *run, int64_t count, int64_t position, int64_t b0, int64_t b1, const float *tiles,
-                     float *sums)
+                     float *sums) /* NOLINT(readability-non-const-parameter) it is written through the product */
 {
     const struct block_kernels *kernels = run->job->kernels;
     const struct plan *p = &run->p;

@@ -4,6 +4,7 @@
 #include "core/kernel/conv_backward.h"
 #include "core/kernel/conv_block.h"
 #include "core/kernel/conv_learn.h"
+#include "core/kernel/conv_separable.h"
 #include "core/kernel/kernels.h"
 #include "core/op/op_conv_private.h"
 
@@ -30,11 +31,10 @@ enum err conv_parse(const struct attrs *attrs, int opset, int n_in, int n_out, s
     return ERR_NONE;
 }
 
-enum err conv_measure(const struct op_call *call, struct conv_shape *ret, struct shape *ret_out, struct err_note *note)
+/* Of data and weights of these shapes. */
+static enum err measure(const struct conv_attrs *conv, const struct shape *x, const struct shape *w,
+                        struct conv_shape *ret, struct shape *ret_out, struct err_note *note)
 {
-    const struct conv_attrs *conv = call->parsed;
-    const struct shape *x = &call->in[0].shape;
-    const struct shape *w = &call->in[1].shape;
     struct window_sizes sizes;
     char text_x[SHAPE_TEXT_BYTES];
     char text_w[SHAPE_TEXT_BYTES];
@@ -70,6 +70,23 @@ enum err conv_measure(const struct op_call *call, struct conv_shape *ret, struct
     *ret = s;
     *ret_out = out;
     return ERR_NONE;
+}
+
+enum err conv_measure(const struct op_call *call, struct conv_shape *ret, struct shape *ret_out, struct err_note *note)
+{
+    const struct before *before = &call->epilogue.before;
+    const struct shape *x = &call->in[0].shape;
+    struct conv_shape first;
+    struct shape between;
+
+    if (before->parsed != NULL) {
+        enum err err = measure(before->parsed, x, &call->in[before->w].shape, &first, &between, note);
+        if (err != ERR_NONE) {
+            return err;
+        }
+        x = &between;
+    }
+    return measure(call->parsed, x, &call->in[1].shape, ret, ret_out, note);
 }
 
 struct conv_shape conv_sizes(const struct op_call *call)
@@ -112,6 +129,49 @@ static enum err conv_shape_rule(struct op_call *call, struct err_note *note)
 
 /* ---- In blocks ---------------------------------------------------------------------------------------------------- */
 
+static enum finish_act finish_act_of(enum epilogue_act act)
+{
+    switch (act) {
+    case EPILOGUE_NONE: return FINISH_NONE;
+    case EPILOGUE_RELU: return FINISH_RELU;
+    case EPILOGUE_PRELU: return FINISH_PRELU;
+    case EPILOGUE_LEAKY: return FINISH_LEAKY;
+    case EPILOGUE_CLIP: return FINISH_CLIP;
+    }
+    return FINISH_NONE;
+}
+
+/* The depthwise convolution before this one, and this one. */
+static struct conv_separable separable_of(const struct op_call *call)
+{
+    const struct before *before = &call->epilogue.before;
+    struct conv_separable s = {
+        .after = conv_sizes(call), .act = finish_act_of(before->act), .low = before->low, .high = before->high};
+    struct shape out;
+
+    (void)!measure(before->parsed, &call->in[0].shape, &call->in[before->w].shape, &s.before, &out, NULL);
+    return s;
+}
+
+#define FORM_SEPARABLE (CONV_WINOGRAD4 + 1) /* op_block.form, beside those of enum conv_form */
+
+static bool separable_block(struct op_call *call, struct op_block *ret)
+{
+    struct conv_separable s = separable_of(call);
+
+    if (!conv_separable_can(&s)) {
+        return false;
+    }
+    ret->in = 1;
+    if (call->epilogue.residual_input > 0) {
+        ret->in |= 1U << (unsigned)call->epilogue.residual_input;
+    }
+    ret->out = true;
+    ret->form = FORM_SEPARABLE;
+    return conv_separable_pack_bytes(&s, &ret->pack_bytes) &&
+           conv_separable_work_bytes(&s, pool_threads(call->pool), &call->work_bytes);
+}
+
 /* All but the data and the residual are constants. */
 static bool has_constants(const struct op_call *call)
 {
@@ -127,6 +187,9 @@ static bool conv_block(struct op_call *call, struct op_block *ret)
 {
     if (call->in[0].shape.rank != 4 || !has_constants(call)) {
         return false;
+    }
+    if (call->epilogue.before.parsed != NULL) {
+        return separable_block(call, ret);
     }
     struct conv_shape s = conv_sizes(call);
     enum conv_form form = conv_block_choose(&s);
@@ -150,8 +213,28 @@ static const float *constant_or_null(const struct op_call *call, bool there, int
     return there && op_has(call, i) ? call->in[i].data : NULL;
 }
 
+static void separable_pack(const struct op_call *call, void *ret)
+{
+    const struct epilogue *e = &call->epilogue;
+    struct conv_separable s = separable_of(call);
+    const struct conv_separable_constants constants = {
+        .before_w = call->in[e->before.w].data,
+        .before_bias = constant_or_null(call, e->before.bias > 0, e->before.bias),
+        .before_slope = constant_or_null(call, e->before.slope > 0, e->before.slope),
+        .w = call->in[1].data,
+        .bias = constant_or_null(call, true, 2),
+        .slope = constant_or_null(call, e->act == EPILOGUE_PRELU, e->slope_input),
+    };
+
+    conv_separable_pack(&s, &constants, ret);
+}
+
 static void conv_pack(const struct op_call *call, const struct op_block *block, void *ret)
 {
+    if (block->form == FORM_SEPARABLE) {
+        separable_pack(call, ret);
+        return;
+    }
     struct conv_shape s = conv_sizes(call);
     const struct epilogue *e = &call->epilogue;
     const struct conv_constants constants = {
@@ -170,6 +253,12 @@ static enum err conv_forward(const struct op_call *call)
     struct conv_shape s = conv_sizes(call);
     struct finish finish = op_finish(call, 2);
 
+    if (call->epilogue.before.parsed != NULL) {
+        struct conv_separable separable = separable_of(call);
+        conv_separable_f32(kernels()->blocks, &separable, call->packed, call->in[0].data, &finish, call->out[0].data,
+                           call->work, call->pool);
+        return ERR_NONE;
+    }
     if (call->blocked_out) {
         conv_block_f32(kernels()->blocks, &s, call->packed, call->in[0].data, &finish, call->out[0].data, call->work,
                        call->pool);

@@ -23,10 +23,10 @@ struct op_rows {
         (rows), (int)(sizeof(rows) / sizeof(rows)[0]) \
     }
 
-extern const struct op_rows op_rows_batch_norm, op_rows_binary, op_rows_byte, op_rows_cast, op_rows_constant,
-    op_rows_conv, op_rows_gather, op_rows_gemm, op_rows_integer, op_rows_move, op_rows_pad, op_rows_pooling,
-    op_rows_qlinear, op_rows_quantize, op_rows_reduce, op_rows_resize, op_rows_same_data, op_rows_softmax,
-    op_rows_unary;
+extern const struct op_rows op_rows_batch_norm, op_rows_binary, op_rows_byte, op_rows_cast, op_rows_channel_part,
+    op_rows_constant, op_rows_conv, op_rows_gather, op_rows_gemm, op_rows_integer, op_rows_move, op_rows_pad,
+    op_rows_pooling, op_rows_qlinear, op_rows_quantize, op_rows_reduce, op_rows_resize, op_rows_same_data,
+    op_rows_softmax, op_rows_unary;
 
 #define OP_LAST 21 /* the newest opset version that any claim reaches */
 

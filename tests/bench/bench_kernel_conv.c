@@ -14,6 +14,9 @@
  *      IResNet-50 62 ms with F(4x4) nearly everywhere, MobileFaceNet 7.0 ms, against 127-160 and 26-30 of ONNX Runtime.
  *   4. F(2x2) at 14 and 7 pixels up to two images: as fast as F(4x4), with less than half of its weights.
  *   5. The fully connected layer packed once: OpenBLAS's packing at every call was a tenth of IResNet-50.
+ *   6. The loop over pixels inside the product: with sixteen channels, setting up a call cost as much as its sums.  Depthwise
+ *      3x3 with the nine weights in registers; a depthwise layer and the 1x1 one behind it in one go, band by band; a
+ *      detector's heads of one map as one layer, turned to channels-last as they leave it: SCRFD-500M 17.3 -> 12.3 ms.
  *   Lost: a BatchNorm written by the producer as a second output.  The consumer reads its input once anyway, into tiles or
  *   padded rows, and scales it there; a second output costs a trip through memory and half the place.
  */

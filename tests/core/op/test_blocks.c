@@ -117,7 +117,22 @@ static value_id add(struct builder *b, value_id x, value_id y)
     return node(b, "Add", NULL, 0, (const value_id[]){x, y}, 2);
 }
 
-/* All that has a blocked form, and some that has not: a first layer, blocks as IResNet's, depthwise, pools, an upsampling. */
+#define N_OUTPUTS 6
+
+/* Channels-last, in one of the two orders of detectors. */
+static value_id turned(struct builder *b, value_id x, bool batch_first)
+{
+    static const int64_t first[4] = {0, 2, 3, 1};
+    static const int64_t third[4] = {2, 3, 0, 1};
+    const struct attr perm = {.name = "perm", .kind = ATTR_INTS, .ints = batch_first ? first : third, .count = 4};
+
+    return node(b, "Transpose", &perm, 1, &x, 1);
+}
+
+/*
+ * All that has a blocked form, and some that has not: a first layer, blocks as IResNet's, depthwise, pools, an upsampling, a
+ * depthwise layer with the 1×1 one behind it, heads of one map.
+ */
 static struct graph *network(bool prepared)
 {
     static const float twice[4] = {1, 1, 2, 2};
@@ -154,9 +169,19 @@ static struct graph *network(bool prepared)
     const value_id gemm[3] = {mean, constant(&b, (struct shape){2, {64, 40}}, false),
                               constant(&b, (struct shape){1, {64}}, false)};
     value_id last = node(&b, "Gemm", &transposed, 1, gemm, 3);
+    value_id thin = prelu(&b, conv(&b, y, 40, 40, 3, 2, 40), 40);
+    thin = add(&b, conv(&b, thin, 40, 40, 1, 1, 1), conv(&b, y, 40, 40, 1, 2, 1));
+    value_id pairs = conv(&b, conv(&b, thin, 40, 40, 3, 1, 20), 40, 24, 1, 1, 1);
+    const value_id heads[3] = {turned(&b, conv(&b, thin, 40, 2, 3, 1, 1), false),
+                               turned(&b, conv(&b, thin, 40, 20, 3, 1, 1), true),
+                               turned(&b, conv(&b, thin, 40, 8, 3, 1, 1), false)};
     const struct shape unknown = {.rank = -1};
     assert_int_equal(graph_add_output(b.graph, last, DTYPE_F32, &unknown, NULL), ERR_NONE);
     assert_int_equal(graph_add_output(b.graph, y, DTYPE_F32, &unknown, NULL), ERR_NONE);
+    assert_int_equal(graph_add_output(b.graph, pairs, DTYPE_F32, &unknown, NULL), ERR_NONE);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(graph_add_output(b.graph, heads[i], DTYPE_F32, &unknown, NULL), ERR_NONE);
+    }
     if (graph_finish(b.graph, &note) != ERR_NONE || (prepared && graph_prepare(b.graph, &note) != ERR_NONE)) {
         fail_msg("%s", note.text);
     }
@@ -177,11 +202,11 @@ static struct tensor image(int64_t n, int64_t side)
     return x;
 }
 
-static void must_run(struct session *session, const struct tensor *x, struct tensor out[2])
+static void must_run(struct session *session, const struct tensor *x, struct tensor out[N_OUTPUTS])
 {
     struct err_note note = {.line = 0};
 
-    if (session_run(session, x, 1, out, 2, &note) != ERR_NONE) {
+    if (session_run(session, x, 1, out, N_OUTPUTS, &note) != ERR_NONE) {
         fail_msg("%s", note.text);
     }
 }
@@ -222,12 +247,13 @@ static void blocks_equal_dense(void **state)
         assert_int_equal(session_new(blocked, &options, &b), ERR_NONE);
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
             struct tensor x = image(sizes[i].n, sizes[i].side);
-            struct tensor want[2];
-            struct tensor got[2];
+            struct tensor want[N_OUTPUTS];
+            struct tensor got[N_OUTPUTS];
             must_run(a, &x, want);
             must_run(b, &x, got);
-            same(&want[0], &got[0]);
-            same(&want[1], &got[1]);
+            for (int k = 0; k < N_OUTPUTS; k++) {
+                same(&want[k], &got[k]);
+            }
             mem_free(x.data);
         }
         session_free(a);
@@ -253,7 +279,7 @@ static void keeps_values_dense(void **state)
     struct session *a = NULL;
     struct session *b = NULL;
     struct tensor x = image(2, 20);
-    struct tensor out[2];
+    struct tensor out[N_OUTPUTS];
     int compared = 0;
 
     assert_int_equal(session_new(plain, &keep, &a), ERR_NONE);
@@ -277,18 +303,43 @@ static void keeps_values_dense(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+static int count_ops(const struct graph *graph, const char *name)
+{
+    int count = 0;
+
+    for (int i = 0; i < graph_node_count(graph); i++) {
+        count += strcmp(graph_node(graph, i)->op->name, name) == 0;
+    }
+    return count;
+}
+
+/* Three heads are one convolution, two depthwise layers are part of the 1×1 ones behind them. */
+static void joins_and_fuses(void **state)
+{
+    struct graph *plain = network(false);
+    struct graph *blocked = network(true);
+
+    assert_int_equal(count_ops(plain, "Transpose"), 3);
+    assert_int_equal(count_ops(blocked, "Transpose"), 0);
+    assert_int_equal(count_ops(blocked, "ChannelPart"), 3);
+    assert_int_equal(count_ops(plain, "Conv") - count_ops(blocked, "Conv"), 2 + 2);
+    graph_free(plain);
+    graph_free(blocked);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
 /* The second run of one size allocates nothing, in blocks as well. */
 static void runs_again_without_allocating(void **state)
 {
     struct graph *graph = network(true);
     struct session *session = NULL;
     struct tensor x = image(1, 24);
-    struct tensor out[2];
+    struct tensor out[N_OUTPUTS];
 
     assert_int_equal(session_new(graph, NULL, &session), ERR_NONE);
     must_run(session, &x, out);
     mem_fail_at(0);
-    enum err err = session_run(session, &x, 1, out, 2, NULL);
+    enum err err = session_run(session, &x, 1, out, N_OUTPUTS, NULL);
     mem_fail_at(-1);
     assert_int_equal(err, ERR_NONE);
     mem_free(x.data);
@@ -302,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_equal_dense),
         cmocka_unit_test(keeps_values_dense),
+        cmocka_unit_test(joins_and_fuses),
         cmocka_unit_test(runs_again_without_allocating),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
