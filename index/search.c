@@ -10,6 +10,9 @@ enum {
     FEW_ROWS = 256,  /* below, preparing a query costs more than scoring every row */
     WAITING = 16,    /* candidates whose floats are on their way from memory */
     LINES_AHEAD = 8, /* of a candidate's floats; the processor goes on by itself */
+    LINE = 64,
+    STEP_BYTES = 1152,  /* what is scanned between two calls for what comes AHEAD_BYTES later; at least a block */
+    AHEAD_BYTES = 4608, /* beyond the page, with which the processor's own fetching ends */
     TRIAL_ROWS = 16384
 };
 
@@ -208,21 +211,52 @@ static size_t score_masks(struct search *search, struct search_query *query, con
 
 /* ---- Scanning ---------------------------------------------------------------------------------------------------- */
 
+/* Blocks are scanned in short steps, and asked from memory well before their turn. */
+struct steps {
+    size_t blocks; /* of a step */
+    size_t ahead;  /* bytes */
+};
+
+static struct steps steps_of(size_t block_bytes)
+{
+    const size_t blocks = STEP_BYTES / block_bytes;
+    return (struct steps){.blocks = blocks > 0 ? blocks : 1,
+                          .ahead = block_bytes > AHEAD_BYTES ? block_bytes : AHEAD_BYTES};
+}
+
+/* What lies behind the last block is asked for too, which is allowed and does no harm. */
+static void fetch(const uint8_t *codes, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += LINE) {
+        __builtin_prefetch(codes + i);
+    }
+}
+
 static void scan_bits(struct search *search, const struct part *part, size_t block, size_t n_blocks, uint16_t *masks)
 {
     const size_t block_bytes = codes_bits_bytes(search->codes);
+    const struct steps steps = steps_of(block_bytes);
+    const uint8_t *codes = part->segment->bits + block * block_bytes;
 
     for (size_t q = 0; q < search->n; q++) {
         struct search_query *query = &search->queries[q];
         codes_bits_floor(&query->bits, floor_of(query, search->ask));
-        search->codes->scan->bits(&query->bits, search->codes->chunks, part->segment->bits + block * block_bytes,
-                                  n_blocks, part->live + block, masks + q * n_blocks);
+        for (size_t b = 0; b < n_blocks; b += steps.blocks) {
+            const size_t n = n_blocks - b < steps.blocks ? n_blocks - b : steps.blocks;
+            if (q == 0) { /* for all of them */
+                fetch(codes + b * block_bytes + steps.ahead, n * block_bytes);
+            }
+            search->codes->scan->bits(&query->bits, search->codes->chunks, codes + b * block_bytes, n,
+                                      part->live + block + b, masks + q * n_blocks + b);
+        }
     }
 }
 
 static void scan_int8(struct search *search, const struct part *part, size_t block, size_t n_blocks, uint16_t *masks)
 {
     const size_t block_bytes = codes_int8_bytes(search->codes);
+    const struct steps steps = steps_of(block_bytes);
+    const uint8_t *codes = part->segment->int8 + block * block_bytes;
     struct scan_int8_query scans[SEARCH_MAX_QUERIES];
 
     for (size_t q = 0; q < search->n; q++) {
@@ -230,8 +264,16 @@ static void scan_int8(struct search *search, const struct part *part, size_t blo
         codes_int8_floor(&query->int8, floor_of(query, search->ask));
         scans[q] = query->int8.scan;
     }
-    search->codes->scan->int8(scans, search->n, search->codes->groups, part->segment->int8 + block * block_bytes,
-                              n_blocks, part->live + block, masks);
+    if (search->n > 1) { /* their arithmetic takes longer than memory does */
+        search->codes->scan->int8(scans, search->n, search->codes->groups, codes, n_blocks, part->live + block, masks);
+        return;
+    }
+    for (size_t b = 0; b < n_blocks; b += steps.blocks) {
+        const size_t n = n_blocks - b < steps.blocks ? n_blocks - b : steps.blocks;
+        fetch(codes + b * block_bytes + steps.ahead, n * block_bytes);
+        search->codes->scan->int8(scans, 1, search->codes->groups, codes + b * block_bytes, n, part->live + block + b,
+                                  masks + b);
+    }
 }
 
 /* Returns how many rows were scored, all queries together. */
