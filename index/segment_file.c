@@ -17,18 +17,20 @@
 #include "core/base/point.h"
 #include "core/base/random.h"
 #include "index/segment.h"
+#include "index/segment_file_private.h"
 
 enum {
-    CHUNK = 16384,
-    CHUNKS_A_TURN = 16, /* written at once: a change waits for no more than this */
-    VERSION = 1,
+    CHUNK = SEGMENT_FILE_CHUNK,
+    CHUNKS_AT_ONCE = 4,
+    TURN = 64 * CHUNK, /* bytes written at once: a change waits for no more than this */
+    VERSION = 2,
     FRONT =
         8 + 4 * 4 + 8 + INDEX_OWNER_BYTES + (int)sizeof(struct index_moment) + 4 /* of the header, up to the signs */
 };
 
 static const unsigned char magic[8] = {'A', 'F', 'S', 'E', 'G', '\r', '\n', 0x1A};
 
-static enum err say_errno(struct err_note *note, const char *doing, const char *path)
+enum err segment_file_errno(struct err_note *note, const char *doing, const char *path)
 {
     int saved = errno;
     return ERR_SAY(note, err_from_errno(saved), "cannot %s %s: %s", doing, path, strerror(saved));
@@ -56,7 +58,8 @@ static struct segment_layout layout_of(const struct codes *codes, size_t capacit
     return at;
 }
 
-static enum err read_at(const struct segment_file *file, void *ret, size_t bytes, size_t offset, struct err_note *note)
+enum err segment_file_read(const struct segment_file *file, void *ret, size_t bytes, size_t offset,
+                           struct err_note *note)
 {
     unsigned char *at = ret;
 
@@ -66,7 +69,7 @@ static enum err read_at(const struct segment_file *file, void *ret, size_t bytes
             return ERR_SAY(note, ERR_CORRUPT, "%s has become shorter", file->path);
         }
         if (n < 0 && errno != EINTR) {
-            return say_errno(note, "read", file->path);
+            return segment_file_errno(note, "read", file->path);
         }
         if (n > 0) {
             at += n;
@@ -77,15 +80,15 @@ static enum err read_at(const struct segment_file *file, void *ret, size_t bytes
     return ERR_NONE;
 }
 
-static enum err write_at(const struct segment_file *file, const void *from, size_t bytes, size_t offset,
-                         struct err_note *note)
+enum err segment_file_put(const struct segment_file *file, const void *from, size_t bytes, size_t offset,
+                          struct err_note *note)
 {
     const unsigned char *at = from;
 
     while (bytes > 0) {
         ssize_t n = pwrite(file->fd, at, bytes, (off_t)offset);
         if (n < 0 && errno != EINTR) {
-            return say_errno(note, "write", file->path == NULL ? "a retired segment" : file->path);
+            return segment_file_errno(note, "write", file->path == NULL ? "a retired segment" : file->path);
         }
         if (n > 0) {
             at += n;
@@ -140,7 +143,7 @@ enum err segment_file_create(const char *folder, const struct segment *segment, 
     int failed = file->fd < 0 ? errno : posix_fallocate(file->fd, 0, (off_t)file->layout.end);
     if (failed != 0) {
         errno = failed;
-        enum err err = say_errno(note, "make", path);
+        enum err err = segment_file_errno(note, "make", path);
         segment_file_unlink(file);
         segment_file_close(file);
         return err;
@@ -179,16 +182,21 @@ static void copy_chunk(const struct segment_file *file, const struct segment *se
 enum err segment_file_write(struct segment_file *file, const struct segment *segment, bool *ret_done,
                             struct err_note *note)
 {
-    uint8_t chunk[CHUNK];
+    uint8_t chunks[CHUNKS_AT_ONCE * CHUNK];
+    const size_t left = file->layout.sums - file->written;
+    const size_t end = file->written + (left < TURN ? left : TURN);
     enum err err = ERR_NONE;
 
-    for (int i = 0; i < CHUNKS_A_TURN && file->written < file->layout.sums && err == ERR_NONE; i++) {
-        copy_chunk(file, segment, file->written, chunk);
-        file->sums[(file->written - file->layout.ids) / CHUNK] = hash_crc32c(0, chunk, CHUNK);
-        err = write_at(file, chunk, CHUNK, file->written, note);
-        file->written += CHUNK;
+    while (file->written < end && err == ERR_NONE) {
+        const size_t n = end - file->written < sizeof chunks ? end - file->written : sizeof chunks;
+        for (size_t at = 0; at < n; at += CHUNK) {
+            copy_chunk(file, segment, file->written + at, chunks + at);
+            file->sums[(file->written + at - file->layout.ids) / CHUNK] = hash_crc32c(0, chunks + at, CHUNK);
+        }
+        err = segment_file_put(file, chunks, n, file->written, note);
+        file->written += n;
     }
-    mem_wipe(chunk, sizeof chunk);
+    mem_wipe(chunks, sizeof chunks);
     *ret_done = file->written >= file->layout.sums;
     point_reached("segment.written");
     return err;
@@ -226,15 +234,16 @@ enum err segment_file_finish(struct segment_file *file, const struct segment *se
     assert(at - header == FRONT);
     codes_signs_pack(segment->codes, at);
     (void)put(header + CHUNK - 4, header_sum(header), 4);
-    enum err err = write_at(file, file->sums, file->layout.n_chunks * sizeof *file->sums, file->layout.sums, note);
-    return err == ERR_NONE ? write_at(file, header, CHUNK, 0, note) : err;
+    enum err err =
+        segment_file_put(file, file->sums, file->layout.n_chunks * sizeof *file->sums, file->layout.sums, note);
+    return err == ERR_NONE ? segment_file_put(file, header, CHUNK, 0, note) : err;
 }
 
 enum err segment_file_sync(struct segment_file *file, struct err_note *note)
 {
     file->unsynced = false;
     point_reached("segment.complete");
-    return fdatasync(file->fd) == 0 ? ERR_NONE : say_errno(note, "flush", file->path);
+    return fdatasync(file->fd) == 0 ? ERR_NONE : segment_file_errno(note, "flush", file->path);
 }
 
 enum err segment_file_seal(struct segment_file *file, struct err_note *note)
@@ -246,7 +255,7 @@ enum err segment_file_seal(struct segment_file *file, struct err_note *note)
     }
     path[strlen(path) - strlen(SEGMENT_FILE_UNREADY)] = '\0';
     if (rename(file->path, path) != 0) {
-        enum err err = say_errno(note, "rename", file->path);
+        enum err err = segment_file_errno(note, "rename", file->path);
         mem_free(path);
         return err;
     }
@@ -309,18 +318,18 @@ static enum err read_header(const unsigned char header[CHUNK], const struct code
 static enum err check_sums(struct segment_file *file, struct err_note *note)
 {
     enum {
-        AT_ONCE = 16
+        AT_ONCE = 64
     };
     uint8_t *buffer = mem_new(AT_ONCE, CHUNK);
     enum err err = buffer == NULL ? ERR_SAY(note, ERR_NOMEM, "no memory to read a segment") : ERR_NONE;
 
     if (err == ERR_NONE) {
-        err = read_at(file, file->sums, file->layout.n_chunks * sizeof *file->sums, file->layout.sums, note);
+        err = segment_file_read(file, file->sums, file->layout.n_chunks * sizeof *file->sums, file->layout.sums, note);
     }
     for (size_t chunk = 0; chunk < file->layout.n_chunks && err == ERR_NONE; chunk += AT_ONCE) {
         size_t left = file->layout.n_chunks - chunk;
         size_t n = left < AT_ONCE ? left : AT_ONCE;
-        err = read_at(file, buffer, n * CHUNK, file->layout.ids + chunk * CHUNK, note);
+        err = segment_file_read(file, buffer, n * CHUNK, file->layout.ids + chunk * CHUNK, note);
         for (size_t i = 0; i < n && err == ERR_NONE; i++) {
             if (hash_crc32c(0, buffer + i * CHUNK, CHUNK) != file->sums[chunk + i]) {
                 err = ERR_SAY(note, ERR_CORRUPT, "%s is damaged at byte %zu: the checksum does not agree", file->path,
@@ -337,7 +346,7 @@ enum err segment_file_map(struct segment_file *file, struct err_note *note)
     void *mapped = mmap(NULL, file->layout.end, PROT_READ, MAP_SHARED, file->fd, 0);
 
     if (mapped == MAP_FAILED) {
-        return say_errno(note, "map", file->path);
+        return segment_file_errno(note, "map", file->path);
     }
     file->map = mapped;
     return ERR_NONE;
@@ -353,7 +362,7 @@ enum err segment_file_open(const char *path, const struct codes *codes, const un
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 
     if (fd < 0 || fstat(fd, &about) != 0) {
-        err = say_errno(note, "open", path);
+        err = segment_file_errno(note, "open", path);
     } else if (!S_ISREG(about.st_mode) || pread(fd, header, sizeof header, 0) != (ssize_t)sizeof header) {
         err = ERR_SAY(note, ERR_FORMAT, "%s is too short to be a segment", path);
     } else {
@@ -383,156 +392,4 @@ enum err segment_file_open(const char *path, const struct codes *codes, const un
     }
     *ret = file;
     return ERR_NONE;
-}
-
-/* ---- Overwriting ------------------------------------------------------------------------------------------------- */
-
-/* The sums of all chunks that [offset, offset + bytes) touches, computed anew.  What is not written yet gets its sum then. */
-static enum err sum_again(struct segment_file *file, size_t offset, size_t bytes, struct err_note *note)
-{
-    uint8_t chunk[CHUNK];
-    enum err err = ERR_NONE;
-
-    for (size_t i = (offset - file->layout.ids) / CHUNK;
-         i <= (offset + bytes - 1 - file->layout.ids) / CHUNK && err == ERR_NONE; i++) {
-        err = read_at(file, chunk, CHUNK, file->layout.ids + i * CHUNK, note);
-        if (err == ERR_NONE) {
-            file->sums[i] = hash_crc32c(0, chunk, CHUNK);
-            err = write_at(file, &file->sums[i], sizeof *file->sums, file->layout.sums + i * sizeof *file->sums, note);
-        }
-    }
-    mem_wipe(chunk, sizeof chunk);
-    return err;
-}
-
-static enum err write_summed(struct segment_file *file, const void *from, size_t bytes, size_t offset,
-                             struct err_note *note)
-{
-    enum err err = write_at(file, from, bytes, offset, note);
-    return err == ERR_NONE ? sum_again(file, offset, bytes, note) : err;
-}
-
-/* Ids, live bits and floats of the rows that died in one block; its codes are interleaved, and are read, wiped, and written. */
-static enum err wipe_block(struct segment_file *file, const struct codes *codes, size_t block, unsigned died,
-                           uint8_t *room, struct err_note *note)
-{
-    static const int64_t no_id = -1;
-    static const float zeros[CODES_MAX_DIM];
-    const struct segment_layout *at = &file->layout;
-    const size_t int8_bytes = codes_int8_bytes(codes);
-    const size_t bits_bytes = codes_bits_bytes(codes);
-    const size_t row_bytes = file->dim * sizeof(float);
-    uint8_t *int8 = room;
-    uint8_t *bits = room + int8_bytes;
-    uint16_t live = 0;
-
-    enum err err = read_at(file, &live, sizeof live, at->live + block * sizeof live, note);
-    if (err == ERR_NONE) {
-        err = read_at(file, int8, int8_bytes, at->int8 + block * int8_bytes, note);
-    }
-    if (err == ERR_NONE) {
-        err = read_at(file, bits, bits_bytes, at->bits + block * bits_bytes, note);
-    }
-    live &= (uint16_t)~died;
-    for (unsigned left = died; left != 0 && err == ERR_NONE; left &= left - 1) {
-        const size_t i = (size_t)__builtin_ctz(left);
-        const size_t row = block * SCAN_ROWS + i;
-        codes_wipe(codes, i, int8, bits);
-        err = write_at(file, &no_id, sizeof no_id, at->ids + row * sizeof no_id, note);
-        if (err == ERR_NONE) {
-            err = write_summed(file, zeros, row_bytes, at->floats + row * row_bytes, note);
-        }
-    }
-    point_reached("index.wipe.half");
-    if (err == ERR_NONE) {
-        err = sum_again(file, at->ids + block * SCAN_ROWS * sizeof no_id, SCAN_ROWS * sizeof no_id, note);
-    }
-    if (err == ERR_NONE) {
-        err = write_summed(file, &live, sizeof live, at->live + block * sizeof live, note);
-    }
-    if (err == ERR_NONE) {
-        err = write_summed(file, int8, int8_bytes, at->int8 + block * int8_bytes, note);
-    }
-    return err == ERR_NONE && bits_bytes > 0 ? write_summed(file, bits, bits_bytes, at->bits + block * bits_bytes, note)
-                                             : err;
-}
-
-enum err segment_file_wipe(struct segment_file *file, const struct codes *codes, const uint16_t *died,
-                           struct err_note *note)
-{
-    uint8_t room[SEGMENT_FILE_BLOCK_BYTES];
-    enum err err = ERR_NONE;
-
-    for (size_t block = 0; block < file->capacity / SCAN_ROWS && err == ERR_NONE && !file->left; block++) {
-        if (died[block] != 0) {
-            point_reached("index.wipe.begun");
-            err = wipe_block(file, codes, block, died[block], room, note);
-            file->unsynced = true;
-        }
-    }
-    mem_wipe(room, codes_int8_bytes(codes) + codes_bits_bytes(codes));
-    return err == ERR_NONE && file->sealed && file->unsynced ? segment_file_sync(file, note) : err;
-}
-
-void segment_file_unlink(struct segment_file *file)
-{
-    if (file->path != NULL && !file->left) {
-        (void)unlink(file->path);
-        mem_free(file->path);
-        file->path = NULL;
-    }
-}
-
-static enum err overwrite(int fd, const char *path, struct err_note *note)
-{
-    static const uint8_t zeros[CHUNK];
-    const struct segment_file file = {.fd = fd, .path = (char *)(uintptr_t)path};
-    struct stat about;
-
-    if (fstat(fd, &about) != 0) {
-        return say_errno(note, "examine", path);
-    }
-    enum err err = ERR_NONE;
-    for (off_t at = 0; at < about.st_size && err == ERR_NONE; at += CHUNK) {
-        size_t n = about.st_size - at < CHUNK ? (size_t)(about.st_size - at) : CHUNK;
-        err = write_at(&file, zeros, n, (size_t)at, note);
-    }
-    if (err == ERR_NONE && fdatasync(fd) != 0) {
-        err = say_errno(note, "flush", path);
-    }
-    return err;
-}
-
-enum err segment_file_destroy_path(const char *path, struct err_note *note)
-{
-    enum err err = ERR_NONE;
-    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-
-    if (fd < 0 && errno == ENOENT) {
-        return ERR_NONE;
-    }
-    if (fd >= 0) {
-        err = overwrite(fd, path, note);
-        (void)close(fd);
-    }
-    return unlink(path) == 0 || errno == ENOENT ? err : say_errno(note, "remove", path);
-}
-
-void segment_file_close(struct segment_file *file)
-{
-    if (file == NULL) {
-        return;
-    }
-    if (file->map != NULL) {
-        (void)munmap((void *)(uintptr_t)file->map, file->layout.end);
-    }
-    if (file->fd >= 0) {
-        if (file->path == NULL) {
-            (void)overwrite(file->fd, "a retired segment", NULL); /* a disk that refuses has at least no name for it */
-        }
-        (void)close(file->fd);
-    }
-    mem_free(file->path);
-    mem_free(file->sums);
-    mem_free(file);
 }
