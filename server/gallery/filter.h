@@ -1,7 +1,7 @@
 /*
  * filter.h: the faces that a filter lets pass, kept for as long as no row changes.
  *
- * Finding them takes some seconds for a million subjects, and doors ask with the same few filters all day.  What is kept is of one
+ * Finding them takes some 400 ms for a million subjects, and doors ask with the same few filters all day.  What is kept is of one
  * moment (anchor_rows.h): the first change of any row lets the next one who asks look again.
  * Any thread.
  */

@@ -37,6 +37,11 @@ struct db_value db_blob(const void *bytes, size_t n_bytes)
     return (struct db_value){.type = bytes == NULL ? DB_NULL : DB_BLOB, .bytes = bytes, .n_bytes = n_bytes};
 }
 
+struct db_value db_pointer(const void *pointer, const char *type)
+{
+    return (struct db_value){.type = DB_POINTER, .bytes = pointer, .pointer_type = type};
+}
+
 /* ---- Errors ------------------------------------------------------------------------------------------------------- */
 
 enum err db_failed(struct db *db, int rc, struct err_note *note)
@@ -105,6 +110,8 @@ static int value_bind(sqlite3_stmt *statement, int position, const struct db_val
     case DB_TEXT:
         return sqlite3_bind_text64(statement, position, value->bytes, value->n_bytes, SQLITE_STATIC, SQLITE_UTF8);
     case DB_BLOB: return sqlite3_bind_blob64(statement, position, value->bytes, value->n_bytes, SQLITE_STATIC);
+    case DB_POINTER:
+        return sqlite3_bind_pointer(statement, position, (void *)(uintptr_t)value->bytes, value->pointer_type, NULL);
     case DB_NULL:
     case DB_END: break;
     }
@@ -288,7 +295,8 @@ enum err db_open(const char *path, int busy_ms, enum db_use use, struct db **ret
         (void)sqlite3_extended_result_codes(db->handle, 1);
         (void)sqlite3_busy_timeout(db->handle, busy_ms);
         (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        err = db_script(db, SETTINGS, note);
+        rc = filter_function_add(db->handle);
+        err = rc == SQLITE_OK ? db_script(db, SETTINGS, note) : db_failed(db, rc, note);
     }
     if (err == ERR_NONE) {
         /* A reader's connection refuses to write, so that a search cannot. */

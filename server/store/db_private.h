@@ -21,12 +21,14 @@ struct db_value {
         DB_INT,
         DB_REAL,
         DB_TEXT,
-        DB_BLOB
+        DB_BLOB,
+        DB_POINTER
     } type;
     int64_t integer;
     double real;
     const void *bytes;
     size_t n_bytes;
+    const char *pointer_type; /* a literal */
 };
 
 struct db_value db_int(int64_t value);
@@ -34,6 +36,9 @@ struct db_value db_int_or_null(int64_t value); /* 0 is NULL */
 struct db_value db_real(double value);
 struct db_value db_text(const char *text);                  /* NULL is NULL */
 struct db_value db_blob(const void *bytes, size_t n_bytes); /* NULL is NULL */
+
+/* For a function of our own, which asks for the same type; NULL in all other places. */
+struct db_value db_pointer(const void *pointer, const char *type);
 
 /* ---- Statements --------------------------------------------------------------------------------------------------- */
 
@@ -113,6 +118,9 @@ MUST_CHECK enum err audit_append(struct db *db, const char *actor, const char *a
 /* A row_reader of one text of bounded length, JSON of ids for an audit row; ret_row is char[AUDIT_IDS_TEXT]. */
 #define AUDIT_IDS_TEXT 256
 MUST_CHECK enum err audit_ids_read(sqlite3_stmt *statement, struct arena *mem, void *ret_row);
+
+/* Makes the function of filter_rows.c known to a connection; a result code of the library. */
+int filter_function_add(sqlite3 *handle);
 
 /* The checksum of an embedding row. */
 uint32_t embedding_crc(int64_t face_id, int64_t model_id, float norm, const unsigned char *vector, size_t n_bytes);

@@ -1,56 +1,44 @@
-/* filter_rows.c: metadata compared by the database, which keeps it as text. */
+/* filter_rows.c: the faces of a collection whose subjects pass, in one walk over the subjects. */
 #include "server/store/filter_rows.h"
-
-#include <jansson.h>
 
 #include "core/base/mem.h"
 #include "server/store/db_private.h"
 #include "server/store/id_list_private.h"
+#include "server/store/metadata_filter.h"
 
-static bool is_plain(const json_t *value)
+#define FILTER_TYPE "metadata_filter"
+
+/* metadata_passes(filter, metadata): the filter is a pointer that only we can bind. */
+static void passes(sqlite3_context *context, int n_values, sqlite3_value **values)
 {
-    return json_is_string(value) || json_is_number(value) || json_is_boolean(value) || json_is_null(value);
+    const struct metadata_filter *filter = sqlite3_value_pointer(values[0], FILTER_TYPE);
+    const char *metadata = (const char *)sqlite3_value_text(values[1]);
+
+    (void)n_values;
+    if (metadata == NULL && sqlite3_value_type(values[1]) != SQLITE_NULL) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    sqlite3_result_int(context, filter != NULL && metadata != NULL && metadata_filter_passes(filter, metadata));
 }
 
-static enum err check(const json_t *filter, struct err_note *note)
+int filter_function_add(sqlite3 *handle)
 {
-    const char *name = NULL;
-    const json_t *value = NULL;
-
-    if (json_object_size(filter) > STORE_FILTER_MEMBERS) {
-        return ERR_SAY(note, ERR_MISUSE, "a filter of %zu members; at most %d", json_object_size(filter),
-                       STORE_FILTER_MEMBERS);
-    }
-    json_object_foreach((json_t *)(uintptr_t)filter, name, value)
-    {
-        bool fine = is_plain(value) || json_is_array(value);
-        for (size_t i = 0; i < json_array_size(value); i++) {
-            fine = fine && is_plain(json_array_get(value, i));
-        }
-        if (!fine) {
-            return ERR_SAY(note, ERR_MISUSE,
-                           "the filter's \"%.100s\" is no text, number, true, false or null, nor a list of such", name);
-        }
-    }
-    return ERR_NONE;
+    return sqlite3_create_function(handle, "metadata_passes", 2, SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, passes, NULL,
+                                   NULL);
 }
 
-/* For each member of the filter there is one of the metadata; said as: there is none for which there is none. */
-static enum err collect(struct db *db, int64_t collection_id, const char *filter, struct id_list *list,
-                        struct err_note *note)
+/* The subjects first: whoever does not pass costs no look at faces. */
+static enum err collect(struct db *db, int64_t collection_id, const struct metadata_filter *filter,
+                        struct id_list *list, struct err_note *note)
 {
     sqlite3_stmt *statement = NULL;
     bool row = true;
-    enum err err = db_start(
-        db,
-        "SELECT f.id FROM subjects s JOIN faces f ON f.subject_id = s.id WHERE s.collection_id = ?1 "
-        "AND f.set_aside_by = 0 AND NOT EXISTS (SELECT 1 FROM json_each(?2) w WHERE NOT EXISTS ("
-        "SELECT 1 FROM json_each(s.metadata) m WHERE m.key = w.key AND EXISTS (SELECT 1 FROM "
-        "(SELECT w.type AS type, w.atom AS atom WHERE w.type <> 'array' UNION ALL "
-        "SELECT a.type, a.atom FROM json_each(CASE w.type WHEN 'array' THEN w.value ELSE '[]' END) a) one "
-        "WHERE one.atom IS m.atom AND (one.type = m.type OR (one.type IN ('integer', 'real') AND m.type IN ('integer', "
-        "'real'))))))",
-        (const struct db_value[]){db_int(collection_id), db_text(filter), {0}}, &statement, note);
+    enum err err = db_start(db,
+                            "SELECT f.id FROM subjects s CROSS JOIN faces f ON f.subject_id = s.id "
+                            "WHERE s.collection_id = ?1 AND f.set_aside_by = 0 AND metadata_passes(?2, s.metadata)",
+                            (const struct db_value[]){db_int(collection_id), db_pointer(filter, FILTER_TYPE), {0}},
+                            &statement, note);
 
     if (err != ERR_NONE) {
         return err;
@@ -70,21 +58,19 @@ enum err store_filter_faces(struct store *store, int64_t collection_id, const ch
 {
     struct db *db = NULL;
     struct id_list list = {0};
+    struct metadata_filter *made = NULL;
 
-    enum err err = store_json_check("filter", filter, note);
-    if (err == ERR_NONE) {
-        json_t *object = json_loads(filter, 0, NULL);
-        err = object == NULL ? ERR_NOMEM : check(object, note);
-        json_decref(object);
-    }
+    enum err err = metadata_filter_new(filter, &made, note);
     if (err == ERR_NONE) {
         err = db_lend(store, &db, note);
     }
     if (err != ERR_NONE) {
+        metadata_filter_free(made);
         return err;
     }
-    err = collect(db, collection_id, filter, &list, note);
+    err = collect(db, collection_id, made, &list, note);
     db_return(store, db);
+    metadata_filter_free(made);
     if (err != ERR_NONE) {
         mem_free(list.ids);
         return err;
