@@ -4,8 +4,10 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "server/store/store.h"
@@ -39,11 +41,61 @@ static enum err library_failed(struct unpack_source *source, struct err_note *no
                    words == NULL ? "no reason is known" : words);
 }
 
+static int64_t count(const char *bytes, size_t n_bytes, const char *what)
+{
+    const char *end = bytes + n_bytes;
+    int64_t n = 0;
+
+    for (const char *at = bytes; (at = memmem(at, (size_t)(end - at), what, 4)) != NULL; at += 4) {
+        n++;
+    }
+    return n;
+}
+
+/*
+ * The library reads a zip's whole directory into memory, some 150 bytes for each of its entries, before it gives the first; so
+ * these are counted before it sees them.  Every entry begins with the same four bytes, wherever the directory lies and whatever
+ * is said of it elsewhere; photos hold those once in 4 GB.
+ */
+static enum err directory_check(int fd, const struct unpack_limits *limits, struct err_note *note)
+{
+    static const char entry[] = "PK\1\2";
+    static const char end[] = "PK\5\6";
+    char *buffer = mem_new(READ_BYTES, 1);
+    const off_t size = lseek(fd, 0, SEEK_END);
+    off_t at = size < (off_t)READ_BYTES ? 0 : size - (off_t)READ_BYTES; /* the end stands in the last 64 KB */
+    int64_t n = 0;
+
+    if (buffer == NULL) {
+        return ERR_NOMEM;
+    }
+    ssize_t got = pread(fd, buffer, READ_BYTES, at);
+    bool is_zip = got > 0 && count(buffer, (size_t)got, end) > 0;
+    for (at = 0; is_zip && got > 0 && n <= limits->entries; at += got < 4 ? got : got - 3) { /* one may lie across */
+        got = pread(fd, buffer, READ_BYTES, at);
+        n += got > 0 ? count(buffer, (size_t)got, entry) : 0;
+    }
+    mem_free(buffer);
+    return n > limits->entries
+               ? ERR_SAY(note, ERR_LIMIT, "the archive has more than %lld entries", (long long)limits->entries)
+           : got < 0 ? ERR_SAY(note, ERR_IO, "the archive cannot be read: %s", strerror(errno))
+                     : ERR_NONE;
+}
+
 enum err unpack_open(const char *path, const struct unpack_limits *limits, struct unpack_source **ret,
                      struct err_note *note)
 {
-    struct unpack_source *source = MEM_NEW(struct unpack_source);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
 
+    if (fd < 0) {
+        return ERR_SAY(note, err_from_errno(errno), "the archive cannot be opened: %s", strerror(errno));
+    }
+    enum err err = directory_check(fd, limits, note);
+    (void)close(fd);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    struct unpack_source *source = MEM_NEW(struct unpack_source);
     if (source == NULL) {
         return ERR_NOMEM;
     }
@@ -58,7 +110,7 @@ enum err unpack_open(const char *path, const struct unpack_limits *limits, struc
     rc = rc == ARCHIVE_OK ? archive_read_support_format_zip(source->archive) : rc;
     rc = rc == ARCHIVE_OK ? archive_read_open_filename(source->archive, path, READ_BYTES) : rc;
     if (rc != ARCHIVE_OK) {
-        enum err err = archive_errno(source->archive) == ENOMEM ? ERR_NOMEM : ERR_UNSUPPORTED;
+        err = archive_errno(source->archive) == ENOMEM ? ERR_NOMEM : ERR_UNSUPPORTED;
         unpack_close(source);
         return ERR_SAY(note, err, "the file is no tar, tar.gz or zip, and no NDJSON that begins with {");
     }

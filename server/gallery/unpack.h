@@ -27,7 +27,10 @@ struct unpack_limits unpack_limits_default(void);
 
 struct unpack_source;
 
-/* Opens a file of one of the three forms.  Errors: ERR_UNSUPPORTED it is none of them; ERR_NOT_FOUND, ERR_IO, ERR_NOMEM. */
+/*
+ * Opens a file of one of the three forms.  A zip of a million entries takes some 150 MB, the others nothing.
+ * Errors: ERR_UNSUPPORTED it is none of them; ERR_LIMIT a zip of too many entries; ERR_NOT_FOUND, ERR_IO, ERR_NOMEM.
+ */
 MUST_CHECK enum err unpack_open(const char *path, const struct unpack_limits *limits, struct unpack_source **ret,
                                 struct err_note *note);
 void unpack_close(struct unpack_source *source);

@@ -4,10 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <archive.h>
+#include <archive_entry.h>
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/base/mem.h"
@@ -29,7 +32,8 @@ static void put_header(FILE *out, const char *name, char type, const char *link,
     memset(block + 148, ' ', 8);
     block[156] = (unsigned char)type;
     (void)snprintf((char *)block + 157, 100, "%s", link);
-    memcpy(block + 257, "ustar\00000", 8);
+    (void)snprintf((char *)block + 257, 6, "ustar");
+    block[263] = block[264] = '0';
     for (int i = 0; i < BLOCK; i++) {
         sum += block[i];
     }
@@ -247,9 +251,135 @@ static void test_damage(void **state)
     assert_int_equal(mem_live_blocks(), blocks);
 }
 
+/* ---- Very many entries --------------------------------------------------------------------------------------------- */
+
+/* Headers of 4096 empty files, packed; several of them one after another are an archive. */
+static size_t put_packed_headers(const char *path)
+{
+    FILE *plain = tmpfile();
+    struct archive *packed = archive_write_new();
+    struct archive_entry *entry = archive_entry_new();
+    static char headers[4096 * BLOCK];
+
+    assert_true(plain != NULL && packed != NULL && entry != NULL);
+    for (unsigned i = 0; i < 4096; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "p%08x/x.jpg", i * 2654435761U);
+        put_header(plain, name, '0', "", 0);
+    }
+    rewind(plain);
+    assert_int_equal(fread(headers, 1, sizeof headers, plain), sizeof headers);
+    (void)fclose(plain);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_pathname(entry, "headers");
+    assert_int_equal(archive_write_set_format_raw(packed), ARCHIVE_OK);
+    assert_int_equal(archive_write_add_filter_gzip(packed), ARCHIVE_OK);
+    assert_int_equal(archive_write_set_bytes_in_last_block(packed, 1), ARCHIVE_OK);
+    assert_int_equal(archive_write_open_filename(packed, path), ARCHIVE_OK);
+    assert_int_equal(archive_write_header(packed, entry), ARCHIVE_OK);
+    assert_int_equal(archive_write_data(packed, headers, sizeof headers), sizeof headers);
+    assert_int_equal(archive_write_free(packed), ARCHIVE_OK);
+    archive_entry_free(entry);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t n = fread(headers, 1, sizeof headers, file);
+    (void)fclose(file);
+    return n;
+}
+
+static long resident_kb(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_maxrss;
+}
+
+/* A million is let through, each with its outcome; the next one ends it. */
+static void test_a_million_empty_files(void **state)
+{
+    const struct unpack_limits limits = unpack_limits_default();
+    struct unpack_source *source = NULL;
+    struct unpack_item item;
+    const unsigned char *content = NULL;
+    size_t n_bytes = 0;
+    struct err_note note = {0};
+    struct arena *mem = arena_new((size_t)1 << 20);
+    static char packed[1 << 20];
+    char path[64];
+    int64_t n = 0;
+
+    (void)state;
+    path_make(path);
+    const size_t n_packed = put_packed_headers(path);
+    FILE *file = fopen(path, "r+b");
+    assert_true(file != NULL && n_packed < sizeof packed && fread(packed, 1, n_packed, file) == n_packed);
+    for (int64_t i = 1; i <= limits.entries / 4096; i++) {
+        assert_int_equal(fwrite(packed, 1, n_packed, file), n_packed);
+    }
+    (void)fclose(file);
+    const long before_kb = resident_kb();
+    enum err err = unpack_open(path, &limits, &source, &note);
+    while (err == ERR_NONE) {
+        arena_reset(mem);
+        err = unpack_next(source, mem, &item, &note);
+        if (err == ERR_NONE) {
+            assert_int_equal(item.what, UNPACK_FILE);
+            assert_int_equal(unpack_read(source, mem, &item, &content, &n_bytes, &note), ERR_NONE);
+            assert_string_equal(item.outcome, "empty");
+            n++;
+        }
+    }
+    assert_int_equal(err, ERR_LIMIT);
+    assert_int_equal(n, limits.entries);
+    assert_non_null(strstr(note.text, "more than 1000000 entries"));
+    assert_true(resident_kb() - before_kb < 65536);
+    unpack_close(source);
+    arena_free(mem);
+    (void)unlink(path);
+}
+
+/* The library would read all of a zip's directory first: too many entries are refused before. */
+static void test_the_directory_of_a_zip(void **state)
+{
+    static const struct {
+        int entries;
+        int64_t limit;
+        enum err err;
+    } rows[] = {{40, 40, ERR_NONE}, {41, 40, ERR_LIMIT}, {9000, 8999, ERR_LIMIT}, {9000, 9000, ERR_NONE}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct unpack_limits limits = unpack_limits_default();
+        struct unpack_source *source = NULL;
+        struct err_note note = {0};
+        struct archive *zip = archive_write_new();
+        char path[64];
+        path_make(path);
+        assert_int_equal(archive_write_set_format_zip(zip), ARCHIVE_OK);
+        assert_int_equal(archive_write_open_filename(zip, path), ARCHIVE_OK);
+        for (int k = 0; k < rows[i].entries; k++) {
+            struct archive_entry *entry = archive_entry_new();
+            archive_entry_set_filetype(entry, AE_IFREG);
+            archive_entry_set_size(entry, 0);
+            archive_entry_set_pathname(entry, k % 2 == 0 ? "anna/a.jpg" : "somebody else/with a longer name.jpg");
+            assert_int_equal(archive_write_header(zip, entry), ARCHIVE_OK);
+            archive_entry_free(entry);
+        }
+        assert_int_equal(archive_write_free(zip), ARCHIVE_OK);
+        limits.entries = rows[i].limit;
+        enum err err = unpack_open(path, &limits, &source, &note);
+        if (err != rows[i].err || (err == ERR_LIMIT && strstr(note.text, "entries") == NULL)) {
+            fail_msg("row %zu: %s, \"%s\"", i, err_word(err), note.text);
+        }
+        unpack_close(source);
+        (void)unlink(path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_entry_is_judged), cmocka_unit_test(test_limits),
-                                       cmocka_unit_test(test_damage)};
+                                       cmocka_unit_test(test_damage), cmocka_unit_test(test_a_million_empty_files),
+                                       cmocka_unit_test(test_the_directory_of_a_zip)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
