@@ -3,20 +3,31 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/base/file.h"
+#include "core/base/mem.h"
 #include "core/train/dataset.h"
 #include "server/gallery/gallery_private.h"
+#include "server/store/filter_rows.h"
 #include "server/store/training_rows.h"
 
 /* Photos a person are counted up to here; medians beyond do not matter to anybody. */
 #define MOST_COUNTED 1024
+
+/* The faces that a filter lets pass. */
+struct passing {
+    bool filtered; /* else everybody passes */
+    int64_t *ids;  /* [n] rising; of the heap */
+    size_t n;
+};
 
 struct walk {
     int side;
     int64_t last_subject; /* 0: none yet */
     int64_t photos;       /* of that subject */
     int64_t with_photos[MOST_COUNTED + 1];
+    const struct passing *passing;
     struct freezable *found;
 
     /* when writing; writer NULL: only counting */
@@ -48,12 +59,43 @@ static enum err write_crop(struct walk *walk, const struct training_crop *crop, 
     return dataset_add(walk->writer, crop->bytes, crop->n_bytes, (int)found->n_people - 1, crop->face_id, walk->note);
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static enum err find_passing(struct store *store, int64_t collection_id, const char *filter, struct passing *ret,
+                             struct err_note *note)
+{
+    if (filter == NULL) {
+        return ERR_NONE;
+    }
+    enum err err = store_filter_faces(store, collection_id, filter, &ret->ids, &ret->n, note);
+    ret->filtered = err == ERR_NONE;
+    if (err == ERR_NONE && ret->n > 0) {
+        qsort(ret->ids, ret->n, sizeof *ret->ids, compare_ids);
+    }
+    return err;
+}
+
+static bool passes(const struct passing *passing, int64_t face_id)
+{
+    return !passing->filtered ||
+           (passing->n > 0 && bsearch(&face_id, passing->ids, passing->n, sizeof face_id, compare_ids) != NULL);
+}
+
 static enum err visit(void *context, const struct training_crop *crop)
 {
     struct walk *walk = context;
     struct freezable *found = walk->found;
     bool is_new = crop->subject_id != walk->last_subject;
 
+    if (!passes(walk->passing, crop->face_id)) {
+        return ERR_NONE;
+    }
     if (crop->side_px != walk->side) {
         found->n_other_side++;
         return ERR_NONE;
@@ -105,8 +147,9 @@ static enum err judge(const struct freezable *found, int side, struct gallery_fa
     return ERR_NONE;
 }
 
-static enum err look(struct gallery_worker *worker, const char *collection, struct freezable *found,
-                     struct gallery_fault *fault)
+/* passing is the caller's to release, whatever is returned. */
+static enum err look(struct gallery_worker *worker, const char *collection, const char *filter, struct freezable *found,
+                     struct passing *passing, struct gallery_fault *fault)
 {
     struct store *store = worker->gallery->store;
     struct collection_row row = {0};
@@ -117,10 +160,14 @@ static enum err look(struct gallery_worker *worker, const char *collection, stru
         *found = (struct freezable){.collection_id = row.id, .collection = row.name};
         err = store_model_get(store, row.model_id, worker->mem, &found->model, &fault->note);
     }
-    return err == ERR_NONE ? store_training_count(store, row.id, &faces, &found->n_without_crop, &fault->note) : err;
+    if (err == ERR_NONE) {
+        err = store_training_count(store, row.id, &faces, &found->n_without_crop, &fault->note);
+    }
+    return err != ERR_NONE ? err : find_passing(store, row.id, filter, passing, &fault->note);
 }
 
-static enum err count(struct gallery_worker *worker, struct freezable *found, struct gallery_fault *fault)
+static enum err count(struct gallery_worker *worker, const struct passing *passing, struct freezable *found,
+                      struct gallery_fault *fault)
 {
     struct walk *walk = ARENA_NEW(worker->mem, struct walk);
 
@@ -128,30 +175,37 @@ static enum err count(struct gallery_worker *worker, struct freezable *found, st
         return spent(worker->mem);
     }
     walk->side = found->model.side_px;
+    walk->passing = passing;
     walk->found = found;
     walk->note = &fault->note;
     enum err err =
         store_training_each(worker->gallery->store, found->collection_id, TRAINING_COUNT, visit, walk, &fault->note);
     if (err == ERR_NONE) {
         end_person(walk);
+        if (passing->filtered) {
+            int64_t without = (int64_t)passing->n - found->n_photos - found->n_other_side;
+            found->n_without_crop = without > 0 ? without : 0; /* a face may go between the two looks */
+        }
         found->median_photos = median_of(walk);
         err = judge(found, walk->side, fault);
     }
     return err;
 }
 
-enum err gallery_freezable(struct gallery_worker *worker, const char *collection, struct freezable *ret,
-                           struct gallery_fault *fault)
+enum err gallery_freezable(struct gallery_worker *worker, const char *collection, const char *filter,
+                           struct freezable *ret, struct gallery_fault *fault)
 {
     struct freezable found = {0};
+    struct passing passing = {0};
 
-    enum err err = look(worker, collection, &found, fault);
+    enum err err = look(worker, collection, filter, &found, &passing, fault);
     if (err == ERR_NONE) {
-        err = count(worker, &found, fault);
+        err = count(worker, &passing, &found, fault);
     }
     if (err == ERR_NONE) {
         *ret = found;
     }
+    mem_free(passing.ids);
     return err;
 }
 
@@ -179,11 +233,10 @@ static enum err write_all(struct gallery_worker *worker, struct walk *walk, stru
     return err;
 }
 
-enum err gallery_freeze(struct gallery_worker *worker, const char *collection, const char *folder,
-                        const struct long_work *work, struct freezable *ret, struct gallery_fault *fault)
+static enum err freeze_passing(struct gallery_worker *worker, const struct passing *passing, const char *folder,
+                               const struct long_work *work, struct freezable *found, struct gallery_fault *fault)
 {
-    struct freezable found = {0};
-    struct freezable counted = {0};
+    struct freezable counted = *found;
     struct walk *walk = ARENA_NEW(worker->mem, struct walk);
     const char *dataset = arena_format(worker->mem, "%s/%s", folder, FREEZE_DATASET);
     const char *people = arena_format(worker->mem, "%s/%s", folder, FREEZE_PEOPLE);
@@ -191,14 +244,12 @@ enum err gallery_freeze(struct gallery_worker *worker, const char *collection, c
     if (walk == NULL || dataset == NULL || people == NULL) {
         return spent(worker->mem);
     }
-    enum err err = look(worker, collection, &found, fault);
+    enum err err = count(worker, passing, &counted, fault);
     if (err == ERR_NONE) {
-        counted = found;
-        err = count(worker, &counted, fault);
-    }
-    if (err == ERR_NONE) {
-        *walk = (struct walk){.side = found.model.side_px,
-                              .found = &found,
+        found->n_without_crop = counted.n_without_crop;
+        *walk = (struct walk){.side = found->model.side_px,
+                              .passing = passing,
+                              .found = found,
                               .work = work,
                               .total = counted.n_photos,
                               .note = &fault->note};
@@ -216,8 +267,23 @@ enum err gallery_freeze(struct gallery_worker *worker, const char *collection, c
     (void)fclose(walk->people);
     if (err != ERR_NONE) {
         (void)!file_remove(people, NULL); /* the first failure is the one to tell */
-        return err;
     }
-    *ret = found;
-    return ERR_NONE;
+    return err;
+}
+
+enum err gallery_freeze(struct gallery_worker *worker, const char *collection, const char *filter, const char *folder,
+                        const struct long_work *work, struct freezable *ret, struct gallery_fault *fault)
+{
+    struct freezable found = {0};
+    struct passing passing = {0};
+
+    enum err err = look(worker, collection, filter, &found, &passing, fault);
+    if (err == ERR_NONE) {
+        err = freeze_passing(worker, &passing, folder, work, &found, fault);
+    }
+    if (err == ERR_NONE) {
+        *ret = found;
+    }
+    mem_free(passing.ids);
+    return err;
 }

@@ -3,7 +3,8 @@
  *
  * The data set (core/train/dataset.h) knows no names: labels count the people in the order of their rows, ids are those of the
  * faces' rows.  Beside it lies people.json, the subjects' UUIDs in the order of the labels.  Faces that are set aside, faces
- * without a crop and crops of another size than the model's input are left out and counted.
+ * without a crop and crops of another size than the model's input are left out and counted.  A filter (filter_rows.h) leaves
+ * out everybody whom it does not let pass, uncounted; NULL leaves out nobody.
  * Both files are personal data: whoever asked for them removes them.
  */
 #ifndef SERVER_GALLERY_FREEZE_H
@@ -32,17 +33,18 @@ struct freezable {
 
 /*
  * Counts.  Owns: texts are carved from the worker's arena.
- * Errors: GALLERY_NO_SUCH_COLLECTION; GALLERY_NO_CROPS there are faces, but no crop; GALLERY_OTHER_CROPS there are crops, but none of
+ * Errors: those of store_filter_faces; GALLERY_NO_SUCH_COLLECTION; GALLERY_NO_CROPS there are faces, but no crop; GALLERY_OTHER_CROPS there are crops, but none of
  *         the model's size; GALLERY_TOO_FEW: the note says what is there and what is needed; ERR_NOMEM, ERR_IO.
  */
-MUST_CHECK enum err gallery_freezable(struct gallery_worker *worker, const char *collection, struct freezable *ret,
-                                      struct gallery_fault *fault);
+MUST_CHECK enum err gallery_freezable(struct gallery_worker *worker, const char *collection, const char *filter,
+                                      struct freezable *ret, struct gallery_fault *fault);
 
 /*
  * Writes both files into a folder that exists; *ret as above, counted from what was written.  Memory does not grow with the crops.
  * Errors: as above; ERR_CORRUPT a damaged crop; ERR_CANCELLED; ERR_NO_SPACE.  Neither file is there then.
  */
-MUST_CHECK enum err gallery_freeze(struct gallery_worker *worker, const char *collection, const char *folder,
-                                   const struct long_work *work, struct freezable *ret, struct gallery_fault *fault);
+MUST_CHECK enum err gallery_freeze(struct gallery_worker *worker, const char *collection, const char *filter,
+                                   const char *folder, const struct long_work *work, struct freezable *ret,
+                                   struct gallery_fault *fault);
 
 #endif

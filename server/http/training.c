@@ -22,6 +22,7 @@ static struct training_wish read_wish(const struct call *call)
     wish.subcenters = (int)call_whole(call, "subcenters", wish.subcenters);
     wish.epochs = (int)call_whole(call, "epochs", wish.epochs);
     wish.seed = call_whole(call, "seed", wish.seed);
+    wish.filter = call_text(call, "filter", NULL);
     wish.guard = call_text(call, "guard", NULL);
     wish.loss = call_text(call, "loss", wish.loss);
     wish.rate = real_or(call, "rate", wish.rate);
@@ -73,7 +74,7 @@ static bool guard_fits(struct call *call, const char *guard, const struct freeza
                      "the guard must be another collection than the one that is trained on");
         return false;
     }
-    enum err err = gallery_freezable(call->worker, guard, &found, &fault);
+    enum err err = gallery_freezable(call->worker, guard, NULL, &found, &fault);
     if (err == ERR_NONE && found.model.side_px != trained->model.side_px) {
         fault.reason = GALLERY_OTHER_CROPS;
         err = ERR_SAY(&fault.note, ERR_CONFLICT,
@@ -93,7 +94,7 @@ void handle_training(struct call *call)
     struct freezable found = {0};
     int64_t job = 0;
 
-    enum err err = gallery_freezable(call->worker, wish.collection, &found, &fault);
+    enum err err = gallery_freezable(call->worker, wish.collection, wish.filter, &found, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;

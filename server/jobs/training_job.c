@@ -115,12 +115,13 @@ static enum err write_plan(struct training *training, const struct freezable *fo
     return err;
 }
 
-static enum err freeze_one(struct training *training, const char *collection, const char *folder,
+static enum err freeze_one(struct training *training, const char *collection, const char *filter, const char *folder,
                            const struct long_work *work, struct freezable *ret)
 {
     enum err err = folder_make(folder, &training->fault.note);
 
-    return err == ERR_NONE ? gallery_freeze(training->worker, collection, folder, work, ret, &training->fault) : err;
+    return err == ERR_NONE ? gallery_freeze(training->worker, collection, filter, folder, work, ret, &training->fault)
+                           : err;
 }
 
 /* The plan is written last: where it is, the crops are whole, and the job goes on with them. */
@@ -132,6 +133,7 @@ static enum err freeze(struct training *training)
                                    .actor = "daemon"};
     const char *guard = json_string_value(json_object_get(training->arguments, "guard"));
     const char *collection = json_string_value(json_object_get(training->arguments, "collection"));
+    const char *filter = json_string_value(json_object_get(training->arguments, "filter"));
     struct freezable found = {0};
     struct freezable guarded = {0};
     char path[PATH_MAX];
@@ -141,10 +143,10 @@ static enum err freeze(struct training *training)
         return ERR_NONE;
     }
     if (guard != NULL) {
-        err = freeze_one(training, guard, in_folder(training, FREEZE_GUARD, path), &work, &guarded);
+        err = freeze_one(training, guard, NULL, in_folder(training, FREEZE_GUARD, path), &work, &guarded);
     }
     if (err == ERR_NONE) {
-        err = freeze_one(training, collection, training->folder, &work, &found);
+        err = freeze_one(training, collection, filter, training->folder, &work, &found);
     }
     point_reached("training.frozen");
     if (err == ERR_NONE) {
@@ -408,12 +410,12 @@ struct training_wish training_wish_default(const char *collection)
 enum err training_job_add(struct store *store, const struct training_wish *wish, int64_t collection_id,
                           const char *actor, int64_t *ret_id, struct err_note *note)
 {
-    json_t *root =
-        json_pack("{s:s, s:s*, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}", "collection",
-                  wish->collection, "guard", wish->guard, "loss", wish->loss, "subcenters", wish->subcenters, "epochs",
-                  wish->epochs, "margin", wish->margin, "scale", wish->scale, "rate", wish->rate, "distill",
-                  wish->distill, "kl", wish->kl, "freeze", wish->freeze, "purify_deg", wish->purify_deg, "holdout",
-                  wish->holdout, "gate", wish->gate, "seed", (json_int_t)wish->seed, "activate", (int)wish->activate);
+    json_t *root = json_pack("{s:s, s:s*, s:s*, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}",
+                             "collection", wish->collection, "filter", wish->filter, "guard", wish->guard, "loss",
+                             wish->loss, "subcenters", wish->subcenters, "epochs", wish->epochs, "margin", wish->margin,
+                             "scale", wish->scale, "rate", wish->rate, "distill", wish->distill, "kl", wish->kl,
+                             "freeze", wish->freeze, "purify_deg", wish->purify_deg, "holdout", wish->holdout, "gate",
+                             wish->gate, "seed", (json_int_t)wish->seed, "activate", (int)wish->activate);
     char *text = root == NULL ? NULL : json_dumps(root, WRITE_FLAGS);
 
     json_decref(root);

@@ -34,8 +34,9 @@ struct job_handler training_handler(struct training_job *job);
 
 struct training_wish {
     const char *collection;
-    int subcenters;    /* 0: 3, or 1 where most people have fewer than 10 photos */
-    const char *guard; /* a collection whose people must not be recognised worse; NULL: none */
+    const char *filter; /* of the subjects' metadata (filter_rows.h); NULL: everybody */
+    int subcenters;     /* 0: 3, or 1 where most people have fewer than 10 photos */
+    const char *guard;  /* a collection whose people must not be recognised worse; NULL: none */
     const char *loss;
     int epochs;
     double margin, scale; /* 0: the loss's own */

@@ -59,6 +59,10 @@ enroll 12 6
 check "12 people are enrolled" $?
 train '{"dry_run": true, "epochs": 1}'
 answers "the plan is told" 200 '.people == 12 and .photos >= 72 and .steps >= 1 and .estimated_s > 0 and .estimated_bytes > 10000000'
+train '{"dry_run": true, "filter": {"site": "nowhere"}}'
+answers "nobody is left by a filter that nobody passes" 422 '.detail | contains("0 people with 0 crops")'
+train '{"dry_run": true, "filter": {"site": {}}}'
+answers "a filter that is none is refused" 400 '.code == "bad_parameter"'
 train '{"guard": "nobody"}'
 answers "a guard that is not there is refused" 404 '.code == "no_such_collection"'
 for name in small guard; do call PUT /v1/collections/$name -H "$JSON" -d '{}'; done

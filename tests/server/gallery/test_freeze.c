@@ -7,7 +7,8 @@
 static void enroll_crop(struct fixture *f, int person, int photo)
 {
     char name[16];
-    struct enroll_query query = {.subject = {.name = name}};
+    struct enroll_query query = {.subject = {.name = name},
+                                 .metadata = person < 10 ? "{\"site\":\"north\"}" : "{\"site\":\"south\"}"};
     struct enroll_answer answer;
 
     (void)snprintf(name, sizeof name, "person %d", person);
@@ -32,32 +33,33 @@ static void test_counted_and_written(void **state)
     fixture_open(f, -1);
     (void)fixture_path(path, f->folder, FREEZE_DATASET);
     (void)fixture_path(people, f->folder, FREEZE_PEOPLE);
-    BAD(gallery_freezable(f->worker, "nobody's", &found, &f->fault), ERR_NOT_FOUND, GALLERY_NO_SUCH_COLLECTION);
+    BAD(gallery_freezable(f->worker, "nobody's", NULL, &found, &f->fault), ERR_NOT_FOUND, GALLERY_NO_SUCH_COLLECTION);
     leaning(DIM, 0, 1, .9, vector);
     enroll_vector(f, NULL, "person 0", vector, DIM, NULL);
-    BAD(gallery_freezable(f->worker, NULL, &found, &f->fault), ERR_CONFLICT, GALLERY_NO_CROPS);
+    BAD(gallery_freezable(f->worker, NULL, NULL, &found, &f->fault), ERR_CONFLICT, GALLERY_NO_CROPS);
     for (int i = 0; i < 29; i++) {
         enroll_crop(f, i % 10, i / 10);
     }
-    BAD(gallery_freezable(f->worker, NULL, &found, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
+    BAD(gallery_freezable(f->worker, NULL, NULL, &found, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
     assert_non_null(strstr(f->fault.note.text, "10 people with 29 crops"));
-    BAD(gallery_freeze(f->worker, NULL, f->folder, &work, &found, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
+    BAD(gallery_freeze(f->worker, NULL, NULL, f->folder, &work, &found, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
     assert_false(file_exists(path));
     enroll_crop(f, 9, 2);
     enroll_crop(f, 9, 3);
-    GOOD(gallery_freezable(f->worker, NULL, &found, &f->fault));
+    GOOD(gallery_freezable(f->worker, NULL, NULL, &found, &f->fault));
     assert_int_equal(found.n_people, 10);
     assert_int_equal(found.n_photos, 31);
     assert_int_equal(found.n_without_crop, 1);
     assert_int_equal(found.median_photos, 3);
 
     cancel_ask(&cancel);
-    GOOD(gallery_freeze(f->worker, NULL, f->folder, &work, &found, &f->fault) == ERR_CANCELLED ? ERR_NONE : ERR_MISUSE);
+    GOOD(gallery_freeze(f->worker, NULL, NULL, f->folder, &work, &found, &f->fault) == ERR_CANCELLED ? ERR_NONE
+                                                                                                     : ERR_MISUSE);
     assert_false(file_exists(path));
     assert_false(file_exists(people));
     cancel = (struct cancel){0};
     found = (struct freezable){0};
-    GOOD(gallery_freeze(f->worker, NULL, f->folder, &work, &found, &f->fault));
+    GOOD(gallery_freeze(f->worker, NULL, NULL, f->folder, &work, &found, &f->fault));
     assert_int_equal(found.n_photos, 31);
     assert_int_equal(found.model.side_px, 112);
     assert_true(file_exists(people));
@@ -74,8 +76,50 @@ static void test_counted_and_written(void **state)
     fixture_close(f);
 }
 
+static void test_only_whom_a_filter_lets_pass(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    struct cancel cancel = {0};
+    const struct long_work work = {.actor = "key1", .cancel = &cancel};
+    struct freezable found = {0};
+    struct dataset *dataset = NULL;
+    char path[PATH_MAX];
+    float vector[DIM];
+
+    (void)state;
+    fixture_open(f, -1);
+    (void)fixture_path(path, f->folder, FREEZE_DATASET);
+    for (int i = 0; i < 36; i++) {
+        enroll_crop(f, i % 12, i / 12);
+    }
+    leaning(DIM, 0, 1, .9, vector);
+    enroll_vector(f, NULL, "person 3", vector, DIM, NULL);
+    enroll_vector(f, NULL, "person 11", vector, DIM, NULL);
+
+    GOOD(gallery_freezable(f->worker, NULL, "{}", &found, &f->fault));
+    assert_int_equal(found.n_people, 12);
+    assert_int_equal(found.n_without_crop, 2);
+    BAD(gallery_freezable(f->worker, NULL, "{\"site\":\"south\"}", &found, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
+    assert_non_null(strstr(f->fault.note.text, "2 people with 6 crops"));
+    assert_non_null(strstr(f->fault.note.text, "(1 faces have none)"));
+    BAD(gallery_freezable(f->worker, NULL, "{\"site\":\"nowhere\"}", &found, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
+    assert_int_equal(gallery_freezable(f->worker, NULL, "{\"site\":{}}", &found, &f->fault), ERR_MISUSE);
+    f->fault = (struct gallery_fault){0};
+
+    GOOD(gallery_freeze(f->worker, NULL, "{\"site\":\"north\"}", f->folder, &work, &found, &f->fault));
+    assert_int_equal(found.n_people, 10);
+    assert_int_equal(found.n_photos, 30);
+    assert_int_equal(found.n_without_crop, 1);
+    GOOD(dataset_open(path, &dataset, &f->fault.note));
+    assert_int_equal(dataset_people(dataset), 10);
+    assert_int_equal(dataset_count(dataset), 30);
+    dataset_close(dataset);
+    fixture_close(f);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_counted_and_written)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_counted_and_written),
+                                       cmocka_unit_test(test_only_whom_a_filter_lets_pass)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
