@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/point.h"
 #include "server/gallery/activate.h"
 #include "server/gallery/assess.h"
 #include "server/gallery/review.h"
@@ -277,6 +278,7 @@ static enum err evaluate_run(void *context, struct job_run *run, struct arena *m
     int64_t most_faces = json_integer_value(json_object_get(running.arguments, "most_faces"));
     int rounds = (int)json_integer_value(json_object_get(running.arguments, "rounds"));
     err = gallery_assess(running.worker, name, most_faces, rounds, &running.work, assessment, &fault);
+    point_reached("evaluate.measured");
     if (err == ERR_NONE) {
         err = give_result(assessment_json(name, assessment), mem, ret_result);
     } else {

@@ -76,7 +76,7 @@ train_through() {
     JOB=$(printf '%s' "$BODY" | jq -r .id)
 }
 
-for point in train.step:$((1 + RANDOM % 4)) train.measured; do
+for point in train.step:$((1 + RANDOM % 4)) train.checkpoint:$((1 + RANDOM % 3)) train.learnt train.measured train.candidate; do
     train_through "$point"
     until_true 300 ended "$JOB"
     answers "killed at $point, the child is started again and ends" 200 '.state == "succeeded" and .result.child_starts == 2'
@@ -98,6 +98,17 @@ for point in training.frozen training.taken; do
 done
 [ "$(printf '%s\n' "${versions[@]}" | sort -u | wc -l)" -ge 3 ]
 check "models of different seeds differ" $? "${versions[*]}"
+
+start --kill-at evaluate.measured
+call POST /v1/admin/evaluate -H "$JSON" -d '{}'
+JOB=$(printf '%s' "$BODY" | jq -r .id)
+restart_after evaluate.measured
+check "the daemon dies when it has measured, and starts again" $?
+until_true 300 ended "$JOB"
+answers "it measures again" 200 ".state == \"succeeded\" and .attempts == 2 and .result.faces == $enrolled"
+whole "$FIRST"
+check "and what answers is untouched" $? "$BODY"
+stop
 
 at=0
 more=($(ls "$CROPS/$(ls "$CROPS" | sort -n | head -n 1)" | tail -n +$((PHOTOS + 1))))

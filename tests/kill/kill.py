@@ -363,7 +363,7 @@ class Test:
 
 
 # The moments of learning need a training first: tests/api/61_learning_kills.sh kills at those.
-LEARNING = ('train.', 'training.', 'reembed.', 'switch.')
+LEARNING = ('train.', 'training.', 'reembed.', 'switch.', 'evaluate.')
 
 
 def source_points():
