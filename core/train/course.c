@@ -355,11 +355,15 @@ static enum err walk(struct course *course)
         }
     }
     if (err == ERR_NONE) {
-        course->all = course->before + steps_of(course, options->train.epochs);
+        struct train_options last = options->train;
+        course->all = course->before + steps_of(course, last.epochs);
         course->result.classes = course->classes;
         course->result.n_frozen = course->n_frozen;
         course->result.n_taught = n_labelled(course);
-        err = run_phase(course, "last", &options->train, &course->result.last);
+        if (options->rule == COURSE_KEEPS_ALL && options->subcenters > 0) {
+            last.objective.subcenters = options->subcenters; /* there is no first phase for them */
+        }
+        err = run_phase(course, "last", &last, &course->result.last);
         course->before = course->all;
     }
     return err == ERR_NONE && options->blends && course->parts->choosing > 0 ? follow(course) : err;

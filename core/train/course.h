@@ -25,8 +25,8 @@ enum course_rule {
 
 struct course_options {
     struct train_options train; /* of the last phase; the first has a third of its epochs */
-    int subcenters;             /* of the first phase; 0: three where most people have ten photos, else one */
-    enum course_rule rule;      /* by which photos are dropped */
+    int subcenters; /* of the first phase; 0: three where most people have ten photos, else one.  Without a first phase: of the last */
+    enum course_rule rule; /* by which photos are dropped */
     float purify_degrees;
     bool blends;        /* false: the whole way */
     const char *folder; /* exists; checkpoints go to folders in it */
