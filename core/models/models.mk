@@ -19,6 +19,6 @@ $(B)/obj/gen/built_in_bytes.o: $(GEN_BUILT_IN) $(sort $(wildcard core/models/*.o
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 .PHONY: train-default-models
 train-default-models: $(B)/arcfaced ## make the models inside the program again, into build/models: hours, resumable (ARCFACED_SHARED=)
-	@core/models/make-models $(B)/arcfaced build/models detector
+	@core/models/make-models $(B)/arcfaced build/models $(BUILT_IN)
 
 $(B)/lib/libmodels.a: $(B)/obj/gen/built_in_bytes.o
