@@ -156,7 +156,7 @@ def train(base, dataset, *flags):
             os.remove(file)
     subprocess.run(["rm", "-rf", out + ".run"], check=True)
     return out, arcfaced("train", "--recognizer", base, "--dataset", dataset, "--out", out, "--whole", "--distill", 0, "--learn", LEARN,
-                         "--epochs", EPOCHS, "--looks", 2, *flags)
+                         "--epochs", EPOCHS, "--looks", 2, "--optimizer", "adamw", "--rate", .001, *flags)
 
 
 def view_one(model):
