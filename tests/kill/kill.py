@@ -29,6 +29,10 @@ class Gone(Exception):
     """The daemon does not answer any more."""
 
 
+class Stuck(Exception):
+    """A job does not end."""
+
+
 class Daemon:
     def __init__(self, binary, models, data, *flags, env=None):
         self.binary, self.data = binary, data
@@ -107,7 +111,7 @@ def wait_job(daemon, job):
         if status == 200 and document['state'] in ('succeeded', 'failed', 'cancelled'):
             return document
         time.sleep(.02)
-    raise SystemExit('Bail out! job %d does not end' % job)
+    raise Stuck('job %d does not end: %s' % (job, document))
 
 
 def model_version(daemon):
@@ -239,6 +243,8 @@ class Round:
                 time.sleep(.2)
         except Gone:
             pass
+        except Stuck as trouble:
+            self.world.complain(str(trouble))
 
     def run(self, flags, until_s, settle=None):
         """Works until the daemon is dead, or kills it after that long.  Says whether it died by itself."""
@@ -277,14 +283,16 @@ class Round:
             self.world.complain('%s: %s' % (when, (done.stdout + done.stderr)[:600]))
 
     def verify(self):
+        daemon = Daemon(self.test.binary, self.test.models, self.data)
         try:
-            self.compare()
-        except (Gone, KeyError, TypeError, IndexError) as trouble:
+            self.compare(daemon)
+        except (Gone, Stuck, KeyError, TypeError, IndexError) as trouble:
             self.world.complain('it does not answer as it should: %r' % trouble)
+        finally:
+            daemon.kill()
 
-    def compare(self):
+    def compare(self, daemon):
         world, test = self.world, self.test
-        daemon = Daemon(test.binary, test.models, self.data)
         if daemon.dead():
             world.complain('it does not start again: ' + open(daemon.log.name).read()[-800:])
             return
