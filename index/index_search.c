@@ -116,7 +116,8 @@ static enum err masked_take(struct index *index, const struct index_ask *ask, st
         mem_free(masked.masks);
         return ERR_SAY(note, ERR_NOMEM, "no memory for the masks of %zu ids", ask->n_only);
     }
-    memcpy(masked.view, masked.whole, sizeof *masked.view + n_parts * sizeof(struct part));
+    masked.view->n_parts = n_parts; /* and not what the lock of the views guards */
+    memcpy(masked.view->parts, masked.whole->parts, n_parts * sizeof(struct part));
     mask_with(&masked);
     *ret = masked;
     return ERR_NONE;
