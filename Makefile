@@ -191,7 +191,7 @@ check-asan: ## unit and shell tests under AddressSanitizer with leak checks
 check-ubsan: ## the same under UndefinedBehaviorSanitizer
 	@$(MAKE) FLAVOR=ubsan test
 check-tsan: ## the concurrent tests under ThreadSanitizer
-	@$(MAKE) FLAVOR=tsan tsan-tests
+	@$(MAKE) FLAVOR=tsan tsan-tests tsan-daemon
 
 # ---- Lint ------------------------------------------------------------------------------------------------------------
 

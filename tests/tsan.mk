@@ -10,6 +10,17 @@ TSAN_TESTS += $(filter %_threads.c,$(UNIT_SOURCES))
 tsan-tests: $$(patsubst %.c,$$(B)/%.tap,$$(sort $$(TSAN_TESTS)))
 	@tests/summary $(B)/tests $^
 
+# The whole daemon: enrolments, deletions, searches with and without filters, rewriting, files, backups.  A race is an exit status.
+TSAN_S ?= 20
+.PHONY: check-tsan-daemon tsan-daemon
+check-tsan-daemon: ## the whole daemon under ThreadSanitizer, under load for TSAN_S= seconds
+	@$(MAKE) FLAVOR=tsan tsan-daemon
+tsan-daemon: $(B)/arcfaced
+	@if [ ! -e $(ARCFACED_SHARED)/models/mobilefacenet_128.onnx ]; then echo "tsan-daemon: skipped, no models in ARCFACED_SHARED"; exit 0; fi; \
+	folder=$$(mktemp -d) && trap "rm -rf $$folder" EXIT && mkdir "$$folder/work" && \
+	{ TSAN_OPTIONS="log_path=$$folder/race" $(PYTHON3) tests/kill/load.py $< $(ARCFACED_SHARED)/models "$$folder/work" 1 $(TSAN_S) || \
+	    { cat "$$folder"/race* 2>/dev/null | head -200; exit 1; }; }
+
 # What CI has time for: the index, whose locks are the most delicate.
 .PHONY: check-tsan-index
 check-tsan-index: ## the threads of the index under ThreadSanitizer

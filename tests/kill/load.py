@@ -2,7 +2,9 @@
 """load.py BINARY MODELS FOLDER SEED SECONDS: many clients enroll, delete, identify and look at two collections at once.
 
 Each client knows its own people and may say for certain: who was enrolled is found by the next request, who was deleted never again,
-and nobody is ever taken for somebody else (vectors of chance lie far apart).  Prints TAP, what was done, and how long it took.
+and nobody is ever taken for somebody else (vectors of chance lie far apart).  Some are asked for among those of their client or of
+another one alone (a filter).  Segments are short, so that they are filled, written to files and, half dead, rewritten all the time.
+Prints TAP, what was done, and how long it took.
 """
 import collections, os, random, shutil, sys, threading, time
 
@@ -38,7 +40,8 @@ class Client(threading.Thread):
     def enroll(self):
         name = 'client%d-%d' % (self.number, sum(self.n.values()))
         v = vector(self.rng)
-        document = self.call('enroll', 'POST', '/v1/enroll', {'subject': name, 'embedding': v, 'collection': self.collection})
+        document = self.call('enroll', 'POST', '/v1/enroll', {'subject': name, 'embedding': v, 'collection': self.collection,
+                                                                'metadata': {'client': self.number}})
         if document:
             self.there[name] = (v, document['subject']['id'])
             self.ask(name, v, True)
@@ -51,8 +54,11 @@ class Client(threading.Thread):
             self.gone[name] = v
             self.ask(name, v, False)
 
-    def ask(self, name, v, expected):
-        document = self.call('identify', 'POST', '/v1/identify', {'embedding': v, 'collection': self.collection})
+    def ask(self, name, v, expected, whose=None):
+        body = {'embedding': v, 'collection': self.collection}
+        if whose is not None:
+            body['filter'] = {'client': whose}
+        document = self.call('identify' if whose is None else 'filter', 'POST', '/v1/identify', body)
         if not document:
             return
         face = document['faces'][0]
@@ -60,7 +66,7 @@ class Client(threading.Thread):
         if expected and (face['decision'] != 'match' or names[:1] != [name]):
             self.wrong.append('%s is not found: %s %s' % (name, face['decision'], names))
         if not expected and (name in names or face['decision'] != 'unknown'):
-            self.wrong.append('%s was deleted: %s %s' % (name, face['decision'], names))
+            self.wrong.append('%s was deleted, or filtered out: %s %s' % (name, face['decision'], names))
 
     def run(self):
         try:
@@ -70,6 +76,10 @@ class Client(threading.Thread):
                     self.enroll()
                 elif what < .65:
                     self.delete()
+                elif what < .72:
+                    name = self.rng.choice(list(self.there))
+                    own = self.rng.random() < .5
+                    self.ask(name, self.there[name][0], own, self.number if own else self.number + 2)
                 elif what < .85:
                     name = self.rng.choice(list(self.there))
                     self.ask(name, self.there[name][0], True)
@@ -108,7 +118,7 @@ def main():
     print('%sok 1 - %s' % ('not ' if wrong else '', ', '.join('%d %s' % (k, w) for w, k in sorted(n.items()))))
     for text in wrong[:20]:
         print('# ' + str(text)[:1000])
-    for what in ('enroll', 'delete', 'identify'):
+    for what in ('enroll', 'delete', 'identify', 'filter'):
         times = sorted(t for c in clients for t in c.slowest[what])
         if times:
             print('# %s: median %.1f ms, 99 %% %.1f ms, longest %.1f ms' % (
