@@ -191,8 +191,8 @@ enum err segment_file_write(struct segment_file *file, const struct segment *seg
         const size_t n = end - file->written < sizeof chunks ? end - file->written : sizeof chunks;
         for (size_t at = 0; at < n; at += CHUNK) {
             copy_chunk(file, segment, file->written + at, chunks + at);
-            file->sums[(file->written + at - file->layout.ids) / CHUNK] = hash_crc32c(0, chunks + at, CHUNK);
         }
+        hash_crc32c_each(chunks, CHUNK, n / CHUNK, &file->sums[(file->written - file->layout.ids) / CHUNK]);
         err = segment_file_put(file, chunks, n, file->written, note);
         file->written += n;
     }
@@ -314,30 +314,51 @@ static enum err read_header(const unsigned char header[CHUNK], const struct code
     return ERR_NONE;
 }
 
-/* Through read and not through the map: pages that nobody searches need no entry in the process's tables. */
+/*
+ * Whether all of the map could be made present, the system's copy as it is: then nothing is copied to be checked, and the first
+ * searches find their codes.  If the disk cannot be read, this says so and no signal comes of it.
+ */
+static bool populate(const struct segment_file *file)
+{
+#ifdef MADV_POPULATE_READ
+    return madvise((void *)(uintptr_t)file->map, file->layout.end, MADV_POPULATE_READ) == 0;
+#else
+    return false;
+#endif
+}
+
 static enum err check_sums(struct segment_file *file, struct err_note *note)
 {
     enum {
         AT_ONCE = 64
     };
-    uint8_t *buffer = mem_new(AT_ONCE, CHUNK);
+    const bool present = populate(file);
+    uint8_t *buffer = mem_new(present ? 0 : AT_ONCE, CHUNK);
+    uint32_t sums[AT_ONCE];
     enum err err = buffer == NULL ? ERR_SAY(note, ERR_NOMEM, "no memory to read a segment") : ERR_NONE;
 
     if (err == ERR_NONE) {
         err = segment_file_read(file, file->sums, file->layout.n_chunks * sizeof *file->sums, file->layout.sums, note);
     }
     for (size_t chunk = 0; chunk < file->layout.n_chunks && err == ERR_NONE; chunk += AT_ONCE) {
-        size_t left = file->layout.n_chunks - chunk;
-        size_t n = left < AT_ONCE ? left : AT_ONCE;
-        err = segment_file_read(file, buffer, n * CHUNK, file->layout.ids + chunk * CHUNK, note);
+        const size_t at = file->layout.ids + chunk * CHUNK;
+        const size_t left = file->layout.n_chunks - chunk;
+        const size_t n = left < AT_ONCE ? left : AT_ONCE;
+        if (!present) {
+            err = segment_file_read(file, buffer, n * CHUNK, at, note);
+        }
+        hash_crc32c_each(present ? file->map + at : buffer, CHUNK, err == ERR_NONE ? n : 0, sums);
         for (size_t i = 0; i < n && err == ERR_NONE; i++) {
-            if (hash_crc32c(0, buffer + i * CHUNK, CHUNK) != file->sums[chunk + i]) {
+            if (sums[i] != file->sums[chunk + i]) {
                 err = ERR_SAY(note, ERR_CORRUPT, "%s is damaged at byte %zu: the checksum does not agree", file->path,
-                              file->layout.ids + (chunk + i) * CHUNK);
+                              at + i * CHUNK);
             }
         }
     }
     mem_free_wiped(buffer);
+    /* Searches read all codes and few of the floats. */
+    (void)madvise((void *)(uintptr_t)(file->map + file->layout.floats), file->layout.sums - file->layout.floats,
+                  MADV_DONTNEED);
     return err;
 }
 
@@ -381,10 +402,10 @@ enum err segment_file_open(const char *path, const struct codes *codes, const un
     file->fd = fd;
     if (err == ERR_NONE) {
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
-        err = check_sums(file, note);
+        err = segment_file_map(file, note);
     }
     if (err == ERR_NONE) {
-        err = segment_file_map(file, note);
+        err = check_sums(file, note);
     }
     if (err != ERR_NONE) {
         segment_file_close(file);

@@ -46,9 +46,7 @@ static enum err place_write(struct segment_file *file, const struct place *place
 {
     const size_t n = place->last - place->first + 1;
 
-    for (size_t i = 0; i < n; i++) {
-        file->sums[place->first + i] = hash_crc32c(0, place->chunks + i * CHUNK, CHUNK);
-    }
+    hash_crc32c_each(place->chunks, CHUNK, n, &file->sums[place->first]);
     enum err err = segment_file_put(file, place->at, place->bytes, place->offset, note);
     return err == ERR_NONE ? segment_file_put(file, &file->sums[place->first], n * sizeof *file->sums,
                                               file->layout.sums + place->first * sizeof *file->sums, note)

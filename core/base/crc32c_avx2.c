@@ -23,4 +23,20 @@ uint32_t crc32c_instruction(uint32_t sum, const unsigned char *p, size_t n_bytes
     }
     return sum;
 }
+
+void crc32c_instruction_four(const unsigned char *p, size_t piece_bytes, uint32_t ret[4])
+{
+    uint64_t wide[4] = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+
+    for (size_t at = 0; at < piece_bytes; at += 8) {
+        for (size_t i = 0; i < 4; i++) {
+            uint64_t word;
+            memcpy(&word, p + i * piece_bytes + at, sizeof word);
+            wide[i] = _mm_crc32_u64(wide[i], word);
+        }
+    }
+    for (size_t i = 0; i < 4; i++) {
+        ret[i] = (uint32_t)wide[i];
+    }
+}
 #endif

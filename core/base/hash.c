@@ -69,3 +69,21 @@ uint32_t hash_crc32c(uint32_t seed, const void *bytes, size_t n_bytes)
 #endif
     return ~crc32c_tables(~seed, bytes, n_bytes);
 }
+
+void hash_crc32c_each(const void *bytes, size_t piece_bytes, size_t n, uint32_t *ret)
+{
+    const unsigned char *piece = bytes;
+    size_t i = 0;
+
+#ifdef __x86_64__
+    for (; cpu_info()->avx2_fma && piece_bytes % 8 == 0 && i + 4 <= n; i += 4) {
+        crc32c_instruction_four(piece + i * piece_bytes, piece_bytes, ret + i);
+        for (size_t j = 0; j < 4; j++) {
+            ret[i + j] = ~ret[i + j];
+        }
+    }
+#endif
+    for (; i < n; i++) {
+        ret[i] = hash_crc32c(0, piece + i * piece_bytes, piece_bytes);
+    }
+}

@@ -11,4 +11,7 @@ uint32_t crc32c_tables(uint32_t sum, const unsigned char *p, size_t n_bytes);
 /* By the processor's instruction, which every processor with AVX2 has; not on others. */
 uint32_t crc32c_instruction(uint32_t sum, const unsigned char *p, size_t n_bytes);
 
+/* Four pieces at once, each from ~0.  Shapes: piece_bytes a multiple of 8. */
+void crc32c_instruction_four(const unsigned char *p, size_t piece_bytes, uint32_t ret[4]);
+
 #endif

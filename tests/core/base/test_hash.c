@@ -82,11 +82,34 @@ static void continues_a_sum(void **state)
     }
 }
 
+/* Every number of pieces of every length: each as if it were alone. */
+static void sums_pieces(void **state)
+{
+    unsigned char data[9 * 40];
+    uint32_t sums[10];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (unsigned char)(i * i + 7 * i);
+    }
+    for (size_t bytes = 0; bytes <= 40; bytes++) {
+        for (size_t n = 0; n <= 9; n++) {
+            sums[n] = 77;
+            hash_crc32c_each(data, bytes, n, sums);
+            for (size_t i = 0; i < n; i++) {
+                assert_int_equal(sums[i], hash_crc32c(0, data + i * bytes, bytes));
+            }
+            assert_int_equal(sums[n], 77);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(computes_sha256),
         cmocka_unit_test(computes_crc32c),
+        cmocka_unit_test(sums_pieces),
         cmocka_unit_test(continues_a_sum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
