@@ -316,59 +316,17 @@ static enum err multiply_forward(const struct op_call *call)
     return ERR_NONE;
 }
 
+#define ROW(of_domain, op, first, last, in_min, in_max, rank_min, rank_max, parse_fn, shape_fn, forward_fn) \
+    {                                                                                                       \
+        .domain = (of_domain), .name = (op), .opset_min = (first), .opset_max = (last), .min_in = (in_min), \
+        .max_in = (in_max), .min_out = 1, .max_out = 1, .types = OP_BYTE, .min_rank = (rank_min),           \
+        .max_rank = (rank_max), .parse = (parse_fn), .shape = (shape_fn), .forward = (forward_fn)           \
+    }
+
 static const struct op_def rows[] = {
-    {.domain = "",
-     .name = "QLinearConv",
-     .opset_min = 10,
-     .opset_max = OP_LAST,
-     .min_in = 8,
-     .max_in = 9,
-     .min_out = 1,
-     .max_out = 1,
-     .types = OP_BYTE,
-     .min_rank = 3,
-     .max_rank = 5,
-     .parse = conv_parse,
-     .shape = conv_rule,
-     .forward = conv_forward},
-    {.domain = "",
-     .name = "QLinearMatMul",
-     .opset_min = 10,
-     .opset_max = 20,
-     .min_in = 8,
-     .max_in = 8,
-     .min_out = 1,
-     .max_out = 1,
-     .types = OP_BYTE,
-     .min_rank = 2,
-     .max_rank = TENSOR_MAX_RANK,
-     .shape = matmul_rule,
-     .forward = matmul_forward},
-    {.domain = "com.microsoft",
-     .name = "QLinearAdd",
-     .opset_min = 1,
-     .opset_max = 1,
-     .min_in = 7,
-     .max_in = 8,
-     .min_out = 1,
-     .max_out = 1,
-     .types = OP_BYTE,
-     .min_rank = 0,
-     .max_rank = TENSOR_MAX_RANK,
-     .shape = sum_rule,
-     .forward = add_forward},
-    {.domain = "com.microsoft",
-     .name = "QLinearMul",
-     .opset_min = 1,
-     .opset_max = 1,
-     .min_in = 7,
-     .max_in = 8,
-     .min_out = 1,
-     .max_out = 1,
-     .types = OP_BYTE,
-     .min_rank = 0,
-     .max_rank = TENSOR_MAX_RANK,
-     .shape = sum_rule,
-     .forward = multiply_forward},
+    ROW("", "QLinearConv", 10, OP_LAST, 8, 9, 3, 5, conv_parse, conv_rule, conv_forward),
+    ROW("", "QLinearMatMul", 10, 20, 8, 8, 2, TENSOR_MAX_RANK, NULL, matmul_rule, matmul_forward),
+    ROW("com.microsoft", "QLinearAdd", 1, 1, 7, 8, 0, TENSOR_MAX_RANK, NULL, sum_rule, add_forward),
+    ROW("com.microsoft", "QLinearMul", 1, 1, 7, 8, 0, TENSOR_MAX_RANK, NULL, sum_rule, multiply_forward),
 };
 const struct op_rows op_rows_qlinear = OP_ROWS(rows);

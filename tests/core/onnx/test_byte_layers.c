@@ -1,6 +1,7 @@
 /*
  * test_byte_layers.c: random networks of quantised layers: prepared (channels last, tables, packed weights) they give the very
- * bytes (and, where they quantise dynamically, the very floats) that they give as written.
+ * bytes (and, where they quantise dynamically, the very floats) that they give as written; written with Q/DQ pairs they give
+ * the bytes of the QLinear form.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,6 +36,7 @@ struct making {
     struct random random;
     enum dtype type;
     int serial;
+    bool qdq; /* layers as floats between DequantizeLinear and QuantizeLinear, as exporters write them now */
 };
 
 static value_id constant(struct making *m, enum dtype type, struct shape shape, const void *data)
@@ -91,6 +93,41 @@ static value_id node(struct making *m, const char *domain, const char *op, const
     return out;
 }
 
+static value_id dequantized(struct making *m, value_id data, value_id scale, value_id zero)
+{
+    const struct attr axis = {.name = "axis", .kind = ATTR_INT, .i = 0};
+
+    return node(m, "", "DequantizeLinear", &axis, 1, (value_id[]){data, scale, zero}, 3);
+}
+
+/* The scale of a bias is the product of those of the image and of the weights. */
+static value_id bias_scale(struct making *m, value_id x_scale, value_id w_scale, struct shape shape)
+{
+    const float *x = graph_constant(m->graph, x_scale)->data;
+    const float *w = graph_constant(m->graph, w_scale)->data;
+    float data[C];
+
+    for (int64_t i = 0; i < shape_elements(&shape); i++) {
+        data[i] = *x * w[i];
+    }
+    return constant(m, DTYPE_F32, shape, data);
+}
+
+/* The same layer as QLinearConv's inputs say, in floats between quantisers. */
+static value_id qdq_conv(struct making *m, const struct attr *list, int n_attrs, const value_id in[9], int n_in)
+{
+    const struct shape per_channel = graph_constant(m->graph, in[4])->shape;
+    const int32_t zeros[C] = {0};
+    value_id floats_in[3] = {dequantized(m, in[0], in[1], in[2]), dequantized(m, in[3], in[4], in[5]), -1};
+
+    if (n_in == 9) {
+        floats_in[2] =
+            dequantized(m, in[8], bias_scale(m, in[1], in[4], per_channel), constant(m, DTYPE_I32, per_channel, zeros));
+    }
+    value_id y = node(m, "", "Conv", list, n_attrs, floats_in, n_in == 9 ? 3 : 2);
+    return node(m, "", "QuantizeLinear", NULL, 0, (value_id[]){y, in[6], in[7]}, 3);
+}
+
 static struct quantised conv(struct making *m, struct quantised x)
 {
     static const int64_t groups[] = {1, 1, 2, 32, 64, 4};
@@ -126,7 +163,9 @@ static struct quantised conv(struct making *m, struct quantised x)
                             y.zero,
                             constant(m, DTYPE_I32, (struct shape){1, {C}}, bias)};
     mem_free(w);
-    y.data = node(m, "", "QLinearConv", list, kernel == 3 ? 2 : 1, in, random_below(&m->random, 2) == 0 ? 9 : 8);
+    const int n_in = random_below(&m->random, 2) == 0 ? 9 : 8;
+    const int n_attrs = kernel == 3 ? 2 : 1;
+    y.data = m->qdq ? qdq_conv(m, list, n_attrs, in, n_in) : node(m, "", "QLinearConv", list, n_attrs, in, n_in);
     return y;
 }
 
@@ -165,14 +204,22 @@ static struct quantised sum(struct making *m, struct quantised a, struct quantis
     struct quantised y = quantisation(m);
     const value_id in[8] = {a.data, a.scale, a.zero, b.data, b.scale, b.zero, y.scale, y.zero};
 
-    y.data = node(m, "com.microsoft", random_below(&m->random, 4) == 0 ? "QLinearMul" : "QLinearAdd", NULL, 0, in, 8);
+    const bool times = random_below(&m->random, 4) == 0;
+    if (m->qdq && !times) {
+        const value_id floats_in[2] = {dequantized(m, a.data, a.scale, a.zero),
+                                       dequantized(m, b.data, b.scale, b.zero)};
+        value_id f = node(m, "", "Add", NULL, 0, floats_in, 2);
+        y.data = node(m, "", "QuantizeLinear", NULL, 0, (value_id[]){f, y.scale, y.zero}, 3);
+        return y;
+    }
+    y.data = node(m, "com.microsoft", times ? "QLinearMul" : "QLinearAdd", NULL, 0, in, 8);
     return y;
 }
 
 /* Outputs: two values somewhere inside and the last, so that some have to be turned back. */
-static struct graph *network(uint64_t seed, bool prepared)
+static struct graph *network(uint64_t seed, bool prepared, bool qdq)
 {
-    struct making m = {.random = random_seeded(seed, 3), .type = seed % 2 == 0 ? DTYPE_U8 : DTYPE_I8};
+    struct making m = {.random = random_seeded(seed, 3), .type = seed % 2 == 0 ? DTYPE_U8 : DTYPE_I8, .qdq = qdq};
     struct shape image = {4, {-1, C, -1, -1}};
     struct shape unknown = {.rank = -1};
     struct quantised made[LAYERS + 1];
@@ -229,6 +276,35 @@ static int count_nodes(const struct graph *graph, const char *op)
     return count;
 }
 
+/* Runs both on one image; expects the same bytes. */
+static void compare(struct graph *written, struct graph *prepared, int i, struct random *random)
+{
+    struct session *a = NULL;
+    struct session *b = NULL;
+    struct tensor x = {.type = DTYPE_F32, .shape = {4, {1 + i % 2, C, SIDE, SIDE - i % 3}}};
+    struct tensor expected[3];
+    struct tensor got[3];
+
+    x.data = MEM_ARRAY(float, (size_t)shape_elements(&x.shape));
+    for (int64_t k = 0; k < shape_elements(&x.shape); k++) {
+        ((float *)x.data)[k] = (float)random_uniform(random) * 4 - 2;
+    }
+    assert_int_equal(session_new(written, NULL, &a), ERR_NONE);
+    assert_int_equal(session_new(prepared, NULL, &b), ERR_NONE);
+    run(a, &x, expected, i);
+    run(b, &x, got, i);
+    for (int k = 0; k < 3; k++) {
+        assert_int_equal(expected[k].type, got[k].type);
+        assert_true(shape_equal(&expected[k].shape, &got[k].shape));
+        if (memcmp(expected[k].data, got[k].data, tensor_bytes(&got[k])) != 0) {
+            fail_msg("network %d: output %d differs", i, k);
+        }
+    }
+    session_free(a);
+    session_free(b);
+    mem_free(x.data);
+}
+
 static void same_bytes(void **state)
 {
     size_t blocks = mem_live_blocks();
@@ -237,39 +313,41 @@ static void same_bytes(void **state)
     int maps = 0;
 
     for (int i = 0; i < NETWORKS; i++) {
-        struct graph *written = network((uint64_t)i, false);
-        struct graph *prepared = network((uint64_t)i, true);
-        struct session *a = NULL;
-        struct session *b = NULL;
-        struct tensor x = {.type = DTYPE_F32, .shape = {4, {1 + i % 2, C, SIDE, SIDE - i % 3}}};
-        struct tensor expected[3];
-        struct tensor got[3];
-
-        x.data = MEM_ARRAY(float, (size_t)shape_elements(&x.shape));
-        for (int64_t k = 0; k < shape_elements(&x.shape); k++) {
-            ((float *)x.data)[k] = (float)random_uniform(&random) * 4 - 2;
-        }
-        assert_int_equal(session_new(written, NULL, &a), ERR_NONE);
-        assert_int_equal(session_new(prepared, NULL, &b), ERR_NONE);
-        run(a, &x, expected, i);
-        run(b, &x, got, i);
-        for (int k = 0; k < 3; k++) {
-            assert_int_equal(expected[k].type, got[k].type);
-            assert_true(shape_equal(&expected[k].shape, &got[k].shape));
-            if (memcmp(expected[k].data, got[k].data, tensor_bytes(&got[k])) != 0) {
-                fail_msg("network %d: output %d differs", i, k);
-            }
-        }
+        struct graph *written = network((uint64_t)i, false, false);
+        struct graph *prepared = network((uint64_t)i, true, false);
+        compare(written, prepared, i, &random);
         assert_int_equal(count_nodes(prepared, "QLinearConv"), 0);
         convs += count_nodes(prepared, "ByteConv");
         maps += count_nodes(prepared, "ByteMap");
-        session_free(a);
-        session_free(b);
         graph_free(written);
         graph_free(prepared);
-        mem_free(x.data);
     }
     assert_true(convs > NETWORKS && maps > NETWORKS);
+    assert_int_equal(mem_live_blocks(), blocks);
+}
+
+/* The same networks written with Q/DQ pairs run as integers, and give the bytes of the QLinear form. */
+static void qdq_is_the_qlinear_form(void **state)
+{
+    size_t blocks = mem_live_blocks();
+    struct random random = random_seeded(79, 1);
+    int adds = 0;
+
+    for (int i = 0; i < NETWORKS; i++) {
+        struct graph *qlinear = network((uint64_t)i, false, false);
+        struct graph *written = network((uint64_t)i, false, true);
+        struct graph *prepared = network((uint64_t)i, true, true);
+        compare(qlinear, prepared, i, &random);
+        assert_true(count_nodes(written, "Conv") > 0);
+        assert_int_equal(count_nodes(prepared, "Conv"), 0);
+        assert_int_equal(count_nodes(prepared, "Add"), 0);
+        assert_int_equal(count_nodes(prepared, "ByteConv"), count_nodes(qlinear, "QLinearConv"));
+        adds += count_nodes(written, "Add");
+        graph_free(qlinear);
+        graph_free(written);
+        graph_free(prepared);
+    }
+    assert_true(adds > NETWORKS / 2);
     assert_int_equal(mem_live_blocks(), blocks);
 }
 
@@ -412,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bytes),
+        cmocka_unit_test(qdq_is_the_qlinear_form),
         cmocka_unit_test(same_floats),
         cmocka_unit_test(own_domain_is_refused),
     };

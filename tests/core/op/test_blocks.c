@@ -303,6 +303,52 @@ static void keeps_values_dense(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+/* A convolution of many weights, and the mean of an image added to it: for an image of one pixel that is a residual. */
+static struct graph *mean_added(void)
+{
+    struct builder b = {.n_names = 0};
+    struct shape free_image = {4, {-1, 48, -1, -1}};
+    const struct shape unknown = {.rank = -1};
+    struct err_note note = {.line = 0};
+    value_id x;
+
+    assert_int_equal(graph_new(op_list(), (size_t)64 << 20, &b.graph), ERR_NONE);
+    assert_int_equal(graph_set_opset(b.graph, "", 10, NULL), ERR_NONE);
+    assert_int_equal(graph_add_input(b.graph, "x", DTYPE_F32, &free_image, &x, NULL), ERR_NONE);
+    value_id y = add(&b, conv(&b, x, 48, 48, 3, 1, 1), node(&b, "GlobalAveragePool", NULL, 0, &x, 1));
+    assert_int_equal(graph_add_output(b.graph, y, DTYPE_F32, &unknown, NULL), ERR_NONE);
+    if (graph_finish(b.graph, &note) != ERR_NONE || graph_prepare(b.graph, &note) != ERR_NONE) {
+        fail_msg("%s", note.text);
+    }
+    graph_seal(b.graph);
+    return b.graph;
+}
+
+/* Once the weights as written are given back, sizes that would need them are refused by name, and the others go on. */
+static void refuses_sizes_without_weights(void **state)
+{
+    struct graph *graph = mean_added();
+    struct session *session = NULL;
+    float data[48 * 4] = {1, 2, 3};
+    struct tensor one = {.type = DTYPE_F32, .shape = {4, {1, 48, 1, 1}}, .data = data};
+    struct tensor four = {.type = DTYPE_F32, .shape = {4, {1, 48, 2, 2}}, .data = data};
+    struct tensor out;
+    struct err_note note = {.line = 0};
+    float before[48];
+
+    assert_int_equal(session_new(graph, NULL, &session), ERR_NONE);
+    assert_int_equal(session_run(session, &one, 1, &out, 1, &note), ERR_NONE);
+    memcpy(before, out.data, sizeof before);
+    graph_drop_packed(graph);
+    assert_int_equal(session_run(session, &four, 1, &out, 1, &note), ERR_UNSUPPORTED);
+    assert_non_null(strstr(note.text, "(Conv): its weights were packed for other sizes"));
+    assert_int_equal(session_run(session, &one, 1, &out, 1, &note), ERR_NONE);
+    assert_memory_equal(out.data, before, sizeof before);
+    session_free(session);
+    graph_free(graph);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
 static int count_ops(const struct graph *graph, const char *name)
 {
     int count = 0;
@@ -354,6 +400,7 @@ int main(void)
         cmocka_unit_test(blocks_equal_dense),
         cmocka_unit_test(keeps_values_dense),
         cmocka_unit_test(joins_and_fuses),
+        cmocka_unit_test(refuses_sizes_without_weights),
         cmocka_unit_test(runs_again_without_allocating),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
