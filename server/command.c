@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/graph/packing.h"
 #include "core/kernel/kernels.h"
 
 int command_fail(int status, enum err err, const struct err_note *note)
@@ -90,6 +91,7 @@ enum err command_settings(int argc, char **argv, struct config *ret, struct err_
         return err;
     }
     err = kernels_force(config.kernels, note);
+    err = err != ERR_NONE ? err : packing_choose(config.memory, config.weights, note);
     if (err != ERR_NONE) {
         config_release(&config);
         return err;

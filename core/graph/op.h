@@ -113,6 +113,7 @@ struct op_call {
         blocked_in;   /* bit i: input i lies in blocks of channels (core/kernel/block.h); else, and all others: dense */
     bool blocked_out; /* output 0 does */
     unsigned only_forms; /* in block(): if not 0, the bits of the forms that may be asked for */
+    bool half_weights;   /* in pack(): weights are to be stored in half precision where the kernels read it */
     const void *packed;  /* the constants as op_def.pack made them, if op_def.block asked for it, else NULL */
 
     /* For training; all of it is zero at inference. */
@@ -183,8 +184,11 @@ struct op_def {
      * What it answers depends on the call's shapes alone.
      */
     bool (*block)(struct op_call *call, struct op_block *ret);
-    /* Packs the constants among the inputs for the form; ret has the bytes asked for, zeroed, 64-byte aligned. */
-    void (*pack)(const struct op_call *call, const struct op_block *block, void *ret);
+    /*
+     * Packs the constants among the inputs for the form; ret has the bytes asked for, zeroed, 64-byte aligned.  Returns how
+     * many of them are in use: with half_weights they may be fewer.
+     */
+    size_t (*pack)(const struct op_call *call, const struct op_block *block, void *ret);
 
     /*
      * The way back: from out_grad, the gradients of the outputs, adds to in_grad[i].data for every input where that is not

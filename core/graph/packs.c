@@ -70,9 +70,9 @@ static struct pack *make(struct packs *packs, const struct node *node, const str
         mem_free(data);
         return NULL;
     }
-    node->is.op->pack(call, block, data);
-    *pack =
-        (struct pack){.node = node, .form = block->form, .data = data, .bytes = block->pack_bytes, .next = packs->list};
+    size_t used = node->is.op->pack(call, block, data);
+    mem_forget((unsigned char *)data + used, block->pack_bytes - used);
+    *pack = (struct pack){.node = node, .form = block->form, .data = data, .bytes = used, .next = packs->list};
     packs->list = pack;
     return pack;
 }

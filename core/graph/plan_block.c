@@ -9,8 +9,8 @@
  * This is decided per plan and not per graph, because it depends on shapes, which are free in a graph: whether an addition
  * broadcasts, whether a layer has pixels enough.
  */
+#include "core/graph/packing.h"
 #include "core/graph/plan_private.h"
-
 #include "core/kernel/block.h"
 
 /* ---- Conversions as operators ------------------------------------------------------------------------------------- */
@@ -101,6 +101,7 @@ static bool ask(const struct making *making, const struct node *node, struct op_
 {
     size_t work_bytes = call->work_bytes;
 
+    call->half_weights = packing_chosen().half;
     call->only_forms = has_dropped(making->graph, node) ? graph_packed_forms(making->graph, node) : 0;
     if (!making->options->blocked || node->is.op->block == NULL) {
         return false;

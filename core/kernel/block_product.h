@@ -13,6 +13,8 @@
 #ifndef CORE_KERNEL_BLOCK_PRODUCT_H
 #define CORE_KERNEL_BLOCK_PRODUCT_H
 
+#include <stddef.h>
+
 #include "core/kernel/block.h"
 #include "core/kernel/finish.h"
 
@@ -26,9 +28,11 @@ struct block_product {
     int64_t n_taps, depth;  /* taps, and inputs of each but the last ones */
     int64_t n_tail, tail;   /* further taps in offsets with fewer inputs: the last block of input channels */
 
-    const float *w;        /* [n_taps][depth][16] [n_tail][tail][16] of the first block of output channels */
-    int64_t w_block;       /* floats to those of the second block */
-    const float *prefetch; /* weights needed next, as many as w, or NULL; fetched beside the first tile of pixels */
+    const float *w;       /* [n_taps][depth][16] [n_tail][tail][16] of the first block of output channels */
+    const uint16_t *half; /* NULL, or the weights in half precision (half.h) in the place of w */
+    int64_t w_block;      /* numbers to those of the second block */
+    ptrdiff_t
+        ahead; /* bytes from w (or half) to weights needed next, as many; fetched beside the first tile; 0: none */
 
     float *y;
     int64_t y_step, y_block; /* floats from pixel to pixel, and to the second block */

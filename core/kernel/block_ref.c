@@ -1,4 +1,5 @@
 /* block_ref.c: the kernels on blocked images as their definitions. */
+#include <math.h>
 #include <stddef.h>
 
 #include "core/kernel/block_kernels.h"
@@ -19,18 +20,28 @@ static float finished(const struct finish *finish, float sum, int64_t channel, i
     return v;
 }
 
+/* A number of half precision; no weight is infinite. */
+static float float_of(uint16_t half)
+{
+    const int exponent = half >> 10 & 31;
+    const float fraction = (float)(half & 1023) / 1024;
+    const float magnitude = exponent == 0 ? ldexpf(fraction, -14) : ldexpf(1 + fraction, exponent - 15);
+
+    return half >> 15 != 0 ? -magnitude : magnitude;
+}
+
 static void product(const struct block_product *job, int64_t pixels, int blocks)
 {
     for (int64_t i = 0; i < pixels * blocks * BLOCK; i++) {
         int64_t pixel = i / BLOCK / blocks;
         int64_t block = i / BLOCK % blocks;
         int64_t at = pixel * job->y_step + block * job->y_block + i % BLOCK;
-        const float *w = job->w + block * job->w_block + i % BLOCK;
+        int64_t w = block * job->w_block + i % BLOCK;
         float sum = 0;
         for (int64_t t = 0; t < job->n_taps + job->n_tail; t++) {
             const float *x = job->x + pixel * job->x_step + job->offsets[t];
             for (int64_t k = 0; k < (t < job->n_taps ? job->depth : job->tail); k++) {
-                sum += x[k] * *w;
+                sum += x[k] * (job->half != NULL ? float_of(job->half[w]) : job->w[w]);
                 w += BLOCK;
             }
         }

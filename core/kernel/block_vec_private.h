@@ -11,6 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "core/kernel/block.h"
 #include "core/kernel/finish.h"
 
@@ -37,6 +41,26 @@ INLINE vec vec_load(const float *x)
 INLINE void vec_store(float *y, vec v)
 {
     *(vec *)__builtin_assume_aligned(y, VEC_FLOATS * 4) = v;
+}
+
+/* Numbers of half precision (half.h): all but infinities and NaN, which no weight is. */
+INLINE vec vec_load_half(const uint16_t *x)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_cvtph_ps(_mm256_load_si256((const __m256i *)x));
+#elif defined(__AVX2__)
+    return (vec)_mm256_cvtph_ps(_mm_load_si128((const __m128i *)x));
+#else
+    vec_int bits;
+    vec_int signs;
+
+    for (int i = 0; i < VEC_FLOATS; i++) {
+        bits[i] = (x[i] & 0x7FFF) << 13;
+        signs[i] = (int32_t)((uint32_t)(x[i] & 0x8000) << 16);
+    }
+    /* What stands 13 bits higher is the number times 2^-112, denormal ones too. */
+    return (vec)((vec_int)((vec)bits * 0x1p112F) | signs);
+#endif
 }
 
 INLINE vec vec_all(float x)

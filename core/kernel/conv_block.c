@@ -9,6 +9,7 @@
 
 #include "core/base/size.h"
 #include "core/kernel/conv_block_private.h"
+#include "core/kernel/half.h"
 
 static bool is_flat(const struct conv_shape *s)
 {
@@ -145,14 +146,21 @@ static const float *pack_channels(const float *from, int64_t count, float **next
     return from == NULL ? NULL : to;
 }
 
-void conv_pack_f32(const struct conv_shape *s, enum conv_form form, const struct conv_constants *constants, void *ret)
+/* Forms whose weights may be in half precision. */
+static bool takes_half(enum conv_form form)
+{
+    return form == CONV_DIRECT || form == CONV_WINOGRAD2 || form == CONV_WINOGRAD4;
+}
+
+size_t conv_pack_f32(const struct conv_shape *s, enum conv_form form, const struct conv_constants *constants, bool half,
+                     void *ret)
 {
     struct conv_packed *packed = ret;
-    float *w = (float *)ret + HEADER_FLOATS;
-    float *next = w + weight_floats(s, form);
+    float *next = (float *)ret + HEADER_FLOATS;
+    float *w = next + channel_floats(s);
+    int64_t floats = weight_floats(s, form);
 
     packed->form = form;
-    packed->w = w;
     packed->bias = pack_channels(constants->bias, s->groups * s->oc, &next);
     packed->slope = pack_channels(constants->slope, s->groups * s->oc, &next);
     packed->scale = pack_channels(constants->scale, s->groups * s->ic, &next);
@@ -165,6 +173,12 @@ void conv_pack_f32(const struct conv_shape *s, enum conv_form form, const struct
     case CONV_WINOGRAD2: conv_winograd_pack(s, 2, constants->w, w); break;
     case CONV_WINOGRAD4: conv_winograd_pack(s, 4, constants->w, w); break;
     }
+    if (half && takes_half(form) && half_squeeze(w, floats)) {
+        packed->half = (const uint16_t *)w;
+        return (size_t)(HEADER_FLOATS + channel_floats(s)) * sizeof(float) + (size_t)floats * sizeof(uint16_t);
+    }
+    packed->w = w;
+    return (size_t)(HEADER_FLOATS + channel_floats(s) + floats) * sizeof(float);
 }
 
 /* ---- Running ----------------------------------------------------------------------------------------------------- */

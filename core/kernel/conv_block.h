@@ -35,6 +35,7 @@ bool conv_block_can(const struct conv_shape *s, enum conv_form form);
 struct conv_packed {
     enum conv_form form;
     const float *w;
+    const uint16_t *half;       /* the weights instead of w, which is NULL then, in half precision */
     const float *bias, *slope;  /* padded to whole blocks with zeros; NULL: none */
     const float *scale, *shift; /* of a BatchNorm on x, before the padding; both or none */
 };
@@ -46,8 +47,13 @@ struct conv_constants {
 
 /* Returns false if it does not fit in size_t. */
 MUST_CHECK bool conv_pack_bytes(const struct conv_shape *s, enum conv_form form, size_t *ret);
-/* ret has conv_pack_bytes, 64-byte aligned and zero; *ret is a struct conv_packed. */
-void conv_pack_f32(const struct conv_shape *s, enum conv_form form, const struct conv_constants *constants, void *ret);
+/*
+ * ret has conv_pack_bytes, 64-byte aligned and zero; *ret is a struct conv_packed.  half asks for weights in half precision:
+ * they are if the form reads them so (all but CONV_FIRST and CONV_LANES, which have few) and none is too large.
+ * Returns how many bytes of ret are in use: pages behind them may be given back.
+ */
+size_t conv_pack_f32(const struct conv_shape *s, enum conv_form form, const struct conv_constants *constants, bool half,
+                     void *ret);
 
 /* Scratch for so many threads. */
 MUST_CHECK bool conv_block_work_bytes(const struct conv_shape *s, enum conv_form form, int threads, size_t *ret);

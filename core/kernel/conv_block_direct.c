@@ -198,7 +198,6 @@ static void multiply(const struct run *run, int64_t block, int blocks, const flo
         .depth = p->depth,
         .n_tail = p->n_tail,
         .tail = p->tail,
-        .w = job->packed->w + block * weights,
         .w_block = weights,
         .y = y + p0 * BLOCK,
         .y_step = BLOCK,
@@ -206,7 +205,7 @@ static void multiply(const struct run *run, int64_t block, int blocks, const flo
     };
 
     product.finish = conv_block_finish(job, block, product.y);
-    product.prefetch = first ? product.w + blocks * weights : NULL;
+    conv_block_weights(job->packed, block * weights, first ? blocks * weights : 0, &product);
     job->kernels->product(&product, p1 - p0, blocks);
 }
 

@@ -45,6 +45,15 @@ static inline struct finish conv_block_finish(const struct conv_block_job *job, 
     return finish;
 }
 
+/* A product's weights: from number at on; ahead numbers behind them are needed next, 0: nothing. */
+static inline void conv_block_weights(const struct conv_packed *packed, int64_t at, int64_t ahead,
+                                      struct block_product *ret)
+{
+    ret->w = packed->half == NULL ? packed->w + at : NULL;
+    ret->half = packed->half == NULL ? NULL : packed->half + at;
+    ret->ahead = (ptrdiff_t)(ahead * (int64_t)(packed->half == NULL ? sizeof(float) : sizeof(uint16_t)));
+}
+
 /* count things in parts of at most most, of nearly equal size: where part i begins (i up to the number of parts). */
 static inline int64_t conv_parts(int64_t count, int64_t most)
 {

@@ -136,20 +136,19 @@ static void multiply(const struct run *run, int64_t count, int64_t position, int
 
     for (int64_t b = b0; b < b1;) {
         int blocks = b + kernels->blocks <= b1 ? kernels->blocks : 1;
-        const float *w = run->job->packed->w + (position * p->out_blocks + b) * depth * BLOCK;
         struct block_product product = {
             .x = tiles + position * p->in_blocks * p->room * BLOCK,
             .x_step = BLOCK,
             .offsets = run->offsets,
             .n_taps = p->in_blocks,
             .depth = BLOCK,
-            .w = w,
             .w_block = depth * BLOCK,
-            .prefetch = w + blocks * depth * BLOCK,
             .y = sums + (position * p->out_blocks + b) * p->room * BLOCK,
             .y_step = BLOCK,
             .y_block = p->room * BLOCK,
         };
+        conv_block_weights(run->job->packed, (position * p->out_blocks + b) * depth * BLOCK, blocks * depth * BLOCK,
+                           &product);
         kernels->product(&product, count, blocks);
         b += blocks;
     }

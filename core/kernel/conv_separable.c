@@ -10,6 +10,7 @@
 
 #include "core/base/size.h"
 #include "core/kernel/conv_block_private.h"
+#include "core/kernel/half.h"
 
 #define FEW_WEIGHTS (1 << 13)       /* numbers of the 1×1 layer that stay in the first-level cache */
 #define BAND_FLOATS (1 << 13)       /* of a band */
@@ -17,7 +18,9 @@
 #define TASKS_PER_THREAD 4          /* at least, where there are rows enough */
 
 struct packed {
-    const float *before_w, *before_bias, *before_slope, *w, *bias, *slope;
+    const float *before_w, *before_bias, *before_slope, *bias, *slope;
+    const float *w;
+    const uint16_t *half; /* instead of w, which is NULL then */
 };
 
 #define HEADER_FLOATS 16
@@ -69,21 +72,28 @@ static const float *copied(const float *from, int64_t count, int64_t room, float
     return from == NULL ? NULL : to;
 }
 
-void conv_separable_pack(const struct conv_separable *s, const struct conv_separable_constants *constants, void *ret)
+size_t conv_separable_pack(const struct conv_separable *s, const struct conv_separable_constants *constants, bool half,
+                           void *ret)
 {
     struct packed *packed = ret;
     float *before_w = (float *)ret + HEADER_FLOATS;
-    float *w = before_w + conv_lanes_floats(&s->before);
-    float *next = w + conv_direct_floats(&s->after);
+    float *next = before_w + conv_lanes_floats(&s->before);
+    int64_t floats = conv_direct_floats(&s->after);
 
     conv_lanes_pack(&s->before, constants->before_w, before_w);
-    conv_direct_pack(&s->after, constants->w, w);
     packed->before_w = before_w;
-    packed->w = w;
     packed->before_bias = copied(constants->before_bias, s->after.ic, channels_in(s), &next);
     packed->before_slope = copied(constants->before_slope, s->after.ic, channels_in(s), &next);
     packed->bias = copied(constants->bias, s->after.oc, channels_out(s), &next);
     packed->slope = copied(constants->slope, s->after.oc, channels_out(s), &next);
+    conv_direct_pack(&s->after, constants->w, next);
+    size_t before = (size_t)(next - (float *)ret) * sizeof(float);
+    if (half && half_squeeze(next, floats)) {
+        packed->half = (const uint16_t *)next;
+        return before + (size_t)floats * sizeof(uint16_t);
+    }
+    packed->w = next;
+    return before + (size_t)floats * sizeof(float);
 }
 
 /* ---- Running ------------------------------------------------------------------------------------------------------- */
@@ -191,8 +201,10 @@ static void multiply(const struct run *run, int64_t image, int64_t r0, int64_t r
     for (int64_t b = 0; b < out_blocks;) {
         int blocks = b + run->kernels->blocks <= out_blocks ? run->kernels->blocks : 1;
         int64_t at = ((image * out_blocks + b) * s->out[1] + r0) * s->out[2] * BLOCK;
-        product.w = packed->w + b * weights;
-        product.prefetch = product.w + blocks * weights;
+        product.w = packed->half == NULL ? packed->w + b * weights : NULL;
+        product.half = packed->half == NULL ? NULL : packed->half + b * weights;
+        product.ahead =
+            (ptrdiff_t)(blocks * weights * (int64_t)(packed->half == NULL ? sizeof(float) : sizeof(uint16_t)));
         product.y = run->y + at;
         product.finish.bias = packed->bias != NULL ? packed->bias + b * BLOCK : NULL;
         product.finish.slope = packed->slope != NULL ? packed->slope + b * BLOCK : NULL;

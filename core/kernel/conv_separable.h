@@ -26,8 +26,9 @@ struct conv_separable_constants {
 
 /* Returns false if it does not fit in size_t. */
 MUST_CHECK bool conv_separable_pack_bytes(const struct conv_separable *s, size_t *ret);
-/* ret has so many bytes, 64-byte aligned and zero. */
-void conv_separable_pack(const struct conv_separable *s, const struct conv_separable_constants *constants, void *ret);
+/* ret has so many bytes, 64-byte aligned and zero.  half, and what it returns: as conv_pack_f32; of the 1×1 part's weights. */
+size_t conv_separable_pack(const struct conv_separable *s, const struct conv_separable_constants *constants, bool half,
+                           void *ret);
 
 /* Scratch for so many threads. */
 MUST_CHECK bool conv_separable_work_bytes(const struct conv_separable *s, int threads, size_t *ret);

@@ -26,9 +26,10 @@ MUST_CHECK bool gemm_packed_bytes(int64_t n, int64_t k, size_t *ret);
 
 /*
  * Shapes: b [k, n], or [n, k] if transposed; bias and slope [n], or NULL; ret has gemm_packed_bytes, zero, 64-byte aligned.
+ * half asks for b in half precision, which it is if no number is too large.  Returns how many bytes of ret are in use.
  */
-void gemm_packed_fill(int64_t n, int64_t k, enum gemm_side side, const float *b, const float *bias, const float *slope,
-                      void *ret);
+size_t gemm_packed_fill(int64_t n, int64_t k, enum gemm_side side, const float *b, const float *bias,
+                        const float *slope, bool half, void *ret);
 
 /*
  * y = finish(x · b): bias and slope are the packed ones, residual lies as y.

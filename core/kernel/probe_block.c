@@ -1,4 +1,5 @@
 /* probe_block.c: the self-test of the kernels on blocked images. */
+#include "core/kernel/half.h"
 #include "core/kernel/probe.h"
 
 enum {
@@ -25,11 +26,15 @@ static bool product_works(const struct block_kernels *kernels, double tolerance)
     _Alignas(64) float more[(2 + PIXELS) * BLOCKS * BLOCK];
     _Alignas(64) float y[PIXELS * BLOCKS * BLOCK];
     _Alignas(64) float expected[PIXELS * BLOCKS * BLOCK];
+    _Alignas(64) uint16_t half[BLOCKS * SUMS * BLOCK];
     const int64_t offsets[TAPS + 1] = {3, 0, 2 * STEP, STEP + 1};
 
     probe_floats(x, (int64_t)(sizeof x / sizeof *x), 50);
     probe_floats(w, (int64_t)(sizeof w / sizeof *w), 51);
     probe_floats(more, (int64_t)(sizeof more / sizeof *more), 52);
+    for (int64_t i = 0; i < (int64_t)(sizeof w / sizeof *w); i++) {
+        half[i] = i % 7 == 0 ? (uint16_t)(i % 1024) : half_of(w[i]); /* some are denormal */
+    }
     for (int pixels = 1; pixels <= PIXELS; pixels++) {
         struct block_product job = {.x = x,
                                     .x_step = STEP,
@@ -51,6 +56,13 @@ static bool product_works(const struct block_kernels *kernels, double tolerance)
         kernels->product(&job, pixels, blocks);
         job.y = expected;
         blocks_ref.product(&job, pixels, blocks);
+        if (!probe_close(y, expected, (int64_t)(sizeof y / sizeof *y), tolerance, SUMS)) {
+            return false;
+        }
+        job.half = half;
+        blocks_ref.product(&job, pixels, blocks);
+        job.y = y;
+        kernels->product(&job, pixels, blocks);
         if (!probe_close(y, expected, (int64_t)(sizeof y / sizeof *y), tolerance, SUMS)) {
             return false;
         }

@@ -213,7 +213,7 @@ static const float *constant_or_null(const struct op_call *call, bool there, int
     return there && op_has(call, i) ? call->in[i].data : NULL;
 }
 
-static void separable_pack(const struct op_call *call, void *ret)
+static size_t separable_pack(const struct op_call *call, void *ret)
 {
     const struct epilogue *e = &call->epilogue;
     struct conv_separable s = separable_of(call);
@@ -226,14 +226,13 @@ static void separable_pack(const struct op_call *call, void *ret)
         .slope = constant_or_null(call, e->act == EPILOGUE_PRELU, e->slope_input),
     };
 
-    conv_separable_pack(&s, &constants, ret);
+    return conv_separable_pack(&s, &constants, call->half_weights, ret);
 }
 
-static void conv_pack(const struct op_call *call, const struct op_block *block, void *ret)
+static size_t conv_pack(const struct op_call *call, const struct op_block *block, void *ret)
 {
     if (block->form == FORM_SEPARABLE) {
-        separable_pack(call, ret);
-        return;
+        return separable_pack(call, ret);
     }
     struct conv_shape s = conv_sizes(call);
     const struct epilogue *e = &call->epilogue;
@@ -245,7 +244,7 @@ static void conv_pack(const struct op_call *call, const struct op_block *block, 
         .shift = constant_or_null(call, e->scale_input > 0, e->shift_input),
     };
 
-    conv_pack_f32(&s, (enum conv_form)block->form, &constants, ret);
+    return conv_pack_f32(&s, (enum conv_form)block->form, &constants, call->half_weights, ret);
 }
 
 static enum err conv_forward(const struct op_call *call)

@@ -112,14 +112,15 @@ static bool gemm_block(struct op_call *call, struct op_block *ret)
     return gemm_packed_bytes(n, k, &ret->pack_bytes);
 }
 
-static void gemm_pack(const struct op_call *call, const struct op_block *block, void *ret)
+static size_t gemm_pack(const struct op_call *call, const struct op_block *block, void *ret)
 {
     const struct gemm *gemm = call->parsed;
     const struct epilogue *e = &call->epilogue;
     const float *slope = e->act == EPILOGUE_PRELU ? call->in[e->slope_input].data : NULL;
 
-    gemm_packed_fill(call->out[0].shape.dim[1], call->in[0].shape.dim[1], gemm->trans_b ? GEMM_TRANSPOSED : GEMM_AS_IS,
-                     call->in[1].data, op_has(call, 2) ? call->in[2].data : NULL, slope, ret);
+    return gemm_packed_fill(call->out[0].shape.dim[1], call->in[0].shape.dim[1],
+                            gemm->trans_b ? GEMM_TRANSPOSED : GEMM_AS_IS, call->in[1].data,
+                            op_has(call, 2) ? call->in[2].data : NULL, slope, call->half_weights, ret);
 }
 
 static enum err gemm_forward(const struct op_call *call)

@@ -40,6 +40,8 @@ struct config {
 
     const char *log_level; /* debug, info, warn, error */
     const char *kernels;   /* as kernels_force takes it (core/kernel/kernels.h) */
+    const char *memory;    /* small or fast (core/graph/packing.h) */
+    const char *weights;   /* fp32 or fp16 */
     const char *kill_at;   /* for tests: core/base/point.h */
 
     /* threads and memory */

@@ -57,6 +57,13 @@ for set in portable ref; do
     check "kernels=$set embeds alike" "$(jq -es '[.[].faces[0].embedding] | transpose | map(.[0] * .[1]) | add > 0.99999' best.json other.json >/dev/null; echo $?)"
 done
 says "kernels that are none" 2 'none of auto' embed --kernels fast "${NETWORKS[@]}" "$ONE"
+for packing in "--weights fp16" "--memory fast"; do
+    # shellcheck disable=SC2086 # two words
+    "$ARCFACED" embed $packing "${NETWORKS[@]}" "$ONE" >other.json
+    check "$packing embeds alike" "$(jq -es '[.[].faces[0].embedding] | transpose | map(.[0] * .[1]) | add > 0.9999' best.json other.json >/dev/null; echo $?)"
+done
+says "weights that are none" 2 'fp32 or fp16' embed --weights fp8 "${NETWORKS[@]}" "$ONE"
+says "memory that is none" 2 'small or fast' embed --memory huge "${NETWORKS[@]}" "$ONE"
 start --kernels portable,gemm_int_portable
 check "the log names the kernels in use" "$(grep '"event":"starting"' "$LOG" | jq -e '.kernels == "portable" and (.kernel_variants | test("gemm_int:ref "))' >/dev/null; echo $?)" "$(cat "$LOG")"
 check "and those that are not" "$(grep -q '"event":"kernel_not_used","family":"gemm_int","variant":"portable"' "$LOG"; echo $?)" "$(cat "$LOG")"

@@ -106,7 +106,7 @@ static double blocked_ms(const struct conv_shape *s, enum conv_form form, const 
     float *x = fill(inputs);
     float *y = fill(outputs);
     if (packed != NULL && work != NULL && x != NULL && y != NULL) {
-        conv_pack_f32(s, form, &constants, packed);
+        (void)conv_pack_f32(s, form, &constants, false, packed);
         for (int run = 0; run < RUNS; run++) {
             int64_t start = clock_thread_cpu_ns();
             conv_block_f32(kernels()->blocks, s, packed, x, &none, y, work, NULL);

@@ -112,13 +112,17 @@ def bench_layers(args):
 
 
 def bench_memory(args):
-    print("\nnetwork    load ms  first answer ms  constants MB  activations MB  resident MB")
+    print("\nnetwork    memory weights  load ms  first answer ms  file's weights MB  at rest MB  of the file's  activations MB  resident MB"
+          "  ms")
     for network in ("r50", "r100", "mbf", "r50_int8"):
-        worker = ours(args.folder, model(args.folder, network), span=SPAN.get(network, (-1, 1)))
-        r = worker.ready
-        worker.end()
-        print("%-10s %7.0f  %15.0f  %12.1f  %14.1f  %11.1f" % (network, r["load"], r["first"], r["weights"] / 1e6,
-                                                          r["peak"] / 1e6, r["resident"] / 1e6), flush=True)
+        for packing in (("small", "fp32"), ("fast", "fp32"), ("small", "fp16")):
+            worker = ours(args.folder, model(args.folder, network), span=SPAN.get(network, (-1, 1)), packing=packing)
+            r = worker.ready
+            ms = statistics.median(worker.run(5)["wall"])
+            worker.end()
+            print("%-10s %-6s %-7s %8.0f  %15.0f  %17.1f  %10.1f  %13.2f  %14.1f  %11.1f  %6.1f" % (
+                network, packing[0], packing[1], r["load"], r["first"], r["weights"] / 1e6, r["rest"] / 1e6,
+                r["rest"] / r["weights"], r["peak"] / 1e6, r["resident"] / 1e6, ms), flush=True)
 
 
 def bench_sets(args):

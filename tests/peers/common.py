@@ -30,8 +30,8 @@ class Worker:
         self.process.wait()
 
 
-def ours(folder, model, batch=1, threads=1, side=112, span=(-1, 1), dump="", kernels="auto"):
-    command = [folder + "/worker", model, batch, threads, side, span[0], span[1], dump, kernels]
+def ours(folder, model, batch=1, threads=1, side=112, span=(-1, 1), dump="", kernels="auto", packing=()):
+    command = [folder + "/worker", model, batch, threads, side, span[0], span[1], dump, kernels, *packing]
     # What the library would choose by itself on a processor without AVX is said for it.
     core = {"portable": "Prescott", "avx2": "Haswell"}.get(kernels)
     return Worker([str(c) for c in command], {"OPENBLAS_CORETYPE": core} if core else None)

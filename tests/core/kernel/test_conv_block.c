@@ -211,7 +211,7 @@ static float *run(const struct layer *l, const struct block_kernels *kernels, en
     assert_true(conv_pack_bytes(s, form, &bytes));
     void *packed = mem_new(bytes, 1);
     assert_non_null(packed);
-    conv_pack_f32(s, form, &constants, packed);
+    (void)conv_pack_f32(s, form, &constants, false, packed);
     assert_true(conv_block_work_bytes(s, form, pool_threads(pool), &work_bytes));
     float *work = MEM_ARRAY(float, work_bytes / sizeof(float) + GUARD);
     int64_t count = s->n * block_count(s->groups * s->oc) * out * BLOCK;

@@ -131,7 +131,7 @@ static void layer(const struct block_kernels *kernels, const struct conv_shape *
     void *packed = mem_new(bytes, 1);
     void *work = mem_new(work_bytes, 1);
     assert_true(packed != NULL && work != NULL);
-    conv_pack_f32(s, form, constants, packed);
+    (void)conv_pack_f32(s, form, constants, false, packed);
     conv_block_f32(kernels, s, packed, x, finish, y, work, NULL);
     mem_free(packed);
     mem_free(work);
@@ -171,7 +171,7 @@ static float *one_go(const struct problem *p, const struct block_kernels *kernel
         work[work_bytes / sizeof(float) + (size_t)i] = CANARY;
         y[p->outputs + i] = CANARY;
     }
-    conv_separable_pack(&p->s, &p->constants, packed);
+    (void)conv_separable_pack(&p->s, &p->constants, false, packed);
     conv_separable_f32(kernels, &p->s, packed, p->x, &p->finish, y, work, pool);
     for (int i = 0; i < GUARD; i++) {
         assert_true(work[work_bytes / sizeof(float) + (size_t)i] == CANARY && y[p->outputs + i] == CANARY);

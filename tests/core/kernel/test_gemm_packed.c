@@ -54,7 +54,7 @@ static void check(int row, const struct block_kernels *table, const char *name, 
     assert_true(gemm_packed_can(n, k) && gemm_packed_bytes(n, k, &bytes));
     void *packed = mem_new(bytes, 1);
     assert_non_null(packed);
-    gemm_packed_fill(n, k, side, b, finished ? bias : NULL, finished ? slope : NULL, packed);
+    (void)gemm_packed_fill(n, k, side, b, finished ? bias : NULL, finished ? slope : NULL, false, packed);
     gemm_f32_ref(GEMM_AS_IS, side, m, n, k, 1, x, k, b, side == GEMM_TRANSPOSED ? k : n, 0, expected, n);
     for (int64_t i = 0; finished && i < m * n; i++) {
         float v = expected[i] + bias[i % n] + residual[i];

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/graph/packing.h"
 #include "core/graph/session.h"
 #include "core/op/op_list.h"
 
@@ -303,6 +304,51 @@ static void keeps_values_dense(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+/* Weights in half precision: half of the memory, and vectors that point where those of single precision do. */
+static void halves_are_close(void **state)
+{
+    size_t bytes[2] = {0, 0};
+    struct tensor out[2][N_OUTPUTS];
+    struct graph *graph[2];
+    struct session *session[2];
+    struct tensor x = image(2, 28);
+    struct err_note note = {.line = 0};
+
+    for (int half = 0; half < 2; half++) {
+        assert_int_equal(packing_choose("small", half != 0 ? "fp16" : "fp32", &note), ERR_NONE);
+        graph[half] = network(true);
+        assert_int_equal(session_new(graph[half], NULL, &session[half]), ERR_NONE);
+        must_run(session[half], &x, out[half]);
+        bytes[half] = graph_packed_bytes(graph[half]);
+    }
+    assert_int_equal(packing_choose("small", "fp32", &note), ERR_NONE);
+    assert_true(bytes[1] < bytes[0] * 6 / 10);
+    for (int k = 0; k < N_OUTPUTS; k++) {
+        const float *a = out[0][k].data;
+        const float *b = out[1][k].data;
+        double ab = 0;
+        double aa = 0;
+        double bb = 0;
+        for (int64_t i = 0; i < shape_elements(&out[0][k].shape); i++) {
+            ab += (double)a[i] * (double)b[i];
+            aa += (double)a[i] * (double)a[i];
+            bb += (double)b[i] * (double)b[i];
+        }
+        if (!(ab >= 0.9999 * sqrt(aa * bb)) || memcmp(a, b, tensor_bytes(&out[0][k])) == 0) {
+            fail_msg("output %d: cosine %.7f", k, ab / sqrt(aa * bb));
+        }
+    }
+    for (int half = 0; half < 2; half++) {
+        session_free(session[half]);
+        graph_free(graph[half]);
+    }
+    mem_free(x.data);
+    assert_int_equal(packing_choose("large", "fp32", &note), ERR_MISUSE);
+    assert_int_equal(packing_choose("fast", "fp8", &note), ERR_MISUSE);
+    assert_false(packing_chosen().fast);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
 /* A convolution of many weights, and the mean of an image added to it: for an image of one pixel that is a residual. */
 static struct graph *mean_added(void)
 {
@@ -400,6 +446,7 @@ int main(void)
         cmocka_unit_test(blocks_equal_dense),
         cmocka_unit_test(keeps_values_dense),
         cmocka_unit_test(joins_and_fuses),
+        cmocka_unit_test(halves_are_close),
         cmocka_unit_test(refuses_sizes_without_weights),
         cmocka_unit_test(runs_again_without_allocating),
     };
