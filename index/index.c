@@ -19,8 +19,7 @@
 #include "index/index_private.h"
 
 enum {
-    FIRST_ROWS = 64,       /* of the first segment, and of every later one while it is short */
-    REWRITTEN_A_CHANGE = 8 /* rows copied for each vector that is added or removed */
+    FIRST_ROWS = 64, /* of the first segment, and of every later one while it is short */
 };
 
 /*
@@ -98,6 +97,9 @@ enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, s
     if (pthread_mutex_init(&index->saving, NULL) != 0) {
         goto no_saving;
     }
+    if (pthread_mutex_init(&index->flushing, NULL) != 0) {
+        goto no_flushing;
+    }
     if (map_lock_init(&index->map_lock) != 0) {
         goto no_map_lock;
     }
@@ -105,6 +107,8 @@ enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, s
     return ERR_NONE;
 
 no_map_lock:
+    (void)pthread_mutex_destroy(&index->flushing);
+no_flushing:
     (void)pthread_mutex_destroy(&index->saving);
 no_saving:
     (void)pthread_mutex_destroy(&index->changing);
@@ -147,6 +151,7 @@ void index_free(struct index *index)
     codes_release(&index->codes);
     (void)pthread_mutex_destroy(&index->changing);
     (void)pthread_mutex_destroy(&index->saving);
+    (void)pthread_mutex_destroy(&index->flushing);
     (void)pthread_rwlock_destroy(&index->map_lock);
     mem_free(index);
 }
@@ -431,62 +436,7 @@ enum err index_add(struct index *index, const int64_t *ids, const float *vectors
     return err;
 }
 
-/* ---- Removing ---------------------------------------------------------------------------------------------------- */
-
-/* Marks the rows dead and shows it.  Needs no memory: the marks and the view stand ready. */
-static size_t bury(struct index *index, const int64_t *ids, size_t n)
-{
-    size_t buried = 0;
-
-    index_lock_map(index);
-    for (size_t i = 0; i < n; i++) {
-        size_t location;
-        if (!id_map_find(&index->map, ids[i], &location)) {
-            continue;
-        }
-        struct segment *segment = index->slots[location / SEGMENT_MAX_ROWS];
-        if (!segment->marking) {
-            segment_marks_begin(segment);
-        }
-        segment_mark_dead(segment, location % SEGMENT_MAX_ROWS);
-        rewrite_follow(index, location / SEGMENT_MAX_ROWS, location % SEGMENT_MAX_ROWS);
-        id_map_remove(&index->map, ids[i]);
-        buried++;
-    }
-    if (buried > 0) {
-        for (size_t slot = 0; slot < index->n_slots; slot++) {
-            if (index->slots[slot] != NULL && index->slots[slot]->marking) {
-                segment_marks_end(index->slots[slot]);
-            }
-        }
-        index_show(index);
-    }
-    index_unlock_map(index);
-    return buried;
-}
-
-enum err index_remove(struct index *index, const int64_t *ids, size_t n, size_t *ret_removed, struct err_note *note)
-{
-    enum err err = ERR_NONE;
-
-    index_lock_changing(index);
-    size_t removed = bury(index, ids, n);
-    if (removed > 0) {
-        views_wait(&index->views); /* searches that began before may be reading the floats */
-        for (size_t slot = 0; slot < index->n_slots; slot++) {
-            if (index->slots[slot] != NULL && index->slots[slot]->marking) {
-                enum err wiped = segment_wipe_marked(index->slots[slot], err == ERR_NONE ? note : NULL);
-                err = err == ERR_NONE ? wiped : err;
-            }
-        }
-        (void)rewrite_step(index, removed * REWRITTEN_A_CHANGE);
-    }
-    index_unlock_changing(index);
-    if (ret_removed != NULL) {
-        *ret_removed = removed;
-    }
-    return err;
-}
+/* ---- Tidying ------------------------------------------------------------------------------------------------------ */
 
 void index_tidy(struct index *index)
 {

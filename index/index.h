@@ -48,6 +48,15 @@ MUST_CHECK enum err index_remove(struct index *index, const int64_t *ids, size_t
                                  struct err_note *note);
 
 /*
+ * The same in two steps, for an owner who removes under a lock and answers outside of it: index_remove_unflushed returns when files
+ * are overwritten and before the disk has it; index_flush returns when the disk has all that was overwritten before it was called.
+ * Several who call it share what the first one waits for.
+ */
+MUST_CHECK enum err index_remove_unflushed(struct index *index, const int64_t *ids, size_t n, size_t *ret_removed,
+                                           struct err_note *note);
+MUST_CHECK enum err index_flush(struct index *index, struct err_note *note);
+
+/*
  * Gives the memory of removed vectors back: copies what lives of half-dead parts into new ones.  Adding and removing do some of
  * this each time, so it is for an owner who has a background thread and wants it done at once; it may take a second, searches do
  * not notice, and changes wait a few milliseconds.

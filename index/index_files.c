@@ -315,11 +315,20 @@ enum err index_check_codes(struct index *index, struct err_note *note)
 
 /* ---- Saving ------------------------------------------------------------------------------------------------------ */
 
+/* index_flush will not see it any more, and a name that was taken away comes back with lost power. */
+static void flush_before_leaving(struct segment_file *file)
+{
+    if (segment_file_wants_flush(file) && segment_file_sync(file, NULL) != ERR_NONE) {
+        segment_file_unlink(file);
+    }
+}
+
 void index_retire_file(struct index *index, struct segment *segment)
 {
     struct segment_file *file = segment == NULL ? NULL : segment->file;
 
     if (file != NULL) {
+        flush_before_leaving(file);
         segment_file_unlink(file);
         point_reached("rewrite.retired");
         segment->file = NULL;
@@ -486,9 +495,13 @@ void index_close_files(struct index *index, bool remove)
     index->keeps_files = false;
     for (size_t slot = 0; slot < index->n_slots; slot++) {
         struct segment_file *file = index->slots[slot] == NULL ? NULL : index->slots[slot]->file;
-        if (file != NULL && remove) {
+        if (file == NULL) {
+            continue;
+        }
+        flush_before_leaving(file);
+        if (remove) {
             segment_file_unlink(file);
-        } else if (file != NULL && file->sealed) {
+        } else if (file->sealed) {
             file->left = true;
         }
     }

@@ -18,6 +18,7 @@
 #include "index/view.h"
 
 #define NO_SLOT SIZE_MAX
+#define REWRITTEN_A_CHANGE 8 /* rows copied for each vector that is added or removed */
 
 /* One or two segments on their way into a new one, some rows with every change. */
 struct rewrite {
@@ -47,6 +48,8 @@ struct index {
     struct index_files files;     /* its folder is the index's own */
 
     pthread_mutex_t saving; /* taken before changing: one saves at a time */
+    pthread_mutex_t
+        flushing; /* taken before changing: who gets it next finds flushed what was overwritten before he came */
 
     /* Changed with changing and map_lock held, read with either.  It changes together with the view, but for ids that are being
      * added: their rows are not in the view yet. */

@@ -79,7 +79,7 @@ bool segment_is_live(const struct segment *segment, size_t row);
 void segment_marks_begin(struct segment *segment);
 void segment_mark_dead(struct segment *segment, size_t row);
 void segment_marks_end(struct segment *segment);
-/* In the file too.  Errors: ERR_IO, ERR_NO_SPACE the file; it has then lost its name. */
+/* In the file too, which is not flushed.  Errors: ERR_IO, ERR_NO_SPACE the file; it has then lost its name. */
 MUST_CHECK enum err segment_wipe_marked(struct segment *segment, struct err_note *note);
 
 /* Removes and overwrites a row of a segment that no view shows. */

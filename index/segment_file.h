@@ -85,11 +85,19 @@ MUST_CHECK enum err segment_file_map(struct segment_file *file, struct err_note 
 /* ---- Overwriting ------------------------------------------------------------------------------------------------- */
 
 /*
- * Overwrites the rows whose bits are set, everything of theirs, in a sealed file also on the disk.
+ * Overwrites the rows whose bits are set, everything of theirs; the disk has it after a flush.
  * Shapes: died [capacity / 16].  Errors: ERR_IO, ERR_NO_SPACE; then some may be overwritten and others not.
  */
 MUST_CHECK enum err segment_file_wipe(struct segment_file *file, const struct codes *codes, const uint16_t *died,
                                       struct err_note *note);
+
+/*
+ * A flush that needs the file for its beginning only: *ret is a descriptor that segment_file_flush_end flushes and closes, or -1 if
+ * none was to be had and the file was flushed at once.  Errors: ERR_IO.
+ */
+bool segment_file_wants_flush(const struct segment_file *file); /* sealed, and overwritten since the last one */
+MUST_CHECK enum err segment_file_flush_begin(struct segment_file *file, int *ret, struct err_note *note);
+MUST_CHECK enum err segment_file_flush_end(int fd, struct err_note *note);
 
 /* Takes its name away, so that nobody finds it any more; what is mapped can still be read. */
 void segment_file_unlink(struct segment_file *file);

@@ -148,7 +148,32 @@ enum err segment_file_wipe(struct segment_file *file, const struct codes *codes,
         }
     }
     mem_wipe(room, codes_int8_bytes(codes) + codes_bits_bytes(codes) + 4 * (size_t)CHUNK);
-    return err == ERR_NONE && file->sealed && file->unsynced ? segment_file_sync(file, note) : err;
+    return err;
+}
+
+bool segment_file_wants_flush(const struct segment_file *file)
+{
+    return file->sealed && file->unsynced && !file->left && file->path != NULL;
+}
+
+enum err segment_file_flush_begin(struct segment_file *file, int *ret, struct err_note *note)
+{
+    int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0) {
+        return segment_file_sync(file, note);
+    }
+    file->unsynced = false;
+    *ret = fd;
+    return ERR_NONE;
+}
+
+enum err segment_file_flush_end(int fd, struct err_note *note)
+{
+    point_reached("segment.complete");
+    enum err err = fdatasync(fd) == 0 ? ERR_NONE : segment_file_errno(note, "flush", "a segment");
+    (void)close(fd);
+    return err;
 }
 
 void segment_file_unlink(struct segment_file *file)

@@ -50,6 +50,7 @@ enum err gallery_forget_face(struct gallery_worker *worker, const char *face_id,
         struct forgetting f = {.gallery = worker->gallery, .collection_id = row.collection_id, .receipt = &receipt};
         struct after_commit after = {.call = forget_faces, .context = &f};
         err = store_face_delete(store, row.id, worker_actor(worker), &after, worker->mem, &receipt, &fault->note);
+        live_flush(worker->gallery->live, row.collection_id);
     }
     worker->times.rows_ns += clock_monotonic_ns() - begin;
     if (err == ERR_NONE) {
@@ -71,6 +72,7 @@ enum err gallery_forget_subject(struct gallery_worker *worker, const char *subje
         struct forgetting f = {.gallery = worker->gallery, .collection_id = row.collection_id, .receipt = &receipt};
         struct after_commit after = {.call = forget_faces, .context = &f};
         err = store_subject_delete(store, row.id, worker_actor(worker), &after, worker->mem, &receipt, &fault->note);
+        live_flush(worker->gallery->live, row.collection_id);
     }
     worker->times.rows_ns += clock_monotonic_ns() - begin;
     if (err == ERR_NONE) {

@@ -274,7 +274,8 @@ void live_removed(struct live *live, int64_t collection_id, const int64_t *face_
     struct pair *pair = live_borrow(live, collection_id, true);
     if (pair != NULL) {
         struct err_note note = {0};
-        if (index_remove(pair->index, face_ids, n, NULL, &note) != ERR_NONE && live->filler.listener.say != NULL) {
+        if (index_remove_unflushed(pair->index, face_ids, n, NULL, &note) != ERR_NONE &&
+            live->filler.listener.say != NULL) {
             live->filler.listener.say(live->filler.listener.context, GALLERY_SAY_ERROR, "index_not_overwritten",
                                       note.text);
         }
@@ -285,6 +286,20 @@ void live_removed(struct live *live, int64_t collection_id, const int64_t *face_
     }
     coming_tell(live, collection_id, face_ids, n, false);
     (void)pthread_mutex_unlock(&live->changing);
+}
+
+void live_flush(struct live *live, int64_t collection_id)
+{
+    struct err_note note = {0};
+
+    /* Whoever builds the pair anew, or leaves its files to another, holds this lock until the disk has them. */
+    (void)pthread_mutex_lock(&live->changing);
+    struct pair *pair = live_borrow(live, collection_id, true);
+    (void)pthread_mutex_unlock(&live->changing);
+    if (pair != NULL && index_flush(pair->index, &note) != ERR_NONE && live->filler.listener.say != NULL) {
+        live->filler.listener.say(live->filler.listener.context, GALLERY_SAY_ERROR, "index_not_overwritten", note.text);
+    }
+    live_unref(live, pair);
 }
 
 void live_returned(struct live *live, int64_t collection_id)

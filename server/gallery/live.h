@@ -89,6 +89,9 @@ void coming_drop(struct coming *coming); /* NULL does nothing */
 void live_added(struct live *live, int64_t collection_id, const int64_t *face_ids, const float *vectors, size_t n);
 void live_removed(struct live *live, int64_t collection_id, const int64_t *face_ids, size_t n);
 
+/* Behind that, outside of every lock and before the answer: the disk has what was removed from the files of the index. */
+void live_flush(struct live *live, int64_t collection_id);
+
 /* Rows came back that the index does not hold: it is built again before anybody gets it. */
 void live_returned(struct live *live, int64_t collection_id);
 

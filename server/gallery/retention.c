@@ -55,6 +55,7 @@ static enum err collection_expire(struct gallery_worker *worker, int64_t collect
             err = worker_may_go_on(worker, fault);
         }
     } while (err == ERR_NONE && e.receipt.n_faces > 0);
+    live_flush(worker->gallery->live, collection_id);
     *ret_faces += n_faces;
     say_erased(worker->gallery, collection_id, n_faces, n_subjects);
     return err;
