@@ -33,6 +33,9 @@ static const char usage[] =
     "  --start FILE.onnx    begin from a detector that this command made\n"
     "  --steps N            (20000)\n"
     "  --rate R             of learning, falling to 0 (0.002)\n"
+    "  --level S            the score that OUT.onnx shall show as 0.5: cells learn how well their boxes fit, and what "
+    "is\n"
+    "                       no face gets a little of it, too (0.5)\n"
     "  --batch N --shard N  scenes a step (16) and at once in memory (8)\n"
     "  --side N             of a scene, pixels (192)\n"
     "  --labels-only        label the photos, and stop\n"
@@ -43,7 +46,7 @@ struct training {
     /* asked for */
     const char *teacher, *set, *only, *except, *out, *start;
     long most, threads;
-    double rate;
+    double rate, level;
     bool labels_only, peek;
 
     struct detector_train_options options;
@@ -228,6 +231,7 @@ static bool read_flags(struct training *training, int *argc, char **argv)
     if (!command_whole(argc, argv, "--most", 1, 1000000, &training->most) ||
         !command_whole(argc, argv, "--steps", 1, 100000000, &training->options.steps) ||
         !command_real(argc, argv, "--rate", 1e-7, 1, &training->rate) ||
+        !command_real(argc, argv, "--level", .01, .99, &training->level) ||
         !command_whole(argc, argv, "--batch", 1, 1024, &training->batch) ||
         !command_whole(argc, argv, "--shard", 1, 1024, &training->shard) ||
         !command_whole(argc, argv, "--side", 64, 1024, &training->side) ||
@@ -236,6 +240,7 @@ static bool read_flags(struct training *training, int *argc, char **argv)
         return false;
     }
     training->options.rate = (float)training->rate;
+    training->options.level = (float)training->level;
     training->options.batch = (int)training->batch;
     training->options.shard = (int)training->shard;
     training->options.side = (int)training->side;
@@ -257,6 +262,7 @@ int command_train_detector(int argc, char **argv)
                                 .note = &note};
 
     training.rate = (double)training.options.rate;
+    training.level = (double)training.options.level;
     training.batch = training.options.batch;
     training.shard = training.options.shard;
     training.side = training.options.side;

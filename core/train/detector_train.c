@@ -25,6 +25,7 @@ struct detector_train_options detector_train_default(void)
                                            .weight_decay = .01F,
                                            .clip = 10,
                                            .average = .997F,
+                                           .level = .5F,
                                            .seed = 1};
 }
 
@@ -34,7 +35,7 @@ static enum err check(const struct detector_train_options *o, struct err_note *n
 {
     if (o->steps < 1 || o->shard < 1 || o->batch < o->shard || o->batch % o->shard != 0 ||
         o->batch > DETECTOR_MOST_BATCH || o->side < 64 || o->side > 1024 || o->side % 32 != 0 || !(o->rate > 0) ||
-        !(o->weight_decay >= 0) || !(o->average >= 0 && o->average < 1)) {
+        !(o->weight_decay >= 0) || !(o->average >= 0 && o->average < 1) || !(o->level > 0 && o->level < 1)) {
         return ERR_SAY(
             note, ERR_MISUSE,
             "%ld steps of %d scenes in shards of %d, %d pixels a side: a batch is made of whole shards (up to "
@@ -247,10 +248,20 @@ static enum err save(struct detector_run *run, const unsigned char *hash)
 
 /* ---- All ---------------------------------------------------------------------------------------------------------------- */
 
+#define SCORE_BIAS ".score.bias" /* detector_build.c */
+
 struct averages {
     const struct parameters *parameters;
     const float *values;
+    float level;
 };
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text);
+
+    return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
+}
 
 static enum err take_average(void *context, const char *name, const struct shape *shape, float *ret,
                              struct err_note *note)
@@ -261,6 +272,9 @@ static enum err take_average(void *context, const char *name, const struct shape
         const struct parameter *one = &averages->parameters->list[i];
         if (strcmp(one->name, name) == 0) {
             memcpy(ret, averages->values + one->offset, one->count * sizeof *ret);
+            if (ends_with(name, SCORE_BIAS)) {
+                ret[0] -= logf(averages->level / (1 - averages->level));
+            }
             return ERR_NONE;
         }
     }
@@ -269,7 +283,7 @@ static enum err take_average(void *context, const char *name, const struct shape
 
 static enum err write_onnx(const struct detector_run *run, unsigned char **ret, size_t *ret_bytes)
 {
-    struct averages averages = {run->parameters, run->average};
+    struct averages averages = {run->parameters, run->average, run->options->level};
     const struct build_source source = {.take = take_average, .context = &averages};
     const struct build_options how = {.source = &source};
     struct graph *graph = NULL;

@@ -22,6 +22,7 @@ struct detector_train_options {
     float weight_decay;
     float clip;    /* greatest length of the gradient */
     float average; /* of the running mean: 1 − 1 / steps it looks back */
+    float level;   /* what is learnt to be scored so is written to be scored .5; changes no step */
     uint64_t seed;
     const struct graph *start; /* a detector of this shape to begin from; NULL: first weights */
 
@@ -29,7 +30,7 @@ struct detector_train_options {
     long checkpoint_every;         /* steps */
 };
 
-/* 20,000 steps of 16 scenes of 192 pixels in shards of 8, rate .002, decay .01, clip 10. */
+/* 20,000 steps of 16 scenes of 192 pixels in shards of 8, rate .002, decay .01, clip 10; level .5. */
 struct detector_train_options detector_train_default(void);
 
 /* One step, or the mean of those since the last one told. */

@@ -137,6 +137,21 @@ static struct graph *load(const unsigned char *onnx, size_t n_bytes, enum onnx_p
     return graph;
 }
 
+static float score_bias(const unsigned char *onnx, size_t n_bytes)
+{
+    struct graph *graph = load(onnx, n_bytes, ONNX_AS_WRITTEN);
+    float bias = NAN;
+
+    for (int i = 0; i < graph_value_count(graph); i++) {
+        const struct tensor *tensor = graph_constant(graph, i);
+        if (tensor != NULL && strcmp(graph_value_name(graph, i), "head.1.score.bias") == 0) {
+            bias = *(const float *)tensor->data;
+        }
+    }
+    graph_free(graph);
+    return bias;
+}
+
 /* How far the best face is from where it should be, in sides of the disc; 9 if there is none. */
 static double miss(const struct detector *detector, int photo)
 {
@@ -213,6 +228,16 @@ static void learns(void **state)
     assert_int_equal(detector_train(&photos.labels, &options, NULL, NULL, watch, &second, &onnx, &n_bytes, &note),
                      ERR_NONE);
     assert_true(second.first.overlap > .55F && second.first.point < .5F * watched.first.point);
+    float bias = score_bias(onnx, n_bytes);
+    mem_free(onnx);
+
+    /* At another level the same steps are taken, and the scores begin elsewhere. */
+    struct watched third = {.cancel = NULL};
+    options.level = .7F;
+    assert_int_equal(detector_train(&photos.labels, &options, NULL, NULL, watch, &third, &onnx, &n_bytes, &note),
+                     ERR_NONE);
+    assert_true(third.last.score == second.last.score);
+    assert_float_equal(score_bias(onnx, n_bytes), bias - logf(.7F / .3F), 1e-5);
     mem_free(onnx);
     graph_free(start);
 }
