@@ -84,13 +84,11 @@ static struct augment own_augment(void)
     struct augment augment = {.flip = .5F,
                               .move = .8F,
                               .move_degrees = 6,
-                              .move_scale = .06F,
-                              .move_pixels = 3,
-                              .light = .5F,
-                              .light_strength = .25F,
-                              .grey = .05F,
-                              .erase = .2F,
-                              .erase_share = .35F};
+                              .move_scale = .08F,
+                              .move_pixels = 4,
+                              .light = .3F,
+                              .light_strength = .2F,
+                              .grey = .05F};
     return augment;
 }
 
