@@ -2,8 +2,12 @@
 """bench.py FOLDER [--rounds N] [--only WORD]: whole networks against ONNX Runtime, both in turns in one run.
 
 One line a case: the median over the rounds of (their time / our time), what is required, what is aimed at.  Ends with 1 while a
-required ratio is missed.  Then, without a verdict: how much of the processor's FMA peak each class of layers reaches, memory
-and loading, and the same networks with kernels forced to AVX2 and to portable C.
+required ratio is missed.  Then, without a verdict: how much of the processor's FMA peak each class of layers reaches (layers),
+memory and loading (memory), the same networks with kernels forced to AVX2 and to portable C (sets), the daemon's photos per
+second with each of these (daemon).  WORD takes the cases with it in their name, or one of these four.
+
+Tried and not kept, beside what tests/bench/bench_kernel_conv.c says: shares of the prefetch of the next weights in every tile of
+pixels instead of all in the first, and a prefetch of this tile's weights eight steps ahead (r50 the same within 1 %).
 """
 import argparse
 import os
@@ -12,6 +16,7 @@ import subprocess
 import sys
 
 from common import HERE, model, ours, theirs
+from daemon import bench_daemon
 
 # name, network, batch, threads, side, required, aim
 CASES = [
@@ -147,11 +152,15 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--shared", default=os.environ.get("ARCFACED_SHARED", "../shared"))
     args = parser.parse_args()
+    sections = {"layers": bench_layers, "memory": bench_memory, "sets": bench_sets,
+                "daemon": lambda args: bench_daemon(args.folder + "/../arcfaced", args.shared)}
+    if args.only in sections:
+        sections[args.only](args)
+        return
     missed = bench_cases(args)
-    if not args.only:
-        bench_layers(args)
-        bench_memory(args)
-        bench_sets(args)
+    for section in sections.values():
+        if not args.only:
+            section(args)
     print("\n%d required ratios missed" % missed)
     sys.exit(1 if missed else 0)
 
