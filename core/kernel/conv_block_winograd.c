@@ -16,6 +16,7 @@
 #include "core/kernel/conv_block_private.h"
 
 #define CACHE_BYTES (1 << 20)           /* of the second-level cache, for weights, and again for tiles */
+#define SUM_BLOCKS 8                    /* input blocks of one sum */
 #define CHUNK_BYTES ((int64_t)24 << 20) /* of tiles and sums where threads share a chunk */
 
 struct plan {
@@ -126,7 +127,10 @@ static void transform_in(const struct run *run, int64_t first, int64_t t0, int64
     }
 }
 
-/* One position, output blocks [b0, b1), count tiles. */
+/*
+ * One position, output blocks [b0, b1), count tiles.  A sum over many channels is a sum of sums over fewer: rounding errors,
+ * which the transform back makes larger, grow with the length of a sum.
+ */
 static void multiply(const struct run *run, int64_t count, int64_t position, int64_t b0, int64_t b1, const float *tiles,
                      float *sums) /* NOLINT(readability-non-const-parameter) it is written through the product */
 {
@@ -139,17 +143,22 @@ static void multiply(const struct run *run, int64_t count, int64_t position, int
         struct block_product product = {
             .x = tiles + position * p->in_blocks * p->room * BLOCK,
             .x_step = BLOCK,
-            .offsets = run->offsets,
-            .n_taps = p->in_blocks,
             .depth = BLOCK,
             .w_block = depth * BLOCK,
             .y = sums + (position * p->out_blocks + b) * p->room * BLOCK,
             .y_step = BLOCK,
             .y_block = p->room * BLOCK,
         };
-        conv_block_weights(run->job->packed, (position * p->out_blocks + b) * depth * BLOCK, blocks * depth * BLOCK,
-                           &product);
-        kernels->product(&product, count, blocks);
+        int64_t parts = conv_parts(p->in_blocks, SUM_BLOCKS);
+        for (int64_t i = 0; i < parts; i++) {
+            int64_t c0 = conv_part_start(p->in_blocks, parts, i);
+            product.offsets = run->offsets + c0;
+            product.n_taps = conv_part_start(p->in_blocks, parts, i + 1) - c0;
+            product.finish.residual = i > 0 ? product.y : NULL;
+            conv_block_weights(run->job->packed, ((position * p->out_blocks + b) * depth + c0 * BLOCK) * BLOCK,
+                               blocks * depth * BLOCK, &product);
+            kernels->product(&product, count, blocks);
+        }
         b += blocks;
     }
 }
