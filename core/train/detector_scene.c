@@ -15,7 +15,7 @@
 #define SMALLEST_PX 9   /* the shorter side of what is called a face */
 #define CLEAR_PX 40     /* a face this wide is no blur when it fills a cell */
 #define HIDDEN_SHARE .3 /* of the cells */
-#define ASIDE_SHARE .3  /* look anywhere, not at a face */
+#define ASIDE_SHARE .2  /* look anywhere, not at a face */
 #define ENLARGE 1.5F    /* of a box that is painted over */
 
 /* ---- Hiding faces -------------------------------------------------------------------------------------------------- */
