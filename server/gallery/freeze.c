@@ -163,7 +163,11 @@ static enum err look(struct gallery_worker *worker, const char *collection, cons
     if (err == ERR_NONE) {
         err = store_training_count(store, row.id, &faces, &found->n_without_crop, &fault->note);
     }
-    return err != ERR_NONE ? err : find_passing(store, row.id, filter, passing, &fault->note);
+    if (err == ERR_NONE) {
+        err = find_passing(store, row.id, filter, passing, &fault->note);
+        err = err == ERR_MISUSE || err == ERR_FORMAT ? gallery_fail(fault, GALLERY_BAD_OPTION, ERR_MISUSE) : err;
+    }
+    return err;
 }
 
 static enum err count(struct gallery_worker *worker, const struct passing *passing, struct freezable *found,

@@ -33,8 +33,9 @@ struct freezable {
 
 /*
  * Counts.  Owns: texts are carved from the worker's arena.
- * Errors: those of store_filter_faces; GALLERY_NO_SUCH_COLLECTION; GALLERY_NO_CROPS there are faces, but no crop; GALLERY_OTHER_CROPS there are crops, but none of
- *         the model's size; GALLERY_TOO_FEW: the note says what is there and what is needed; ERR_NOMEM, ERR_IO.
+ * Errors: GALLERY_BAD_OPTION a filter that is none; GALLERY_NO_SUCH_COLLECTION; GALLERY_NO_CROPS there are faces, but no
+ *         crop; GALLERY_OTHER_CROPS there are crops, but none of the model's size; GALLERY_TOO_FEW: the note says what is there
+ *         and what is needed; ERR_NOMEM, ERR_IO.
  */
 MUST_CHECK enum err gallery_freezable(struct gallery_worker *worker, const char *collection, const char *filter,
                                       struct freezable *ret, struct gallery_fault *fault);

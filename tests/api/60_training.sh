@@ -62,7 +62,7 @@ answers "the plan is told" 200 '.people == 12 and .photos >= 72 and .steps >= 1 
 train '{"dry_run": true, "filter": {"site": "nowhere"}}'
 answers "nobody is left by a filter that nobody passes" 422 '.detail | contains("0 people with 0 crops")'
 train '{"dry_run": true, "filter": {"site": {}}}'
-answers "a filter that is none is refused" 400 '.code == "bad_parameter"'
+answers "a filter that is none is refused, as identify does" 422 '.detail | contains("\"site\" is no text")'
 train '{"guard": "nobody"}'
 answers "a guard that is not there is refused" 404 '.code == "no_such_collection"'
 for name in small guard; do call PUT /v1/collections/$name -H "$JSON" -d '{}'; done

@@ -103,8 +103,7 @@ static void test_only_whom_a_filter_lets_pass(void **state)
     assert_non_null(strstr(f->fault.note.text, "2 people with 6 crops"));
     assert_non_null(strstr(f->fault.note.text, "(1 faces have none)"));
     BAD(gallery_freezable(f->worker, NULL, "{\"site\":\"nowhere\"}", &found, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
-    assert_int_equal(gallery_freezable(f->worker, NULL, "{\"site\":{}}", &found, &f->fault), ERR_MISUSE);
-    f->fault = (struct gallery_fault){0};
+    BAD(gallery_freezable(f->worker, NULL, "{\"site\":{}}", &found, &f->fault), ERR_MISUSE, GALLERY_BAD_OPTION);
 
     GOOD(gallery_freeze(f->worker, NULL, "{\"site\":\"north\"}", f->folder, &work, &found, &f->fault));
     assert_int_equal(found.n_people, 10);
