@@ -18,6 +18,7 @@
 #include "server/store/import_rows.h"
 
 #define WORDS_MOST 4
+#define ALL_READ "{\"read\":true}" /* checkpoint: the file is not needed any more */
 
 /* Words as the API has them; the order is the enum's. */
 static const char *const faces_words[WORDS_MOST] = {"", "single", "largest", "all"};
@@ -104,12 +105,16 @@ static enum err import_run(void *context, struct job_run *run, struct arena *mem
     if (file == NULL || strchr(file, '/') != NULL || !import_path(job->data, file, path)) {
         err = ERR_SAY(note, ERR_CORRUPT, "the job's arguments name no file");
     } else {
-        err = gallery_import(job->gallery, &plan, &fault);
+        bool was_read = job_run_row(run)->checkpoint != NULL && strcmp(job_run_row(run)->checkpoint, ALL_READ) == 0;
+        err = was_read ? ERR_NONE : gallery_import(job->gallery, &plan, &fault);
         *note = fault.note;
         enum err counted = result_of(run, mem, ret_result);
         err = err == ERR_NONE ? counted : err;
-        if (has_ended(run, err, mem)) {
+        /* The row says that nothing is left to read before the file goes: the job may have to go on between the two. */
+        bool known = err != ERR_NONE || was_read || job_run_checkpoint(run, ALL_READ, NULL) == ERR_NONE;
+        if (known && has_ended(run, err, mem)) {
             (void)unlink(path);
+            point_reached("import.removed");
         }
     }
     json_decref(arguments);
