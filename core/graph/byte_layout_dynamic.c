@@ -141,15 +141,7 @@ static bool dynamic_weights(const struct graph *graph, const struct dynamic *d, 
         (c.w_zero != NULL && !layout_is_per_channel(c.w_zero, c.w->type, dim[0]))) {
         return false;
     }
-    c.shape = (struct conv_shape){.n = 1,
-                                  .groups = group,
-                                  .ic = dim[1],
-                                  .oc = dim[0] / group,
-                                  .in = {1, 1, 1},
-                                  .kernel = {1, dim[2], dim[3]},
-                                  .stride = {1, 1, 1},
-                                  .dilation = {1, 1, 1},
-                                  .out = {1, 1, 1}};
+    c.shape = layout_weights_shape(dim, group);
     *ret = c;
     return conv_byte_fits(&c.shape);
 }

@@ -51,6 +51,20 @@ struct byte_conv {
 /* One value of the type for all channels, or one for each. */
 bool layout_is_per_channel(const struct tensor *t, enum dtype type, int64_t channels);
 
+/* What weights [oc, ic / group, height, width] say of a convolution; its images are known when it runs. */
+static inline struct conv_shape layout_weights_shape(const int64_t dim[4], int64_t group)
+{
+    return (struct conv_shape){.n = 1,
+                               .groups = group,
+                               .ic = dim[1],
+                               .oc = dim[0] / group,
+                               .in = {1, 1, 1},
+                               .kernel = {1, dim[2], dim[3]},
+                               .stride = {1, 1, 1},
+                               .dilation = {1, 1, 1},
+                               .out = {1, 1, 1}};
+}
+
 /* Fills to with the weights less their zero points, and what of c follows from them. */
 void layout_subtract_zeros(struct byte_conv *c, int16_t *to);
 

@@ -38,15 +38,7 @@ static bool read_conv(const struct graph *graph, const struct node *node, struct
          (c.bias == NULL || c.bias->type != DTYPE_I32 || c.bias->shape.rank != 1 || c.bias->shape.dim[0] != dim[0]))) {
         return false;
     }
-    c.shape = (struct conv_shape){.n = 1,
-                                  .groups = group,
-                                  .ic = dim[1],
-                                  .oc = dim[0] / group,
-                                  .in = {1, 1, 1},
-                                  .kernel = {1, dim[2], dim[3]},
-                                  .stride = {1, 1, 1},
-                                  .dilation = {1, 1, 1},
-                                  .out = {1, 1, 1}};
+    c.shape = layout_weights_shape(dim, group);
     *ret = c;
     return conv_byte_fits(&c.shape);
 }
