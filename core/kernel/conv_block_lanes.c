@@ -37,24 +37,12 @@ static void lanes_task(void *context, int i)
     int64_t part = i % run->parts;
     int64_t block = image_block % run->blocks;
     float *y = job->y + image_block * conv_out_pixels(s) * BLOCK;
-    struct block_lanes lanes = {
-        .x = job->x + image_block * conv_in_pixels(s) * BLOCK,
-        .in_h = s->in[1],
-        .in_w = s->in[2],
-        .w = job->packed->w + block * BLOCK * conv_taps(s) * s->ic,
-        .kernel_h = s->kernel[1],
-        .kernel_w = s->kernel[2],
-        .stride_h = s->stride[1],
-        .stride_w = s->stride[2],
-        .dilation_h = s->dilation[1],
-        .dilation_w = s->dilation[2],
-        .pad_h = s->pad[1],
-        .pad_w = s->pad[2],
-        .group = (int)s->ic,
-        .out_w = s->out[2],
-        .y = y,
-        .finish = conv_block_finish(job, block, y),
-    };
+    struct block_lanes lanes = conv_lanes_of(s);
+
+    lanes.x = job->x + image_block * conv_in_pixels(s) * BLOCK;
+    lanes.w = job->packed->w + block * BLOCK * conv_taps(s) * s->ic;
+    lanes.y = y;
+    lanes.finish = conv_block_finish(job, block, y);
     job->kernels->lanes(&lanes, conv_part_start(s->out[1], run->parts, part),
                         conv_part_start(s->out[1], run->parts, part + 1));
 }

@@ -64,4 +64,21 @@ static inline int64_t conv_part_start(int64_t count, int64_t parts, int64_t i)
     return count / parts * i + (i < count % parts ? i : count % parts);
 }
 
+/* What of a job of lanes follows from the convolution; images, weights, place and finish are the caller's to set. */
+static inline struct block_lanes conv_lanes_of(const struct conv_shape *s)
+{
+    return (struct block_lanes){.in_h = s->in[1],
+                                .in_w = s->in[2],
+                                .kernel_h = s->kernel[1],
+                                .kernel_w = s->kernel[2],
+                                .stride_h = s->stride[1],
+                                .stride_w = s->stride[2],
+                                .dilation_h = s->dilation[1],
+                                .dilation_w = s->dilation[2],
+                                .pad_h = s->pad[1],
+                                .pad_w = s->pad[2],
+                                .group = (int)s->ic,
+                                .out_w = s->out[2]};
+}
+
 #endif

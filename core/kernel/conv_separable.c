@@ -152,28 +152,16 @@ static void fill(const struct run *run, int64_t image, int64_t r0, int64_t r1,
     int64_t row = s->out[2] * BLOCK;
 
     for (int64_t b = 0; b < blocks; b++) {
-        struct block_lanes lanes = {
-            .x = run->x + (image * blocks + b) * conv_in_pixels(s) * BLOCK,
-            .in_h = s->in[1],
-            .in_w = s->in[2],
-            .w = packed->before_w + b * BLOCK * conv_taps(s) * s->ic,
-            .kernel_h = s->kernel[1],
-            .kernel_w = s->kernel[2],
-            .stride_h = s->stride[1],
-            .stride_w = s->stride[2],
-            .dilation_h = s->dilation[1],
-            .dilation_w = s->dilation[2],
-            .pad_h = s->pad[1],
-            .pad_w = s->pad[2],
-            .group = (int)s->ic,
-            .out_w = s->out[2],
-            .y = slot + b * run->p.band * row - r0 * row,
-            .finish = {.bias = packed->before_bias != NULL ? packed->before_bias + b * BLOCK : NULL,
-                       .slope = packed->before_slope != NULL ? packed->before_slope + b * BLOCK : NULL,
-                       .act = run->s->act,
-                       .low = run->s->low,
-                       .high = run->s->high},
-        };
+        struct block_lanes lanes = conv_lanes_of(s);
+
+        lanes.x = run->x + (image * blocks + b) * conv_in_pixels(s) * BLOCK;
+        lanes.w = packed->before_w + b * BLOCK * conv_taps(s) * s->ic;
+        lanes.y = slot + b * run->p.band * row - r0 * row;
+        lanes.finish = (struct finish){.bias = packed->before_bias != NULL ? packed->before_bias + b * BLOCK : NULL,
+                                       .slope = packed->before_slope != NULL ? packed->before_slope + b * BLOCK : NULL,
+                                       .act = run->s->act,
+                                       .low = run->s->low,
+                                       .high = run->s->high};
         run->kernels->lanes(&lanes, r0, r1);
     }
 }
