@@ -11,7 +11,7 @@
 #include "server/store/enroll.h"
 #include "server/store/subject_rows.h"
 
-#define TRIES 3 /* a collection changes its model while a photo is looked at: rarely once, hardly twice */
+#define TRIES 8 /* a collection changes its model while a photo is looked at: rarely once, hardly twice */
 
 /* One call on its way from the query to the answer. */
 struct enrolling {
@@ -23,6 +23,7 @@ struct enrolling {
     int n_rejected;
     struct seen_face *rejected;
     unsigned rejected_for; /* all reasons together */
+    bool outdated;         /* the rows refused the embedding, because the collection had another model by then */
 };
 
 static enum quality_level level_of(enum quality_wanted wanted)
@@ -314,6 +315,7 @@ static enum err commit(struct enrolling *e, const struct subject_row *subject, c
     int64_t begin = clock_monotonic_ns();
     err = store_enroll(worker->gallery->store, what, &after, worker->mem, &enrolled, &fault->note);
     worker->times.rows_ns += clock_monotonic_ns() - begin;
+    e->outdated = err == ERR_CONFLICT;
     if (err != ERR_NONE) {
         return explain(err, fault);
     }
@@ -360,15 +362,6 @@ static enum err run(struct enrolling *e, struct enroll_answer *ret, struct galle
     return err;
 }
 
-/* Whether the collection has changed over to another model since its pair was borrowed: the rows refuse the embedding then. */
-static bool has_moved(const struct enrolling *e)
-{
-    struct collection_row row = {0};
-
-    return store_collection_get(e->worker->gallery->store, e->collection.id, e->worker->mem, &row, NULL) == ERR_NONE &&
-           row.model_id != e->pair->model->row_id;
-}
-
 enum err gallery_enroll(struct gallery_worker *worker, const struct enroll_query *query, struct enroll_answer *ret,
                         struct gallery_fault *fault)
 {
@@ -382,9 +375,8 @@ enum err gallery_enroll(struct gallery_worker *worker, const struct enroll_query
             break;
         }
         err = run(&e, ret, fault);
-        bool again = err == ERR_CONFLICT && i + 1 < TRIES && has_moved(&e);
         live_unref(worker->gallery->live, e.pair);
-        if (!again) {
+        if (!e.outdated || i + 1 == TRIES) {
             break;
         }
         *fault = (struct gallery_fault){0};
