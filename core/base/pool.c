@@ -7,6 +7,9 @@
  *
  * For the same reason nobody waits for a helper that has not come: a round is open while there are tasks; whoever enters
  * it is waited for, a helper that wakes up too late finds it closed and goes on waiting for the next.
+ *
+ * Each member begins with a share of the tasks that is its own, the same in every loop of as many tasks: what it wrote in
+ * one loop it finds in its cache in the next.  Whoever is done goes on with the others' shares.
  */
 #include "core/base/pool.h"
 
@@ -25,15 +28,20 @@
 #define INSIDE(state) ((uint32_t)(state))
 #define ROUND(state) ((uint32_t)((state) >> 32))
 
+struct member {
+    _Alignas(64) atomic_int taken; /* tasks of its share, by whomever */
+    struct pool *pool;
+    pthread_t thread; /* of a helper */
+};
+
 struct pool {
     /* immutable after pool_new */
-    int n_threads;
+    int n_threads, n_started; /* the caller counts */
     int spins;
-    pthread_t *threads; /* n_threads - 1 of them */
+    struct member *members; /* n_threads: the caller, then the helpers */
 
     /* any thread */
     _Atomic uint64_t state;
-    atomic_int next;     /* task that nobody has taken */
     atomic_int sleepers; /* helpers that wait for work, or are about to */
     atomic_bool waiting; /* the caller waits for finished, or is about to */
     atomic_bool closing;
@@ -56,14 +64,31 @@ static inline void relax(void)
 #endif
 }
 
-static void take_tasks(struct pool *pool)
+/* The first task of a member's share. */
+static int share_start(const struct pool *pool, int64_t member)
 {
-    for (;;) {
-        int i = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (i >= pool->count) {
-            return;
+    return (int)(member * pool->count / pool->n_threads);
+}
+
+static void take_share(struct pool *pool, int member)
+{
+    int start = share_start(pool, member);
+    int size = share_start(pool, member + 1) - start;
+    atomic_int *taken = &pool->members[member].taken;
+
+    /* It is asked first, so that the counter of an empty share stays small. */
+    while (atomic_load_explicit(taken, memory_order_relaxed) < size) {
+        int i = atomic_fetch_add_explicit(taken, 1, memory_order_relaxed);
+        if (i < size) {
+            pool->task(pool->context, start + i);
         }
-        pool->task(pool->context, i);
+    }
+}
+
+static void take_tasks(struct pool *pool, int self)
+{
+    for (int i = 0; i < pool->n_threads; i++) {
+        take_share(pool, (self + i) % pool->n_threads);
     }
 }
 
@@ -111,11 +136,12 @@ static void signal_under_lock(struct pool *pool, pthread_cond_t *condition)
 
 static void *helper(void *argument)
 {
-    struct pool *pool = argument;
+    struct member *self = argument;
+    struct pool *pool = self->pool;
     uint32_t seen = 0;
 
     while (enter(pool, &seen)) {
-        take_tasks(pool);
+        take_tasks(pool, (int)(self - pool->members));
         uint64_t state = atomic_fetch_sub(&pool->state, 1) - 1;
         if (INSIDE(state) == 0 && ROUND(state) % 2 == 0 && atomic_load(&pool->waiting)) {
             signal_under_lock(pool, &pool->finished);
@@ -136,19 +162,20 @@ enum err pool_new(int n_threads, struct pool **ret)
     (void)pthread_mutex_init(&pool->lock, NULL);
     (void)pthread_cond_init(&pool->work, NULL);
     (void)pthread_cond_init(&pool->finished, NULL);
-    pool->n_threads = 1;
     pool->spins = n_threads <= cpu_count() ? SPINS : 0;
-    pool->threads = MEM_ARRAY(pthread_t, (size_t)n_threads);
-    if (pool->threads == NULL) {
+    pool->members = MEM_ARRAY(struct member, (size_t)n_threads);
+    if (pool->members == NULL) {
         pool_free(pool);
         return ERR_NOMEM;
     }
-    for (int i = 0; i < n_threads - 1; i++) {
-        if (pthread_create(&pool->threads[i], NULL, helper, pool) != 0) {
+    pool->n_threads = n_threads;
+    for (pool->n_started = 1; pool->n_started < n_threads; pool->n_started++) {
+        struct member *member = &pool->members[pool->n_started];
+        member->pool = pool;
+        if (pthread_create(&member->thread, NULL, helper, member) != 0) {
             pool_free(pool);
             return ERR_LIMIT;
         }
-        pool->n_threads++;
     }
     *ret = pool;
     return ERR_NONE;
@@ -161,13 +188,13 @@ void pool_free(struct pool *pool)
     }
     atomic_store(&pool->closing, true);
     signal_under_lock(pool, &pool->work);
-    for (int i = 0; i < pool->n_threads - 1; i++) {
-        (void)pthread_join(pool->threads[i], NULL);
+    for (int i = 1; i < pool->n_started; i++) {
+        (void)pthread_join(pool->members[i].thread, NULL);
     }
     (void)pthread_cond_destroy(&pool->finished);
     (void)pthread_cond_destroy(&pool->work);
     (void)pthread_mutex_destroy(&pool->lock);
-    mem_free(pool->threads);
+    mem_free(pool->members);
     mem_free(pool);
 }
 
@@ -205,12 +232,14 @@ void pool_run(struct pool *pool, int count, void (*task)(void *context, int i), 
     pool->task = task;
     pool->context = context;
     pool->count = count;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    for (int i = 0; i < pool->n_threads; i++) {
+        atomic_store_explicit(&pool->members[i].taken, 0, memory_order_relaxed);
+    }
     atomic_fetch_add(&pool->state, ONE_ROUND);
     if (atomic_load(&pool->sleepers) > 0) {
         signal_under_lock(pool, &pool->work);
     }
-    take_tasks(pool);
+    take_tasks(pool, 0);
     atomic_fetch_add(&pool->state, ONE_ROUND);
     wait_empty(pool);
 }

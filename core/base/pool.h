@@ -21,7 +21,9 @@ int pool_threads(const struct pool *pool);
 
 /*
  * Calls task(context, i) once for every i in 0 .. count-1, spread over the threads in no order, and returns when all have
- * returned.  A NULL pool runs them in order on the caller's thread.
+ * returned.  Of n threads each begins with an n-th of them, in order, the same one in every loop of as many tasks; so tasks
+ * that read what others wrote before stand best at the same place of their loops.  A NULL pool runs them in order on the
+ * caller's thread.
  * Threads: one caller at a time; a task must not call pool_run on the same pool.
  */
 void pool_run(struct pool *pool, int count, void (*task)(void *context, int i), void *context);

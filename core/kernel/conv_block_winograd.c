@@ -128,8 +128,8 @@ static void transform_in(const struct run *run, int64_t first, int64_t t0, int64
 }
 
 /*
- * One position, output blocks [b0, b1), count tiles.  A sum over many channels is a sum of sums over fewer: rounding errors,
- * which the transform back makes larger, grow with the length of a sum.
+ * One position, output blocks [b0, b1), count tiles; the same blocks of the next position are needed next.  A sum over many
+ * channels is a sum of sums over fewer: rounding errors, which the transform back makes larger, grow with the length of a sum.
  */
 static void multiply(const struct run *run, int64_t count, int64_t position, int64_t b0, int64_t b1, const float *tiles,
                      float *sums) /* NOLINT(readability-non-const-parameter) it is written through the product */
@@ -149,6 +149,7 @@ static void multiply(const struct run *run, int64_t count, int64_t position, int
             .y_step = BLOCK,
             .y_block = p->room * BLOCK,
         };
+        int64_t next = b + blocks < b1 ? blocks : p->out_blocks - (b - b0);
         int64_t parts = conv_parts(p->in_blocks, SUM_BLOCKS);
         for (int64_t i = 0; i < parts; i++) {
             int64_t c0 = conv_part_start(p->in_blocks, parts, i);
@@ -156,7 +157,7 @@ static void multiply(const struct run *run, int64_t count, int64_t position, int
             product.n_taps = conv_part_start(p->in_blocks, parts, i + 1) - c0;
             product.finish.residual = i > 0 ? product.y : NULL;
             conv_block_weights(run->job->packed, ((position * p->out_blocks + b) * depth + c0 * BLOCK) * BLOCK,
-                               blocks * depth * BLOCK, &product);
+                               next * depth * BLOCK, &product);
             kernels->product(&product, count, blocks);
         }
         b += blocks;
@@ -217,6 +218,11 @@ static void chunk_task(void *context, int i)
 
 /* ---- One chunk for all threads ------------------------------------------------------------------------------------ */
 
+/*
+ * In each of the three loops the tasks of the first blocks of channels come first, so that a thread's share of them (pool.h) is
+ * the same blocks: the sums that it transforms back, and mostly the image that it transforms next, are in its own cache.
+ */
+
 static void in_task(void *context, int i)
 {
     const struct run *run = context;
@@ -229,12 +235,12 @@ static void in_task(void *context, int i)
 static void multiply_task(void *context, int i)
 {
     const struct run *run = context;
-    int64_t part = i % run->parts;
+    int64_t part = i / run->p.positions;
     int64_t pairs = conv_parts(run->p.out_blocks, BLOCK_PRODUCT_BLOCKS);
     int64_t b0 = conv_part_start(pairs, run->parts, part) * BLOCK_PRODUCT_BLOCKS;
     int64_t b1 = conv_part_start(pairs, run->parts, part + 1) * BLOCK_PRODUCT_BLOCKS;
 
-    multiply(run, run->count, i / run->parts, b0, b1 < run->p.out_blocks ? b1 : run->p.out_blocks, run->tiles,
+    multiply(run, run->count, i % run->p.positions, b0, b1 < run->p.out_blocks ? b1 : run->p.out_blocks, run->tiles,
              run->sums);
 }
 
@@ -252,6 +258,7 @@ static void run_shared(struct run *run)
     const struct plan *p = &run->p;
     struct pool *pool = run->job->pool;
     int64_t pairs = conv_parts(p->out_blocks, BLOCK_PRODUCT_BLOCKS);
+    int64_t parts = 2 * (int64_t)pool_threads(pool); /* small enough that nobody waits long for the last one */
 
     run->tiles = run->slots;
     run->sums = run->tiles + p->positions * p->in_blocks * p->room * BLOCK;
@@ -260,7 +267,7 @@ static void run_shared(struct run *run)
         run->count = conv_part_start(p->tiles, p->n_chunks, c + 1) - run->first;
         run->parts = conv_parts(run->count, 64);
         pool_run(pool, (int)(p->in_blocks * run->parts), in_task, run);
-        run->parts = pairs < 2 ? 1 : 2;
+        run->parts = pairs < parts ? pairs : parts;
         pool_run(pool, (int)(p->positions * run->parts), multiply_task, run);
         run->parts = conv_parts(run->count, 64);
         pool_run(pool, (int)(p->out_blocks * run->parts), out_task, run);
