@@ -6,7 +6,7 @@ enum {
     TAPS = 3,
     TAIL = 5, /* inputs of the last tap */
     DEPTH = 7,
-    STEP = 16,
+    MOST_STEP = 19,
     PIXELS = BLOCK_PRODUCT_PIXELS + 3, /* more than one tile */
     BLOCKS = BLOCK_PRODUCT_BLOCKS,
     SUMS = TAPS * DEPTH + TAIL,
@@ -19,15 +19,16 @@ static struct finish finish_of(enum finish_act act, const float *bias, const flo
     return (struct finish){.bias = bias, .slope = slope, .residual = residual, .act = act, .low = -0.25F, .high = 0.5F};
 }
 
-static bool product_works(const struct block_kernels *kernels, double tolerance)
+/* x_step BLOCK: a variant may know it while it is compiled; or another. */
+static bool product_works(const struct block_kernels *kernels, double tolerance, int64_t x_step)
 {
-    _Alignas(64) float x[(PIXELS + TAPS + 1) * STEP];
+    _Alignas(64) float x[(PIXELS + TAPS + 1) * MOST_STEP];
     _Alignas(64) float w[BLOCKS * SUMS * BLOCK];
     _Alignas(64) float more[(2 + PIXELS) * BLOCKS * BLOCK];
     _Alignas(64) float y[PIXELS * BLOCKS * BLOCK];
     _Alignas(64) float expected[PIXELS * BLOCKS * BLOCK];
     _Alignas(64) uint16_t half[BLOCKS * SUMS * BLOCK];
-    const int64_t offsets[TAPS + 1] = {3, 0, 2 * STEP, STEP + 1};
+    const int64_t offsets[TAPS + 1] = {3, 0, 2 * x_step, x_step + 1};
 
     probe_floats(x, (int64_t)(sizeof x / sizeof *x), 50);
     probe_floats(w, (int64_t)(sizeof w / sizeof *w), 51);
@@ -37,7 +38,7 @@ static bool product_works(const struct block_kernels *kernels, double tolerance)
     }
     for (int pixels = 1; pixels <= PIXELS; pixels++) {
         struct block_product job = {.x = x,
-                                    .x_step = STEP,
+                                    .x_step = x_step,
                                     .offsets = offsets,
                                     .n_taps = TAPS,
                                     .depth = DEPTH,
@@ -140,7 +141,7 @@ bool blocks_probe(const struct kernels *candidate, double tolerance)
     const struct block_kernels *kernels = candidate->blocks;
     static const struct winograd_part parts[] = {{0, 4, 0, 4}, {0, 6, 0, 6}, {1, 3, 0, 2}, {0, 5, 1, 6}};
 
-    bool works = product_works(kernels, tolerance);
+    bool works = product_works(kernels, tolerance, BLOCK) && product_works(kernels, tolerance, MOST_STEP);
     for (int i = 0; works && i < (int)(sizeof parts / sizeof parts[0]); i++) {
         works = transforms_work(kernels, tolerance, 4, &parts[i]) &&
                 (i == 1 || i == 3 || transforms_work(kernels, tolerance, 2, &parts[i]));
