@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#define AHEAD \
+    768 /* bytes of weights: they lie in the second-level cache, whose delay is longer than what a processor looks ahead */
+
 __attribute__((always_inline)) static inline void tile(const struct byte_rows *rows, const uint8_t *x, const int n,
                                                        int32_t *y)
 {
@@ -28,6 +31,8 @@ __attribute__((always_inline)) static inline void tile(const struct byte_rows *r
         for (int64_t q = 0; q < rows->quads; q++, w += (ptrdiff_t)BYTE_LANES * 4, run += 4) {
             const __m512i w0 = _mm512_load_si512(w);
             const __m512i w1 = _mm512_load_si512(w + 64);
+            _mm_prefetch(w + AHEAD, _MM_HINT_T0);
+            _mm_prefetch(w + AHEAD + 64, _MM_HINT_T0);
 #pragma GCC unroll 14
             for (int p = 0; p < n; p++) {
                 int32_t four;
