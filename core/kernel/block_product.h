@@ -31,8 +31,7 @@ struct block_product {
     const float *w;       /* [n_taps][depth][16] [n_tail][tail][16] of the first block of output channels */
     const uint16_t *half; /* NULL, or the weights in half precision (half.h) in the place of w */
     int64_t w_block;      /* numbers to those of the second block */
-    ptrdiff_t
-        ahead; /* bytes from w (or half) to weights needed next, as many; fetched beside the first tile; 0: none */
+    ptrdiff_t ahead;      /* bytes from w (or half) to weights needed next, as many; fetched meanwhile; 0: none */
 
     float *y;
     int64_t y_step, y_block; /* floats from pixel to pixel, and to the second block */
