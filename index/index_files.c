@@ -29,9 +29,8 @@ static bool ends_with(const char *name, const char *end)
     return n > n_end && strcmp(name + n - n_end, end) == 0;
 }
 
-/* Calls visit with the path of everything of ours in a folder; whether visit removes it does not matter. */
-static enum err each_file(const char *folder, void (*visit)(void *context, const char *path, bool ready), void *context,
-                          struct err_note *note)
+enum err index_each_file(const char *folder, void (*visit)(void *context, const char *path, bool ready), void *context,
+                         struct err_note *note)
 {
     DIR *entries = opendir(folder);
     char path[PATH_MAX];
@@ -70,168 +69,12 @@ enum err index_files_destroy(const char *folder, struct err_note *note)
     if (access(folder, F_OK) != 0 && errno == ENOENT) {
         return ERR_NONE;
     }
-    enum err err = each_file(folder, destroy_one, &destroying, note);
+    enum err err = index_each_file(folder, destroy_one, &destroying, note);
     if (err != ERR_NONE || destroying.err != ERR_NONE) {
         return err != ERR_NONE ? err : destroying.err;
     }
     return rmdir(folder) == 0 ? ERR_NONE
                               : ERR_SAY(note, err_from_errno(errno), "cannot remove %s: %s", folder, strerror(errno));
-}
-
-/* ---- Taking what is there ---------------------------------------------------------------------------------------- */
-
-struct loading {
-    struct index *index;
-    const struct index_files *files;
-    struct index_load_report report;
-    bool has_signs;
-    uint8_t signs[CODES_MAX_SIGNS_BYTES]; /* of the first file that was taken */
-    enum err err;
-    struct err_note *note;
-};
-
-/* The ids of a segment, at the rows that it has; none of them if one is there already. */
-static enum err claim_rows(struct index *index, const struct segment *segment, size_t slot, struct err_note *note)
-{
-    index_lock_map(index);
-    const bool room = id_map_reserve(&index->map, segment->rows);
-    bool fine = room;
-    for (size_t row = 0; row < segment->rows && fine; row++) {
-        size_t known;
-        if (!segment_is_live(segment, row)) {
-            continue;
-        }
-        fine = segment->ids[row] >= 0 && !id_map_find(&index->map, segment->ids[row], &known);
-        if (fine) {
-            id_map_put(&index->map, segment->ids[row], index_location(slot, row));
-        }
-    }
-    for (size_t row = 0; row < segment->rows && !fine; row++) {
-        size_t at;
-        if (segment_is_live(segment, row) && id_map_find(&index->map, segment->ids[row], &at) &&
-            at == index_location(slot, row)) {
-            id_map_remove(&index->map, segment->ids[row]);
-        }
-    }
-    index_unlock_map(index);
-    return fine   ? ERR_NONE
-           : room ? ERR_SAY(note, ERR_CORRUPT, "%s holds an id that is none, or is there already", segment->file->path)
-                  : ERR_SAY(note, ERR_NOMEM, "no memory for the ids of a segment");
-}
-
-static enum err take_segment(struct loading *loading, struct segment_file *take_file, struct err_note *note)
-{
-    struct index *index = loading->index;
-    struct segment *segment = NULL;
-
-    enum err err = segment_of_file(&index->codes, take_file, &segment, note);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    struct segment **slots = mem_resize(index->slots, index->n_slots + 1, sizeof(struct segment *));
-    if (slots == NULL) {
-        segment_free(segment);
-        return ERR_SAY(note, ERR_NOMEM, "no memory for one more segment");
-    }
-    index->slots = slots;
-    err = claim_rows(index, segment, index->n_slots, note);
-    if (err != ERR_NONE) {
-        segment_free(segment);
-        return err;
-    }
-    index->slots[index->n_slots++] = segment;
-    loading->report.n_taken++;
-    loading->report.n_vectors += (int64_t)(segment->rows - segment->dead);
-    return ERR_NONE;
-}
-
-static enum err open_one(struct loading *loading, const char *path, struct err_note *note)
-{
-    uint8_t signs[CODES_MAX_SIGNS_BYTES];
-    struct codes *codes = &loading->index->codes;
-    struct segment_file *file = NULL;
-
-    enum err err = segment_file_open(path, codes, loading->files->owner, &file, signs, note);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    if (!loading->files->accept(loading->files->context, &file->moment)) {
-        err = ERR_SAY(note, ERR_CONFLICT, "%s is of a past that the rows do not have", path);
-    } else if (loading->has_signs && memcmp(signs, loading->signs, codes_signs_bytes(codes)) != 0) {
-        err = ERR_SAY(note, ERR_CONFLICT, "%s has another rotation than the other files", path);
-    }
-    if (err != ERR_NONE) {
-        segment_file_close(file);
-        return err;
-    }
-    if (!loading->has_signs) {
-        memcpy(loading->signs, signs, sizeof signs);
-        codes_signs_take(codes, signs);
-        loading->has_signs = true;
-    }
-    return take_segment(loading, file, note);
-}
-
-static void load_one(void *context, const char *path, bool ready)
-{
-    struct loading *loading = context;
-    struct err_note note = {0};
-
-    if (loading->err != ERR_NONE) {
-        return;
-    }
-    enum err err = ready ? open_one(loading, path, &note) : ERR_SAY(&note, ERR_CORRUPT, "%s was never finished", path);
-    if (err == ERR_NOMEM) {
-        loading->err = ERR_SAY(loading->note, err, "%s", note.text);
-    } else if (err != ERR_NONE) {
-        if (loading->report.n_refused++ == 0) {
-            (void)snprintf(loading->report.reason, sizeof loading->report.reason, "%s", note.text);
-        }
-        if (!loading->files->look_only) {
-            loading->err = segment_file_destroy_path(path, loading->note);
-        }
-    }
-}
-
-static void forget_all(struct index *index)
-{
-    for (size_t slot = 0; slot < index->n_slots; slot++) {
-        segment_free(index->slots[slot]);
-    }
-    index->n_slots = 0;
-    index_lock_map(index);
-    id_map_release(&index->map);
-    index_unlock_map(index);
-}
-
-enum err index_load(struct index *index, const struct index_files *files, struct index_load_report *ret,
-                    struct err_note *note)
-{
-    struct loading loading = {.index = index, .files = files, .note = note};
-
-    if (index->n_slots > 0 || index->keeps_files) {
-        return ERR_SAY(note, ERR_MISUSE, "files are taken by an empty index only");
-    }
-    char *folder = mem_copy_text(files->folder);
-    enum err err = folder == NULL ? ERR_SAY(note, ERR_NOMEM, "no memory for a path") : ERR_NONE;
-    if (err == ERR_NONE && access(folder, F_OK) == 0) {
-        err = each_file(folder, load_one, &loading, note);
-        err = err == ERR_NONE ? loading.err : err;
-    }
-    if (err == ERR_NONE && !views_reserve(&index->views, index->n_slots)) {
-        err = ERR_SAY(note, ERR_NOMEM, "no memory for a view");
-    }
-    if (err != ERR_NONE) {
-        forget_all(index);
-        mem_free(folder);
-        return err;
-    }
-    index->files = *files;
-    index->files.folder = folder;
-    index->keeps_files = !files->look_only;
-    index_show(index);
-    *ret = loading.report;
-    return ERR_NONE;
 }
 
 /* ---- Comparing --------------------------------------------------------------------------------------------------- */

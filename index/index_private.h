@@ -79,6 +79,10 @@ MUST_CHECK enum err index_check_vector(const struct index *index, const float *v
 /* Shows searches what the slots hold; views_reserve has made room. */
 void index_show(struct index *index);
 
+/* Calls visit with the path of everything of ours in a folder; whether visit removes it does not matter.  ready: it has its last name. */
+MUST_CHECK enum err index_each_file(const char *folder, void (*visit)(void *context, const char *path, bool ready),
+                                    void *context, struct err_note *note);
+
 /* With changing held and a segment out of use: its file loses its name and waits to be overwritten. */
 void index_retire_file(struct index *index, struct segment *segment);
 
