@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 SHARED = os.environ.get("ARCFACED_SHARED", "../shared")
@@ -58,8 +59,8 @@ class Daemon:
         raise SystemExit("job %d does not end: %s" % (job, row))
 
     def enroll(self, collection, name, crop, kind="image/jpeg"):
-        status, answer = self.call("POST", "/v1/enroll?collection=%s&aligned=true&quality=none&subject=%s" % (collection, name), crop,
-                                   kind)
+        query = urllib.parse.urlencode({"collection": collection, "aligned": "true", "quality": "none", "subject": name})
+        status, answer = self.call("POST", "/v1/enroll?" + query, crop, kind)
         assert status in (200, 201), answer
         return answer["faces"][0]["id"]
 
