@@ -1,11 +1,12 @@
 # bench-train.mk: training steps beside im2col with OpenBLAS, oneDNN and PyTorch (Debian's libdnnl-dev and python3-torch; what is
 # not installed is passed over).  All ways take turns, three times over; the best of each is compared.
+# It takes ten minutes; BENCH_TRAIN_NETWORKS= and BENCH_TRAIN_THREADS= do less.
 
 BENCH_TRAIN := $(B)/tests/bench/train/bench_train
 BENCH_TRAIN_OBJECTS := $(patsubst %,$(B)/obj/tests/bench/train/%.o,bench_train peer_onednn)
 BENCH_TRAIN_NETWORKS ?= r18 mbf
 BENCH_TRAIN_THREADS ?= 1 2
-BENCH_TRAIN_ROUNDS ?= 3
+BENCH_TRAIN_ROUNDS ?= 1
 
 $(BENCH_TRAIN): $(BENCH_TRAIN_OBJECTS) $(call link_of,train)
 	@mkdir -p $(@D)
