@@ -142,9 +142,23 @@ static float dot_avx2(const float *a, const float *b, size_t n)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+/* other: the number that each one is paired with; high: those that come second in their pair. */
+#define HADAMARD_STAGE(v, other, high) _mm256_blend_ps(_mm256_add_ps(v, other), _mm256_sub_ps(other, v), high)
+
 static void hadamard_avx2(float *x, size_t n)
 {
-    hadamard_body(x, n);
+    if (n < 8) {
+        hadamard_from(1, x, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i);
+        v = HADAMARD_STAGE(v, _mm256_permute_ps(v, 0xB1), 0xAA);
+        v = HADAMARD_STAGE(v, _mm256_permute_ps(v, 0x4E), 0xCC);
+        v = HADAMARD_STAGE(v, _mm256_permute2f128_ps(v, v, 1), 0xF0);
+        _mm256_storeu_ps(x + i, v);
+    }
+    hadamard_from(8, x, n);
 }
 
 const struct scan scan_avx2 = {

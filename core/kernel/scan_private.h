@@ -13,10 +13,13 @@
  */
 #define READS_DEAD_ROWS __attribute__((no_sanitize("thread")))
 
-/* One loop for every variant: additions and subtractions in a fixed order, so that the width of registers shows nowhere. */
-static inline void hadamard_body(float *x, size_t n)
+/*
+ * Additions and subtractions in a fixed order, so that the width of registers shows nowhere: the stages from half on.  Those below a
+ * register's width a variant does by itself; the compiler does them number by number.
+ */
+static inline void hadamard_from(size_t half, float *x, size_t n)
 {
-    for (size_t half = 1; half < n; half *= 2) {
+    for (; half < n; half *= 2) {
         for (size_t i = 0; i < n; i += 2 * half) {
             float *restrict low = x + i;
             float *restrict high = x + i + half;

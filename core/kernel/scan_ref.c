@@ -81,7 +81,7 @@ static float dot_ref(const float *a, const float *b, size_t n)
 
 static void hadamard_ref(float *x, size_t n)
 {
-    hadamard_body(x, n);
+    hadamard_from(1, x, n);
 }
 
 const struct scan scan_ref = {

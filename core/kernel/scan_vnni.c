@@ -173,9 +173,27 @@ static float dot_vnni(const float *a, const float *b, size_t n)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+/* other: the number that each one is paired with; high: those that come second in their pair. */
+static inline __m512 hadamard_stage(__m512 v, __m512 other, __mmask16 high)
+{
+    return _mm512_mask_sub_ps(_mm512_add_ps(v, other), high, other, v);
+}
+
 static void hadamard_vnni(float *x, size_t n)
 {
-    hadamard_body(x, n);
+    if (n < 16) {
+        hadamard_from(1, x, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i += 16) {
+        __m512 v = _mm512_loadu_ps(x + i);
+        v = hadamard_stage(v, _mm512_permute_ps(v, 0xB1), 0xAAAA);
+        v = hadamard_stage(v, _mm512_permute_ps(v, 0x4E), 0xCCCC);
+        v = hadamard_stage(v, _mm512_shuffle_f32x4(v, v, 0xB1), 0xF0F0);
+        v = hadamard_stage(v, _mm512_shuffle_f32x4(v, v, 0x4E), 0xFF00);
+        _mm512_storeu_ps(x + i, v);
+    }
+    hadamard_from(16, x, n);
 }
 
 const struct scan scan_vnni = {
