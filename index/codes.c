@@ -75,6 +75,14 @@ size_t codes_bits_bytes(const struct codes *codes)
     return codes->padded == 0 ? 0 : SCAN_BITS_BLOCK_BYTES(codes->chunks);
 }
 
+/* Sums are kept in parts: one alone is a chain in which each addition waits for the one before. */
+#define SUMS 8
+
+static float total(const float parts[SUMS])
+{
+    return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
+}
+
 /* ret [padded] = Rx. */
 static void rotate(const struct codes *codes, const float *vector, float *ret)
 {
@@ -86,11 +94,13 @@ static void rotate(const struct codes *codes, const float *vector, float *ret)
     memset(ret + codes->dim, 0, (codes->padded - codes->dim) * sizeof *ret);
     for (size_t round = 0; round < ROUNDS; round++) {
         const uint32_t *signs = codes->signs + round * codes->padded;
-        for (size_t i = 0; i < codes->padded; i++) {
-            uint32_t word;
-            memcpy(&word, &ret[i], sizeof word);
-            word ^= signs[i];
-            memcpy(&ret[i], &word, sizeof word);
+        for (size_t i = 0; i < codes->padded; i += SUMS) { /* so many at once, in registers */
+            uint32_t words[SUMS];
+            memcpy(words, ret + i, sizeof words);
+            for (size_t j = 0; j < SUMS; j++) {
+                words[j] ^= signs[i + j];
+            }
+            memcpy(ret + i, words, sizeof words);
         }
         codes->scan->hadamard(ret, codes->padded);
     }
@@ -123,15 +133,19 @@ static void encode_int8(const struct codes *codes, const float *vector, size_t r
     float *tail = (float *)(void *)(block + codes->groups * 64);
     const float scale = greatest(vector, codes->dim) / 127.0F;
     const float inverse = scale > 0 ? 1.0F / scale : 0;
-    float error = 0;
+    float errors[SUMS] = {0};
 
-    for (size_t i = 0; i < codes->groups * 4; i++) {
-        float value = i < codes->dim ? vector[i] : 0;
-        int code = nearest(value * inverse);
-        float left = value - scale * (float)code;
-        error += left * left;
-        block[i / 4 * 64 + row * 4 + i % 4] = (uint8_t)(code + 128);
+    for (size_t i = 0; i < codes->groups * 4; i += 4) {
+        uint8_t *group = block + i * SCAN_ROWS + row * 4;
+        for (size_t j = 0; j < 4; j++) {
+            float value = i + j < codes->dim ? vector[i + j] : 0;
+            int code = nearest(value * inverse);
+            float left = value - scale * (float)code;
+            errors[(i + j) % SUMS] += left * left;
+            group[j] = (uint8_t)(code + 128);
+        }
     }
+    const float error = total(errors);
     tail[row] = scale;
     tail[SCAN_ROWS + row] = sqrtf(error) * 1.0001F; /* its own rounding */
 }
@@ -140,14 +154,18 @@ static void encode_bits(const struct codes *codes, const float *vector, size_t r
 {
     float *tail = (float *)(void *)(block + codes->chunks * 64);
     float rotated[CODES_MAX_DIM];
-    float sum = 0;
-    float squares = 0;
+    float sums[SUMS] = {0};
+    float all_squares[SUMS] = {0};
 
     rotate(codes, vector, rotated);
-    for (size_t i = 0; i < codes->padded; i++) {
-        sum += fabsf(rotated[i]);
-        squares += rotated[i] * rotated[i];
+    for (size_t i = 0; i < codes->padded; i += SUMS) {
+        for (size_t j = 0; j < SUMS; j++) {
+            sums[j] += fabsf(rotated[i + j]);
+            all_squares[j] += rotated[i + j] * rotated[i + j];
+        }
     }
+    const float sum = total(sums);
+    const float squares = total(all_squares);
     for (size_t chunk = 0; chunk < codes->chunks; chunk++) {
         const float *values = rotated + chunk * SCAN_BITS_CHUNK;
         for (size_t j = 0; j < 4; j++) {

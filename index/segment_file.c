@@ -23,7 +23,7 @@ enum {
     CHUNK = SEGMENT_FILE_CHUNK,
     CHUNKS_AT_ONCE = 4,
     TURN = 64 * CHUNK, /* bytes written at once: a change waits for no more than this */
-    VERSION = 2,
+    VERSION = 3,
     FRONT =
         8 + 4 * 4 + 8 + INDEX_OWNER_BYTES + (int)sizeof(struct index_moment) + 4 /* of the header, up to the signs */
 };
