@@ -128,6 +128,7 @@ enum err faiss_index_reserve(struct faiss_index *faiss, size_t n, struct err_not
     if (zeros == MAP_FAILED) {
         return ERR_SAY(note, ERR_NOMEM, "no memory for %zu vectors", n);
     }
+    (void)madvise(zeros, bytes, MADV_HUGEPAGE); /* there is a huge one of zeros too: fewer faults */
     enum err err = faiss_index_append(faiss, zeros, n, note);
     (void)munmap(zeros, bytes);
     return err;

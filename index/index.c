@@ -20,6 +20,7 @@
 
 enum {
     FIRST_ROWS = 64, /* of the first segment, and of every later one while it is short */
+    MANY_ROWS = 1024 /* added at once: more will come */
 };
 
 /*
@@ -237,8 +238,12 @@ struct places {
     size_t n_slots; /* that the index will have */
 };
 
-static size_t capacity_for(const struct index *index, size_t rows)
+/* Where a large index is being filled, growing would cost more than the codes do. */
+static size_t capacity_for(const struct index *index, size_t rows, size_t added)
 {
+    if (added >= MANY_ROWS && index->n_slots > 1) {
+        return index->segment_rows;
+    }
     size_t capacity = FIRST_ROWS < index->segment_rows ? FIRST_ROWS : index->segment_rows;
 
     while (capacity < rows && capacity < index->segment_rows) {
@@ -265,7 +270,7 @@ static enum err place_in_tail(const struct index *index, size_t n, struct place 
     struct place place = {.segment = tail, .slot = index->tail};
 
     if (tail->capacity - tail->rows < n && tail->capacity < index->segment_rows) {
-        enum err err = segment_grow(tail, capacity_for(index, tail->rows + n), &place.segment, note);
+        enum err err = segment_grow(tail, capacity_for(index, tail->rows + n, n), &place.segment, note);
         if (err != ERR_NONE) {
             return err;
         }
@@ -290,6 +295,7 @@ static enum err places_new(const struct index *index, size_t n, struct places *r
     struct places places = {.n_slots = index->n_slots};
     enum err err = ERR_NONE;
     size_t slot = 0;
+    const size_t added = n;
 
     places.list = MEM_ARRAY(struct place, n / index->segment_rows + 2);
     if (places.list == NULL) {
@@ -305,7 +311,7 @@ static enum err places_new(const struct index *index, size_t n, struct places *r
     while (err == ERR_NONE && n > 0) {
         size_t rows = n < index->segment_rows ? n : index->segment_rows;
         struct place place = {.slot = next_free_slot(index, slot), .n = rows, .is_new = true};
-        err = segment_new(&index->codes, capacity_for(index, rows), &place.segment, note);
+        err = segment_new(&index->codes, capacity_for(index, rows, added), &place.segment, note);
         if (err == ERR_NONE) {
             places.list[places.n++] = place;
             slot = place.slot + 1;
