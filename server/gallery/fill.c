@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "server/gallery/fill_rows.h"
 #include "server/store/anchor_rows.h"
 #include "server/store/embedding_rows.h"
 
@@ -95,69 +96,18 @@ static enum err files_of(const struct filler *filler, const struct filled *what,
 
 /* ---- From the rows ----------------------------------------------------------------------------------------------- */
 
-/* Vectors are handed to the index by blocks: one call each would take its lock as often. */
-#define BLOCK 256
-struct filling {
-    struct index *index;
-    struct err_note *note;
-    const int64_t *wanted; /* ascending; NULL: all */
-    size_t n_wanted, at;
-    int64_t ids[BLOCK];
-    float *vectors;
-    size_t n;
-};
-
-static enum err flush(struct filling *filling)
-{
-    enum err err = filling->n == 0
-                       ? ERR_NONE
-                       : index_add(filling->index, filling->ids, filling->vectors, filling->n, filling->note);
-    filling->n = 0;
-    return err;
-}
-
-static bool is_wanted(struct filling *filling, int64_t face_id)
-{
-    while (filling->at < filling->n_wanted && filling->wanted[filling->at] < face_id) {
-        filling->at++;
-    }
-    return filling->wanted == NULL || (filling->at < filling->n_wanted && filling->wanted[filling->at] == face_id);
-}
-
-static enum err visit(void *context, int64_t face_id, const float *vector, int dim)
-{
-    struct filling *filling = context;
-
-    if (!is_wanted(filling, face_id)) {
-        return ERR_NONE;
-    }
-    memcpy(filling->vectors + filling->n * (size_t)dim, vector, (size_t)dim * sizeof *vector);
-    filling->ids[filling->n++] = face_id;
-    return filling->n == BLOCK ? flush(filling) : ERR_NONE;
-}
-
 /* Adds the wanted faces, ascending, or all; those that were deleted a moment ago are not there any more. */
 static enum err add_rows(const struct filler *filler, const struct filled *what, struct index *index,
                          const int64_t *wanted, size_t n_wanted, struct err_note *note)
 {
-    struct filling *filling = MEM_NEW(struct filling);
-    enum err err = ERR_NOMEM;
+    struct fill_rows *rows = NULL;
 
-    if (filling != NULL) {
-        *filling = (struct filling){.index = index, .note = note, .wanted = wanted, .n_wanted = n_wanted};
-        filling->vectors = mem_new((size_t)BLOCK * (size_t)what->dim, sizeof(float));
-    }
-    if (filling == NULL || filling->vectors == NULL) {
-        (void)ERR_SAY(note, ERR_NOMEM, "no memory to build an index");
-    } else {
+    enum err err = fill_rows_begin(index, what->dim, wanted, n_wanted, &rows, note);
+    if (err == ERR_NONE) {
         err = store_embedding_each(filler->store, what->collection_id, what->model_id,
-                                   wanted == NULL ? 0 : wanted[0] - 1, visit, filling, note);
-        if (err == ERR_NONE) {
-            err = flush(filling);
-        }
-        mem_free_wiped(filling->vectors);
+                                   wanted == NULL ? 0 : wanted[0] - 1, fill_rows_take, rows, note);
+        err = fill_rows_end(rows, err, note);
     }
-    mem_free(filling);
     return err;
 }
 
