@@ -19,6 +19,7 @@
 #include "server/command_flags.h"
 #include "server/progress.h"
 #include "server/taught_data.h"
+#include "server/taught_mixes.h"
 
 #define ARENA_BYTES ((size_t)4 << 30)
 #define MODEL_BYTES ((size_t)512 << 20)
@@ -33,6 +34,7 @@ static const char usage[] =
     "  --only FILE, --except FILE  lists of people of --set, one a line\n"
     "  --detect-side N      of the photos as the detector sees them (its default)\n"
     "  --crops DIR          aligned crops, a folder for each person, beside or instead of --set\n"
+    "  --mixes N            faces between two people's, which nobody has, for the teacher to speak of (0)\n"
     "  --network NAME       small, y1, mbf, r18 ... (small)\n"
     "  --start FILE.onnx    begin from a recogniser that this command made\n"
     "  --epochs N           (8)\n"
@@ -46,7 +48,7 @@ static const char usage[] =
 struct training {
     /* asked for */
     const char *teacher_path, *set, *only, *except, *crops, *detector_path, *network, *start, *out;
-    long epochs, batch, shard, seed, threads, detect_side;
+    long epochs, batch, shard, seed, threads, detect_side, mixes;
     double rate, distill;
     bool data_only, peek;
 
@@ -94,6 +96,29 @@ static struct augment own_augment(void)
 
 /* ---- Data --------------------------------------------------------------------------------------------------------- */
 
+/* The data set with mixes takes the place of the one without. */
+static enum err open_mixed(struct training *t)
+{
+    char path[PATH_MAX];
+    struct dataset *mixed = NULL;
+    enum err err = ERR_NONE;
+
+    if (snprintf(path, sizeof path, "%s/data-%ld", t->folder, t->mixes) >= (int)sizeof path) {
+        return ERR_SAY(t->note, ERR_MISUSE, "the path of --out is too long");
+    }
+    if (!file_exists(path)) {
+        err = taught_mixes_write(t->dataset, (int)t->mixes, (uint64_t)t->seed, path, t->note);
+    }
+    if (err == ERR_NONE) {
+        err = dataset_open(path, &mixed, t->note);
+    }
+    if (err == ERR_NONE) {
+        dataset_close(t->dataset);
+        t->dataset = mixed;
+    }
+    return err;
+}
+
 static enum err open_data(struct training *t)
 {
     struct taught_source sources[2];
@@ -115,6 +140,9 @@ static enum err open_data(struct training *t)
     }
     if (err == ERR_NONE) {
         err = dataset_open(path, &t->dataset, t->note);
+    }
+    if (err == ERR_NONE && t->mixes > 0) {
+        err = open_mixed(t);
     }
     return err != ERR_NONE
                ? err
@@ -286,6 +314,7 @@ static bool take_flags(struct training *t, int *argc, char **argv)
     return command_whole(argc, argv, "--epochs", 1, 100000, &t->epochs) &&
            command_whole(argc, argv, "--batch", 1, 65536, &t->batch) &&
            command_whole(argc, argv, "--detect-side", 0, 4096, &t->detect_side) &&
+           command_whole(argc, argv, "--mixes", 0, 10000000, &t->mixes) &&
            command_whole(argc, argv, "--shard", 1, 65536, &t->shard) &&
            command_whole(argc, argv, "--seed", 0, LONG_MAX, &t->seed) &&
            command_whole(argc, argv, "--threads", 1, 64, &t->threads) &&

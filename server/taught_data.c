@@ -9,9 +9,6 @@
 #include "core/base/mem.h"
 #include "core/image/encode.h"
 
-/* Hardly any loss, and decoded in a tenth of the time of what has none: every epoch decodes all. */
-#define JPEG_QUALITY 97
-
 /* Photos whose crops are held in memory at once. */
 #define GROUP 256
 
@@ -27,7 +24,7 @@ static enum err encode(void *context, int thread, int i, const struct image *cro
     struct group *group = context;
     unsigned char *bytes = NULL;
     size_t n_bytes = 0;
-    enum err err = image_encode(crop, IMAGE_JPEG, JPEG_QUALITY, mem, &bytes, &n_bytes);
+    enum err err = image_encode(crop, IMAGE_JPEG, TAUGHT_QUALITY, mem, &bytes, &n_bytes);
 
     (void)thread;
     if (err != ERR_NONE) {

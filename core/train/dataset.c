@@ -314,6 +314,14 @@ const unsigned char *dataset_hash(const struct dataset *dataset)
     return dataset->hash;
 }
 
+const unsigned char *dataset_bytes(const struct dataset *dataset, int i, size_t *ret_bytes)
+{
+    struct entry entry = entry_of(dataset, i);
+
+    *ret_bytes = (size_t)entry.n_bytes;
+    return dataset->file + entry.offset;
+}
+
 enum err dataset_crop(const struct dataset *dataset, int i, struct arena *mem, struct image *ret, struct err_note *note)
 {
     struct entry entry = entry_of(dataset, i);

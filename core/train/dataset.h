@@ -48,6 +48,9 @@ int dataset_label(const struct dataset *dataset, int i);
 int64_t dataset_id(const struct dataset *dataset, int i);
 const unsigned char *dataset_hash(const struct dataset *dataset); /* HASH_SHA256_BYTES: what it is, for checkpoints */
 
+/* Crop i as it is encoded.  It may be damaged: only dataset_crop looks. */
+const unsigned char *dataset_bytes(const struct dataset *dataset, int i, size_t *ret_bytes);
+
 /*
  * Decodes crop i.  Any thread.
  * Owns: *ret is carved from mem.  Errors: ERR_CORRUPT the bytes changed, or are not a crop of this side; ERR_LIMIT, ERR_NOMEM.

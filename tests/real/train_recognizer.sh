@@ -1,5 +1,5 @@
 # train_recognizer.sh: arcfaced train-recognizer on a few people of celeb_112 (not the reserved ones): what it writes, that a run which was
-# stopped goes on to the same bytes, that the result begins another run, and what it refuses.
+# stopped goes on to the same bytes, that the result begins another run, mixes, and what it refuses.
 shared=${ARCFACED_SHARED:-../shared}
 if [ ! -e "$shared/models/mobilefacenet_128.onnx" ]; then
     echo "1..1"
@@ -56,6 +56,13 @@ EPOCHS=1 train "$TEST_TMP/again.onnx" --start "$TEST_TMP/whole.onnx" --rate 0.00
 check "another run begins where this one ended" test \
     "$(jq -s '.[0].distill' "$TEST_TMP/again.log" | cut -c1-6)" \< "$(jq -s '.[0].distill' "$TEST_TMP/whole.log" | cut -c1-6)"
 
+EPOCHS=1 train "$TEST_TMP/mixed.onnx" --mixes 32 > "$TEST_TMP/mixed.log" || echo "# --mixes failed"
+check "faces of nobody are learnt from too" test "$(jq -s '.[-1].steps' "$TEST_TMP/mixed.log")" = $(((64 + 32) / 16))
+train "$TEST_TMP/mixed.onnx" --mixes 32 --data-only
+check "they are drawn once" test "$(ls -d "$TEST_TMP/mixed.onnx.run"/data-* | wc -l)" = 1
+mkdir -p "$TEST_TMP/one"
+cp -r "$people/$(ls "$people" | head -n 1)" "$TEST_TMP/one/"
+
 refused() { # TEXT FLAGS...
     local text=$1
     shift
@@ -65,4 +72,6 @@ refused() { # TEXT FLAGS...
 check "without a teacher it says so" refused "who teaches" --crops "$people" --out "$TEST_TMP/x.onnx"
 check "a network that is not there is refused by name" refused "no network 'tiny'" \
     --teacher "$shared/models/mobilefacenet_128.onnx" --crops "$people" --out "$TEST_TMP/x.onnx" --network tiny
+check "one person alone cannot be mixed" refused "of two people" --teacher "$shared/models/mobilefacenet_128.onnx" \
+    --crops "$TEST_TMP/one" --out "$TEST_TMP/alone.onnx" --mixes 4
 echo "1..$number"
