@@ -76,8 +76,25 @@ struct graph {
 /* Returns count × size zeroed bytes for a small lasting thing, packed beside others; NULL as arena_alloc. */
 void *graph_carve(struct graph *graph, size_t count, size_t size);
 
+/* A lasting copy; NULL as arena_alloc. */
+const char *graph_copy_text(struct graph *graph, const char *text);
+
+/* Makes room for one more in a list that lives in the arena; the outgrown copy stays behind, at most as large again. */
+MUST_CHECK enum err graph_grow(struct graph *graph, void *list_at, int count, int *room, size_t size,
+                               struct err_note *note);
+
 /* Why the last carving failed, said in words. */
 enum err graph_full(const struct graph *graph, struct err_note *note);
+
+/* Something makes it or holds it: until then a name is all that is known of a value. */
+static inline bool value_is_defined(const struct value *value)
+{
+    return value->is_input || value->constant != NULL || value->producer >= 0;
+}
+
+/* The version that is imported of a domain, by its short name, or NULL.  "ai.onnx" is the long one of the standard's own, "". */
+const char *graph_short_domain(const char *domain);
+const struct opset *graph_opset(const struct graph *graph, const char *domain);
 
 /* Drops nodes that are NULL or that no output needs, keeps the order, and counts producers and uses afresh. */
 void graph_sweep(struct graph *graph);

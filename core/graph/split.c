@@ -15,7 +15,7 @@ enum err graph_find(const struct graph *graph, const char *name, value_id *ret, 
 {
     for (value_id id = 0; id < graph->n_values; id++) {
         const struct value *value = &graph->values[id];
-        if (strcmp(value->name, name) == 0 && (value->is_input || value->constant != NULL || value->producer >= 0)) {
+        if (strcmp(value->name, name) == 0 && value_is_defined(value)) {
             *ret = id;
             return ERR_NONE;
         }
