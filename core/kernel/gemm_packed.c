@@ -104,5 +104,7 @@ void gemm_packed_f32(const struct block_kernels *kernels, int64_t m, int64_t n, 
                       .finish = finish,
                       .y = y};
 
-    pool_run(pool, (int)((n / BLOCK + kernels->blocks - 1) / kernels->blocks), columns_task, &job);
+    if (m > 0) { /* the product is for one row at least */
+        pool_run(pool, (int)((n / BLOCK + kernels->blocks - 1) / kernels->blocks), columns_task, &job);
+    }
 }

@@ -33,7 +33,7 @@ size_t gemm_packed_fill(int64_t n, int64_t k, enum gemm_side side, const float *
 
 /*
  * y = finish(x · b): bias and slope are the packed ones, residual lies as y.
- * Shapes: x [m, k], y [m, n] 64-byte aligned, aliasing nothing.
+ * Shapes: x [m, k], y [m, n] 64-byte aligned, aliasing nothing; m may be 0.
  */
 void gemm_packed_f32(const struct block_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *x,
                      const void *packed, const struct finish *finish, float *y, struct pool *pool);
