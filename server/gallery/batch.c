@@ -130,6 +130,13 @@ static int waiting_crops(const struct batcher *batcher, const struct model *mode
     return n;
 }
 
+/* Crops of one run: what was asked for, and not more than the model takes. */
+static int room_of(const struct batcher *batcher, const struct model *model)
+{
+    const int most = recognizer_max_batch(model->recognizer);
+    return most < batcher->plan.crops ? most : batcher->plan.crops;
+}
+
 /* Waits for those on their way, at most as long as the plan says and until a run is full. */
 static void gather(struct batcher *batcher, struct ticket *leader)
 {
@@ -143,7 +150,8 @@ static void gather(struct batcher *batcher, struct ticket *leader)
     until.tv_sec += batcher->plan.wait_ns / 1000000000 + until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     batcher->gathering = leader;
-    while (batcher->expected > 0 && leader->n + waiting_crops(batcher, leader->model) < batcher->plan.crops &&
+    while (batcher->expected > 0 &&
+           leader->n + waiting_crops(batcher, leader->model) < room_of(batcher, leader->model) &&
            pthread_cond_timedwait(&leader->news, &batcher->lock, &until) != ETIMEDOUT) {
     }
     batcher->gathering = NULL;
@@ -157,7 +165,7 @@ static int collect(struct batcher *batcher, struct ticket *leader)
 
     for (struct ticket **at = &batcher->first; *at != NULL;) {
         struct ticket *ticket = *at;
-        if (ticket->model != leader->model || n + ticket->n > batcher->plan.crops) {
+        if (ticket->model != leader->model || n + ticket->n > room_of(batcher, leader->model)) {
             at = &ticket->next;
             continue;
         }
@@ -252,7 +260,7 @@ enum err batch_embed(struct gallery_worker *worker, struct model *model, const s
     struct batcher *batcher = worker->gallery->batcher;
     struct ticket ticket = {.model = model, .crops = crops, .n = n, .ret = ret, .ret_norms = ret_norms};
 
-    if (batcher == NULL || batcher->plan.crops <= n || recognizer_max_batch(model->recognizer) < batcher->plan.crops) {
+    if (batcher == NULL || room_of(batcher, model) <= n) {
         struct session *session = NULL;
         batch_forget(worker);
         enum err err = worker_session(worker, model, &session, fault);

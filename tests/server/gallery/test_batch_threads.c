@@ -52,14 +52,14 @@ static void paint(struct hand *hand, int number)
     }
 }
 
-static struct batch_counts run(int64_t wait_ns, int runs)
+static struct batch_counts run(int crops, int64_t wait_ns, int runs)
 {
     struct fixture fixture;
     struct fixture *f = &fixture;
     struct hand hands[THREADS] = {{0}};
     pthread_t threads[THREADS];
     pthread_barrier_t barrier;
-    const struct batch_plan plan = {.crops = 4, .wait_ns = wait_ns, .runs = runs};
+    const struct batch_plan plan = {.crops = crops, .wait_ns = wait_ns, .runs = runs};
 
     fixture_open(f, -1);
     assert_null(f->gallery->batcher);
@@ -93,12 +93,16 @@ static void test_requests_share_runs(void **state)
 {
     (void)state;
     /* One run at a time that waits: six at once make a run of four and one of two, whatever the processor does. */
-    struct batch_counts waiting = run(2000000000, 1);
+    struct batch_counts waiting = run(4, 2000000000, 1);
     assert_int_equal(waiting.crops, THREADS * ROUNDS);
     assert_in_range(waiting.runs, 2 * ROUNDS, 3 * ROUNDS);
-    struct batch_counts at_once = run(0, 2);
+    struct batch_counts at_once = run(4, 0, 2);
     assert_int_equal(at_once.crops, THREADS * ROUNDS);
     assert_in_range(at_once.runs, 2 * ROUNDS, THREADS * ROUNDS);
+    /* More than a model takes at once: as many as it takes. */
+    struct batch_counts many = run(64, 2000000000, 1);
+    assert_int_equal(many.crops, THREADS * ROUNDS);
+    assert_in_range(many.runs, ROUNDS, 2 * ROUNDS);
 }
 
 /* Nobody else is on the way: a long wait is not waited. */
