@@ -137,8 +137,9 @@ static bool needs_copy(const struct conv_byte_call *call)
     const struct conv_shape *s = call->shape;
     int64_t size[3];
 
-    padded(s, size);
-    return call->flip != 0 || all_in(s) % 4 != 0 || size[0] != s->in[0] || size[1] != s->in[1] || size[2] != s->in[2];
+    padded(s, size); /* the product reads four bytes at a time: of groups too, whose last ends with the image */
+    return call->flip != 0 || view_of(s, 0).channels % 4 != 0 || all_in(s) % 4 != 0 || size[0] != s->in[0] ||
+           size[1] != s->in[1] || size[2] != s->in[2];
 }
 
 static bool copy_bytes(const struct conv_shape *s, size_t *ret)
