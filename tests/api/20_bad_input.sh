@@ -39,6 +39,7 @@ jq -cn '{embedding: [range(128) | 0]}' >"$TEST_TMP/zero.json"
 jq -cn '{subject: "x", embedding: [range(127) | 0.1]}' >"$TEST_TMP/short.json"
 jq -cn '{subject: "x", embedding: [range(128) | if . == 5 then 1e300 else 0.1 end]}' >"$TEST_TMP/huge.json"
 jq -cn '{embedding: [range(70000) | 0]}' >"$TEST_TMP/long.json"
+/usr/bin/python3 -c 'import sys; from PIL import Image; Image.open(sys.argv[1]).resize((75, 75)).save(sys.argv[2])' "$ONE" "$TEST_TMP/tiny.jpg"
 # A grey picture without a face: one plain PNG of 200 by 200.
 python3 - "$TEST_TMP/blank.png" <<'PY'
 import struct, sys, zlib
@@ -71,6 +72,8 @@ all_rows() {
     refused "no face" 422 no_face
     call POST "/v1/enroll?subject=x" -H "$JPEG" --data-binary @"$GROUP"
     refused "several faces" 422 several_faces
+    call POST "/v1/enroll?subject=x&quality=high" -H "$JPEG" --data-binary @"$TEST_TMP/tiny.jpg"
+    refused "a face of a few pixels" 422 low_quality
     call PUT /v1/enroll
     refused "wrong method" 405 wrong_method
     call GET /v1/nothing

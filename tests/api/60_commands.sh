@@ -66,10 +66,20 @@ says "weights that are none" 2 'fp32 or fp16' embed --weights fp8 "${NETWORKS[@]
 says "memory that is none" 2 'small or fast' embed --memory huge "${NETWORKS[@]}" "$ONE"
 start --kernels portable,gemm_int_portable
 check "the log names the kernels in use" "$(grep '"event":"starting"' "$LOG" | jq -e '.kernels == "portable" and (.kernel_variants | test("gemm_int:ref "))' >/dev/null; echo $?)" "$(cat "$LOG")"
+check "and OpenBLAS's" "$(grep '"event":"starting"' "$LOG" | jq -e '(.openblas | length) > 0' >/dev/null; echo $?)" "$(cat "$LOG")"
 check "and those that are not" "$(grep -q '"event":"kernel_not_used","family":"gemm_int","variant":"portable"' "$LOG"; echo $?)" "$(cat "$LOG")"
 call GET /v1/info
 answers "info names the kernels" 200 '.kernels == "portable" and .kernel_variants.gemm_int == "ref" and .kernel_variants.gemm_f32 == "blas"'
 stop
+if [ "${#NETWORKS_GIVEN[@]}" -gt 0 ]; then
+    cp "$MODELS/mobilefacenet_128.onnx" "$TEST_TMP/plain.onnx" # without a manifest
+    given=("${NETWORKS_GIVEN[@]}")
+    NETWORKS_GIVEN=(--detector "$MODELS/scrfd_500m.onnx" --recognizer "$TEST_TMP/plain.onnx")
+    start
+    check "the log says what is assumed of a model without a manifest" "$(grep -q '"event":"model_assumed".*plain' "$LOG"; echo $?)" "$(cat "$LOG")"
+    stop
+    NETWORKS_GIVEN=("${given[@]}")
+fi
 
 # ---- Tables ----------------------------------------------------------------------------------------------------------------
 "$ARCFACED" ops >printed

@@ -8,8 +8,8 @@
  *   1. Dense, patches and OpenBLAS (SkylakeX kernels): IResNet-50 about 150 ms.  Loses to ONNX Runtime; only for what has no
  *      blocked form now, and for training.
  *   2. Blocked, the product's loop over 14 pixels x 2 blocks in compiler vectors: 146 GFLOPS from the first-level cache where
- *      the FMA peak, measured beside it, was 165.  Prefetching the next pair's weights on the first pixels only; a prefetch in
- *      every call occupies the load ports for nothing.
+ *      the FMA peak, measured beside it, was 165.  The next pair's weights are fetched once, one block of them beside
+ *      each tile of pixels; a prefetch in every tile occupies the load ports for nothing.
  *   3. Winograd with the position as the outer loop and a chunk's tiles beside its weights in the second-level cache:
  *      IResNet-50 62 ms with F(4x4) nearly everywhere, MobileFaceNet 7.0 ms, against 127-160 and 26-30 of ONNX Runtime.
  *   4. F(2x2) at 14 and 7 pixels up to two images: as fast as F(4x4), with less than half of its weights.

@@ -40,7 +40,7 @@ CASES = [
     ("r50_int8 b1 1T", "r50_int8", 1, 1, 112, 2.0, 2.8),
 ]
 SPAN = {"r50_int8": (0, 255)}
-# class of layers: (channels in, channels out, side, kernel, stride, groups, times)
+# class of layers: (channels in, channels out, side, kernel, stride, groups)
 LAYERS = {
     "first 3x3": [(3, 64, 112, 3, 1, 1)],
     "3x3 at 112": [(64, 64, 112, 3, 1, 1)],
