@@ -190,22 +190,30 @@ answers "and cannot be gone back to" 409 '.code == "no_former_model"'
 check "its files are gone" $?
 
 # ---- Stopped and killed in the middle ----------------------------------------------------------------------------------
-call POST /v1/admin/models -F model=@"$SECOND" -F manifest=@"$SECOND.json" -F name=y1
-answers "the model comes back" 201 ".version == \"$Y1\""
-call POST "/v1/admin/models/$Y1/activate" -H "$JSON" -d '{"collections":["default"]}'
-JOB=$(jq -r .id <<<"$BODY")
-curl -sN -m 120 -H "$AUTH" "$URL/v1/admin/jobs/$JOB/events" >"$TEST_TMP/events2" &
-EVENTS=$!
-until_true 30 test -s "$TEST_TMP/events2"
-stop
-check "a clean end with a job and a stream of events under way" $?
-wait $EVENTS
-check "the stream was ended" $?
-start
-kill -KILL "$PID"
-wait "$PID" 2>/dev/null
-start
-until_true 120 ended "$JOB"
+# Where the job was over before the stop came, everything is done once more.
+for _ in 1 2 3 4 5; do
+    call POST /v1/admin/models -F model=@"$SECOND" -F manifest=@"$SECOND.json" -F name=y1
+    answers "the model comes back" 201 ".version == \"$Y1\""
+    call POST "/v1/admin/models/$Y1/activate" -H "$JSON" -d '{"collections":["default"]}'
+    JOB=$(jq -r .id <<<"$BODY")
+    curl -sN -m 120 -H "$AUTH" "$URL/v1/admin/jobs/$JOB/events" >"$TEST_TMP/events2" &
+    EVENTS=$!
+    until_true 30 test -s "$TEST_TMP/events2"
+    stop
+    check "a clean end with a job and a stream of events under way" $?
+    wait $EVENTS
+    check "the stream was ended" $?
+    start
+    kill -KILL "$PID"
+    wait "$PID" 2>/dev/null
+    start
+    until_true 120 ended "$JOB"
+    [ "$(jq .attempts <<<"$BODY")" = 1 ] || break
+    call POST "/v1/admin/models/$FIRST/activate" -H "$JSON" -d '{"collections":["default"]}'
+    wait_job
+    call DELETE "/v1/admin/models/$Y1"
+done
+call GET "/v1/admin/jobs/$JOB"
 answers "after a stop and a kill the job went on to its end" 200 '.state == "succeeded" and .attempts >= 2'
 call GET /v1/collections/default
 answers "and the collection has the model" 200 ".model == \"$Y1\""
