@@ -1,7 +1,6 @@
 /* parts.c: two draws of people, one after the other. */
 #include "core/train/parts.h"
 
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -17,13 +16,26 @@ static enum err spent(const struct arena *mem)
     return arena_why(mem) == ERR_NOMEM ? ERR_NOMEM : ERR_LIMIT;
 }
 
-/* Every so many-th photo of everybody. */
-static void hold_photos(const int *person, int count, double holdout, int *seen, unsigned char *part)
+/* How many of a person's photos are held out: two at least, for a pair of them to judge by, and no more than are left. */
+static int photos_to_hold(int photos, double holdout)
 {
-    int every = holdout > 0 ? (int)fmax(2, round(1 / holdout)) : INT_MAX;
+    int most = photos / 2;
+    int wanted = (int)fmax(2, round(photos * holdout));
 
+    return most < 2 ? 0 : wanted < most ? wanted : most;
+}
+
+/* Everybody's last photos.  Shapes: left [people], zeros. */
+static void hold_photos(const int *person, int count, int people, double holdout, int *left, unsigned char *part)
+{
     for (int i = 0; i < count; i++) {
-        part[i] = ++seen[person[i]] % every == 0 ? PART_HELD : PART_TEACHES;
+        left[person[i]]++;
+    }
+    for (int p = 0; p < people; p++) {
+        left[p] = photos_to_hold(left[p], holdout);
+    }
+    for (int i = count - 1; i >= 0; i--) {
+        part[i] = left[person[i]]-- > 0 ? PART_HELD : PART_TEACHES;
     }
 }
 
@@ -65,17 +77,17 @@ enum err parts_make(const int *person, int count, int people, double holdout, ui
                     struct parts *ret, struct err_note *note)
 {
     unsigned char *role = ARENA_ARRAY(mem, unsigned char, people);
-    int *seen = ARENA_ARRAY(mem, int, people);
+    int *left = ARENA_ARRAY(mem, int, people);
     struct parts parts = {.part = ARENA_ARRAY(mem, unsigned char, count)};
     enum err err = ERR_NONE;
 
-    if (role == NULL || seen == NULL || parts.part == NULL) {
+    if (role == NULL || left == NULL || parts.part == NULL) {
         return spent(mem);
     }
     int held = split_people(person, count, people, holdout, LEAST_PHOTOS, seed, role);
     parts.held_people = held >= PARTS_LEAST_HELD || holdout <= 0;
     if (!parts.held_people) {
-        hold_photos(person, count, holdout, seen, parts.part);
+        hold_photos(person, count, people, holdout, left, parts.part);
         parts.teaching = people;
     } else {
         for (int p = 0; p < people; p++) {

@@ -2,8 +2,8 @@
  * parts.h: who of a data set teaches, who is asked how far to follow, and who judges.
  *
  * Nobody does two of these: a tuning is chosen (blend.h) on people who did not teach, and judged on people who did neither.  Where there
- * are too few people for that, nobody is asked, and where there are fewer still, photos of everybody are held out instead of people:
- * then the judgement speaks about other photos of these people, not about strangers.
+ * are too few people for that, nobody is asked, and where there are fewer still, photos are held out instead of people, two at least of
+ * everybody with four: then the judgement speaks about other photos of these people, not about strangers.
  */
 #ifndef CORE_TRAIN_PARTS_H
 #define CORE_TRAIN_PARTS_H

@@ -57,7 +57,9 @@ def latency(daemon):
     beside.sort()
     for name, ms in (("without a job", alone), ("with one", beside)):
         print("identify %-13s: %5d requests, p50 %6.1f ms, p99 %6.1f ms" % (name, len(ms), percentile(ms, .5), percentile(ms, .99)))
-    print("p99 with a job / without: %.2f" % (percentile(beside, .99) / percentile(alone, .99)))
+    ratio = percentile(beside, .99) / percentile(alone, .99)
+    print("p99 with a job / without: %.2f" % ratio)
+    assert ratio <= 2, "more than twice"
 
 
 def peak_bytes(pid):

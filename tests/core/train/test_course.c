@@ -17,6 +17,7 @@ static void everybody_has_one_part(void **state)
     } rows[] = {
         {100, 5, .2, 20, 16, true}, {30, 5, .2, 6, 5, true},  {26, 5, .2, 5, 0, true}, {20, 5, .2, 0, 0, false},
         {10, 6, .5, 5, 0, true},    {3, 9, .34, 0, 0, false}, {40, 4, 0, 0, 8, true},
+        {12, 4, .2, 0, 0, false},  {22, 9, .2, 0, 0, false},  {12, 3, .2, 0, 0, false},
     };
     struct arena *mem = arena_new((size_t)16 << 20);
 
@@ -49,8 +50,15 @@ static void everybody_has_one_part(void **state)
         if (parts.held_people) {
             assert_int_equal(count[PART_HELD], parts.held * rows[r].photos);
             assert_int_equal(count[PART_CHOOSES], parts.choosing * rows[r].photos);
-        } else { /* everybody's, about the wanted share */
-            assert_true(count[PART_HELD] >= rows[r].people && count[PART_HELD] <= n / 2);
+        } else { /* everybody's, who has enough: a pair at least, and as many to learn from */
+            assert_int_equal(count[PART_HELD] > 0, rows[r].photos >= 4);
+            for (int p = 0; p < rows[r].people && rows[r].photos >= 4; p++) {
+                int held = 0;
+                for (int i = p; i < n; i += rows[r].people) {
+                    held += parts.part[i] == PART_HELD;
+                }
+                assert_in_range(held, 2, rows[r].photos / 2);
+            }
         }
         arena_reset(mem);
     }
