@@ -104,6 +104,16 @@ static enum err open_data(struct train *train)
                          dataset_side(train->dataset), train->recognizer->side);
 }
 
+/* What a file without its BatchNormalizations has lost. */
+static void say_folded(const struct graph *graph)
+{
+    char text[STUDENT_FOLDED_TEXT];
+
+    if (student_is_folded(graph, text)) {
+        (void)fprintf(stderr, "arcfaced: %s\n", text);
+    }
+}
+
 static enum err load_student(struct train *train)
 {
     const struct train_wish *wish = &train->wish;
@@ -119,6 +129,9 @@ static enum err load_student(struct train *train)
     if (err == ERR_NONE) {
         err = student_load(file.bytes, file.n_bytes, &graph, train->note);
         model_bytes_close(&file);
+    }
+    if (err == ERR_NONE) {
+        say_folded(graph);
     }
     if (err == ERR_NONE && wish->learn < 1) {
         const char *cut = NULL;

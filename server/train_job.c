@@ -51,6 +51,7 @@ struct run {
     struct course_result course;
     int64_t told_ns;
     json_t *report;
+    const char *folded; /* what the model has lost, a sentence; NULL: nothing */
 };
 
 static struct cancel stop;
@@ -184,6 +185,10 @@ static enum err open_student(struct run *run)
     if (err == ERR_NONE) {
         err = student_load(bytes, n_bytes, &graph, run->note);
         file_unmap(bytes, n_bytes);
+    }
+    if (err == ERR_NONE) {
+        char text[STUDENT_FOLDED_TEXT];
+        run->folded = student_is_folded(graph, text) ? arena_copy_text(run->mem, text) : NULL;
     }
     if (err == ERR_NONE && run->plan.freeze > 0) {
         const char *cut = NULL;
@@ -383,6 +388,9 @@ static enum err run_all(struct run *run)
         run->report = json_pack("{s:s, s:i, s:i, s:s, s:i, s:i}", "from", run->plan.version, "people", run->people,
                                 "photos", run->count, "held_out", run->parts.held_people ? "people" : "photos",
                                 "people_choosing", run->parts.choosing, "epochs", run->plan.epochs);
+        if (run->report != NULL && run->folded != NULL) {
+            (void)json_object_set_new(run->report, "folded", json_string(run->folded));
+        }
         err = run->report == NULL ? ERR_NOMEM : train(run);
     }
     return err == ERR_NONE ? prove(run) : err;

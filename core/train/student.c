@@ -13,6 +13,7 @@
 #include "core/graph/split.h"
 #include "core/onnx/onnx.h"
 #include "core/onnx/onnx_save.h"
+#include "core/train/invert.h"
 #include "core/train/loss.h"
 #include "core/train/tape.h"
 
@@ -75,6 +76,23 @@ enum err student_load(const void *onnx, size_t n_bytes, struct graph **ret, stru
     }
     mem_free(bytes);
     return err;
+}
+
+bool student_is_folded(const struct graph *graph, char text[STUDENT_FOLDED_TEXT])
+{
+    const struct invert_memory memory = invert_memory_of(graph);
+
+    if (memory.norms >= memory.convolutions / 2) {
+        return false;
+    }
+    (void)snprintf(
+        text, STUDENT_FOLDED_TEXT,
+        "of this network's BatchNormalizations %d are left beside %d convolutions, the others are folded into weights: "
+        "their "
+        "scales are learnt as weights only, their statistics cannot follow other photos, and the file that comes out "
+        "does not have them either",
+        memory.norms, memory.convolutions);
+    return true;
 }
 
 /* ---- Inputs ------------------------------------------------------------------------------------------------------ */

@@ -43,6 +43,13 @@ struct student_options {
 MUST_CHECK enum err student_load(const void *onnx, size_t n_bytes, struct graph **ret, struct err_note *note);
 
 /*
+ * Whether most BatchNormalizations of a network were folded into its weights before it came here; then *text says what that costs
+ * whoever learns with it.
+ */
+#define STUDENT_FOLDED_TEXT 320
+bool student_is_folded(const struct graph *graph, char text[STUDENT_FOLDED_TEXT]);
+
+/*
  * Makes a student; computes the maps below the cut and the teacher's embeddings.
  * Owns:   take (freed by student_free, also when this fails).  dataset and pool (may be NULL) must outlive the student.
  * Errors: ERR_UNSUPPORTED nothing can be learnt, or the cut does not divide the network; ERR_NOT_FOUND the cut; ERR_LIMIT

@@ -30,7 +30,8 @@ train() { # OUT FLAGS...
     "$ARCFACED" train "${flags[@]}" --out "$out" "$@"
 }
 
-train "$TEST_TMP/whole.onnx" --photos "$TEST_TMP/photos" > "$TEST_TMP/whole.log" || echo "# train failed"
+train "$TEST_TMP/whole.onnx" --photos "$TEST_TMP/photos" > "$TEST_TMP/whole.log" 2> "$TEST_TMP/whole.said" || { echo "# train failed"; cat "$TEST_TMP/whole.said"; }
+check "a file whose BatchNormalizations are folded says what that costs" grep -q 'BatchNormalizations 0 are left beside 51 convolutions' "$TEST_TMP/whole.said"
 check "a model, a manifest and a report" test -s "$TEST_TMP/whole.onnx" -a -s "$TEST_TMP/whole.onnx.json" -a -s "$TEST_TMP/whole.onnx.html"
 check "no crop stays behind" test ! -e "$TEST_TMP/whole.onnx.run"
 check "every step is a line" test "$(jq -s '[.[] | select(.kind == "step" and .phase == "last")] | length == .[-1].steps and all(.[]; .loss > 0)' "$TEST_TMP/whole.log")" = true
