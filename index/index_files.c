@@ -237,11 +237,13 @@ static enum err write_file(struct index *index, struct segment *segment, struct 
         err = index->keeps_files ? segment_file_write(file, segment, &done, note) : ERR_CANCELLED;
         if (err == ERR_NONE && done) {
             err = segment_file_finish(file, segment, index->files.owner, note);
+            file->unsynced =
+                false; /* by the flush below; what is removed from now on is flushed before the file has its name */
         }
         index_unlock_changing(index);
         (void)sched_yield();
     }
-    return err == ERR_NONE ? segment_file_sync(file, note) : err;
+    return err == ERR_NONE ? segment_file_flush(file, note) : err;
 }
 
 /* With changing held: a saved segment gives way to one that is read from its file; *ret is the old one, to be freed when the

@@ -239,11 +239,16 @@ enum err segment_file_finish(struct segment_file *file, const struct segment *se
     return err == ERR_NONE ? segment_file_put(file, header, CHUNK, 0, note) : err;
 }
 
+enum err segment_file_flush(const struct segment_file *file, struct err_note *note)
+{
+    point_reached("segment.complete");
+    return fdatasync(file->fd) == 0 ? ERR_NONE : segment_file_errno(note, "flush", file->path);
+}
+
 enum err segment_file_sync(struct segment_file *file, struct err_note *note)
 {
     file->unsynced = false;
-    point_reached("segment.complete");
-    return fdatasync(file->fd) == 0 ? ERR_NONE : segment_file_errno(note, "flush", file->path);
+    return segment_file_flush(file, note);
 }
 
 enum err segment_file_seal(struct segment_file *file, struct err_note *note)

@@ -64,7 +64,10 @@ MUST_CHECK enum err segment_file_write(struct segment_file *file, const struct s
 MUST_CHECK enum err segment_file_finish(struct segment_file *file, const struct segment *segment,
                                         const unsigned char owner[INDEX_OWNER_BYTES], struct err_note *note);
 
-/* Flushes; then gives it its last name. */
+/* Flushes, and only that: whoever changes the file meanwhile says so in unsynced. */
+MUST_CHECK enum err segment_file_flush(const struct segment_file *file, struct err_note *note);
+
+/* Flushes, and unsynced is false; then gives it its last name. */
 MUST_CHECK enum err segment_file_sync(struct segment_file *file, struct err_note *note);
 MUST_CHECK enum err segment_file_seal(struct segment_file *file, struct err_note *note);
 
