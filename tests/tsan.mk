@@ -3,7 +3,7 @@
 # A unit test named test_*_threads.c is one; so are the programs whose sources another fragment adds to TSAN_TESTS.
 # OpenBLAS, FAISS and OpenMP are not instrumented: each runs on the calling thread alone, so nothing of theirs is shared but
 # what our own locks guard.
-TSAN_TESTS += $(filter %_threads.c,$(UNIT_SOURCES)) tests/core/base/test_pool.c tests/core/kernel/test_conv_block.c
+TSAN_TESTS += $(filter %_threads.c,$(UNIT_SOURCES)) tests/core/base/test_pool.c
 
 .SECONDEXPANSION:
 .PHONY: tsan-tests

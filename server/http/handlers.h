@@ -55,6 +55,7 @@ void handle_training(struct call *call);
 void handle_generate(struct call *call);
 void handle_job_picture(struct call *call);
 void handle_job_findings(struct call *call);
+void handle_job_log(struct call *call);
 void handle_job_events(struct call *call);
 
 void handle_info(struct call *call);

@@ -1,6 +1,10 @@
 /* training.c: POST /v1/admin/training: what a training would be, or the job that does it. */
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "core/base/file.h"
+#include "core/base/mem.h"
 #include "server/gallery/freeze.h"
 #include "server/gallery/retrain.h"
 #include "server/http/answers.h"
@@ -108,4 +112,29 @@ void handle_training(struct call *call)
     }
     err = training_job_add(call->store, &wish, found.collection_id, auth_actor(call->caller), &job, &fault.note);
     call_job(call, err, job, &fault);
+}
+
+void handle_job_log(struct call *call)
+{
+    struct gallery_fault fault = {0};
+    struct job_row row;
+    char path[PATH_MAX];
+    unsigned char *text = NULL;
+    size_t n_bytes = 0;
+
+    enum err err = store_job_get(call->store, call_job_number(call), call->mem, &row, &fault.note);
+    if (err == ERR_NONE) {
+        (void)snprintf(path, sizeof path, "%s/jobs/%lld/" TRAINING_LOG, call->config->data, (long long)row.id);
+        err = file_read(path, 2 * (size_t)TRAINING_LOG_BYTES, &text, &n_bytes, &fault.note);
+        if (err == ERR_NOT_FOUND) { /* it has not said anything yet, or is no training */
+            err = ERR_NONE;
+        }
+    }
+    if (err == ERR_NONE) {
+        err = reply_set(call->reply, 200, "application/x-ndjson", text == NULL ? (const void *)"" : text, n_bytes);
+    }
+    mem_free(text);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+    }
 }

@@ -43,10 +43,11 @@ struct training {
 
 static bool is_kept(const char *name)
 {
-    return strcmp(name, "report.json") == 0 || strcmp(name, "dropped.json") == 0;
+    return strcmp(name, "report.json") == 0 || strcmp(name, "dropped.json") == 0 ||
+           strcmp(name, TRAINING_LOG) == 0;
 }
 
-/* Removes all but the reports; checkpoints lie one folder deeper. */
+/* Removes all but the reports and the log; checkpoints lie one folder deeper. */
 static void clear_folder(const char *folder, int deeper)
 {
     DIR *dir = opendir(folder);
@@ -185,12 +186,27 @@ static void tell_now(struct training *training, const json_t *line, bool phase)
     json_decref(said);
 }
 
+/* A line more in the log, which stays when the job is over.  A disk that is full takes none, which is no reason to fail. */
+static void keep_line(const struct training *training, const char *text)
+{
+    char path[PATH_MAX];
+    FILE *log = fopen(in_folder(training, TRAINING_LOG, path), "ae");
+
+    if (log != NULL) {
+        if (fseek(log, 0, SEEK_END) == 0 && ftell(log) < TRAINING_LOG_BYTES) {
+            (void)fprintf(log, "%s\n", text);
+        }
+        (void)fclose(log);
+    }
+}
+
 static void hear(void *context, const char *text)
 {
     struct training *training = context;
     json_t *line = json_loads(text, 0, NULL);
     const char *kind = json_string_value(json_object_get(line, "kind"));
 
+    keep_line(training, text);
     if (kind != NULL && strcmp(kind, "step") == 0) {
         job_run_progress(training->run, json_integer_value(json_object_get(line, "step")),
                          json_integer_value(json_object_get(line, "steps")), "steps");

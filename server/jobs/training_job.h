@@ -5,7 +5,7 @@
  *   its gate, else rejected · queue the collection's change over (activate) if it passed and that is wanted
  *
  * The crops, checkpoints and the candidate's file are removed at the end, however it ends; report.json and dropped.json (rows of
- * faces that either rule of purifying would drop) stay in the folder.  After a stop or a crash of the daemon the job goes
+ * faces that either rule of purifying would drop) stay in the folder, and log.ndjson (what the child said).  After a stop or a crash of the daemon the job goes
  * on with the same frozen crops from the child's last checkpoint; a child that was killed is started again, twice at most.
  *
  * While it runs its checkpoint is {"phase", "loss", "rate"}, for who asks.
@@ -20,6 +20,10 @@
 #include "server/jobs/jobs.h"
 
 #define TRAINING_KIND "training"
+
+/* In the job's folder: every line that the child said, JSON, for who wants to know how it went. */
+#define TRAINING_LOG "log.ndjson"
+#define TRAINING_LOG_BYTES ((long)16 << 20) /* about; what comes after that is not kept */
 
 struct training_job {
     struct gallery *gallery;

@@ -87,8 +87,10 @@ WANT=$(printf '%s' "$BODY" | jq -r .result.state)
 call GET /v1/admin/models
 answers "the model is listed with its parent and report" 200 \
     ".models[] | select(.version == \"$VERSION\") | .state == \"$WANT\" and .parent != null and .report.gate != null"
-[ "$(ls "$TEST_TMP/data/jobs/$JOB" | sort | tr '\n' ' ')" = "dropped.json report.json " ]
+[ "$(ls "$TEST_TMP/data/jobs/$JOB" | sort | tr '\n' ' ')" = "dropped.json log.ndjson report.json " ]
 check "no crop is left behind" $? "$(ls "$TEST_TMP/data/jobs/$JOB")"
+call GET "/v1/admin/jobs/$JOB/log"
+check "the job's log has every step" "$([ "$STATUS" = 200 ] && jq -es '[.[] | select(.kind == "step")] | length > 1 and all(.[]; .loss > 0)' <<<"$BODY" >/dev/null; echo $?)" "$BODY"
 
 train '{"epochs": 900}'
 until_true 300 tells_loss "$JOB"
@@ -96,8 +98,8 @@ answers "a training tells its phase, loss and rate while it runs" 200 '.now.phas
 call POST "/v1/admin/jobs/$JOB/cancel"
 until_true 300 ended "$JOB"
 answers "a cancelled training ends" 200 '.state == "cancelled"'
-[ -z "$(ls "$TEST_TMP/data/jobs/$JOB")" ]
-check "and leaves nothing" $?
+[ "$(ls "$TEST_TMP/data/jobs/$JOB")" = log.ndjson ]
+check "and leaves nothing but its log" $?
 
 train '{"epochs": 2, "activate": false}'
 until_true 300 has_child "$JOB"
