@@ -43,8 +43,7 @@ struct training {
 
 static bool is_kept(const char *name)
 {
-    return strcmp(name, "report.json") == 0 || strcmp(name, "dropped.json") == 0 ||
-           strcmp(name, TRAINING_LOG) == 0;
+    return strcmp(name, "report.json") == 0 || strcmp(name, "dropped.json") == 0 || strcmp(name, TRAINING_LOG) == 0;
 }
 
 /* Removes all but the reports and the log; checkpoints lie one folder deeper. */

@@ -16,8 +16,8 @@ static void everybody_has_one_part(void **state)
         bool held_people;
     } rows[] = {
         {100, 5, .2, 20, 16, true}, {30, 5, .2, 6, 5, true},  {26, 5, .2, 5, 0, true}, {20, 5, .2, 0, 0, false},
-        {10, 6, .5, 5, 0, true},    {3, 9, .34, 0, 0, false}, {40, 4, 0, 0, 8, true},
-        {12, 4, .2, 0, 0, false},  {22, 9, .2, 0, 0, false},  {12, 3, .2, 0, 0, false},
+        {10, 6, .5, 5, 0, true},    {3, 9, .34, 0, 0, false}, {40, 4, 0, 0, 8, true},  {12, 4, .2, 0, 0, false},
+        {22, 9, .2, 0, 0, false},   {12, 3, .2, 0, 0, false},
     };
     struct arena *mem = arena_new((size_t)16 << 20);
 
