@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,19 +114,52 @@ static enum err add_rows(const struct filler *filler, const struct filled *what,
 
 /* ---- From files -------------------------------------------------------------------------------------------------- */
 
-/* What the files hold is made equal to what the rows say. */
-static enum err follow_rows(const struct filler *filler, const struct filled *what, struct index *index,
-                            int64_t n_in_files, struct err_note *note)
-{
-    int64_t *ids = NULL;
-    int64_t *missing = NULL;
-    size_t n = 0;
-    size_t n_missing = 0;
+/* The ids that the rows have, read while files are being checked. */
+struct known_ids {
+    const struct filler *filler;
+    const struct filled *what;
+    pthread_t thread;
+    bool started;
+    int64_t *ids;
+    size_t n;
+    enum err err;
+    struct err_note note;
+};
 
-    enum err err = store_embedding_ids(filler->store, what->collection_id, what->model_id, &ids, &n, note);
-    if (err == ERR_NONE) {
-        missing = MEM_ARRAY(int64_t, n + 1);
-        err = missing == NULL ? ERR_SAY(note, ERR_NOMEM, "no memory for the ids of %zu faces", n) : ERR_NONE;
+static void *read_ids(void *context)
+{
+    struct known_ids *known = context;
+
+    known->err = store_embedding_ids(known->filler->store, known->what->collection_id, known->what->model_id,
+                                     &known->ids, &known->n, &known->note);
+    return NULL;
+}
+
+/* Where there is no thread to be had, they are read at the end. */
+static void known_ids_begin(struct known_ids *known)
+{
+    known->started = pthread_create(&known->thread, NULL, read_ids, known) == 0;
+}
+
+static void known_ids_end(struct known_ids *known)
+{
+    if (known->started) {
+        (void)pthread_join(known->thread, NULL);
+    } else {
+        (void)read_ids(known);
+    }
+}
+
+/* What the files hold is made equal to what the rows say.  Shapes: ids [n], ascending. */
+static enum err follow_rows(const struct filler *filler, const struct filled *what, struct index *index,
+                            int64_t n_in_files, const int64_t *ids, size_t n, struct err_note *note)
+{
+    int64_t *missing = MEM_ARRAY(int64_t, n + 1);
+    size_t n_missing = 0;
+    enum err err = ERR_NONE;
+
+    if (missing == NULL) {
+        err = ERR_SAY(note, ERR_NOMEM, "no memory for the ids of %zu faces", n);
     }
     if (err == ERR_NONE) {
         err = index_reconcile(index, ids, n, missing, &n_missing, note);
@@ -139,7 +173,6 @@ static enum err follow_rows(const struct filler *filler, const struct filled *wh
     if (err == ERR_NONE && n_missing > 0) {
         err = add_rows(filler, what, index, missing, n_missing, note);
     }
-    mem_free(ids);
     mem_free(missing);
     return err;
 }
@@ -157,30 +190,54 @@ static enum err take_files(const struct filler *filler, const struct filled *wha
     return err == ERR_NONE ? index_load(index, &files, ret, note) : err;
 }
 
+/* Files, and what they lack; *ret says what came of the files, nothing of which is an error. */
+static enum err fill_from_files(const struct filler *filler, const struct filled *what, bool fresh, struct index *index,
+                                struct index_load_report *ret, struct err_note *note)
+{
+    struct known_ids known = {.filler = filler, .what = what};
+    struct err_note why = {0};
+
+    if (!fresh) { /* else there are no files to compare with */
+        known_ids_begin(&known);
+    }
+    enum err err = take_files(filler, what, fresh, index, ret, &why);
+    if (!fresh) {
+        known_ids_end(&known);
+    }
+    if (err != ERR_NONE && err != ERR_NOMEM) { /* without files it takes longer to start, and is as good */
+        say(filler, GALLERY_SAY_WARN, "index_without_files", "collection %" PRId64 " keeps no files: %s",
+            what->collection_id, why.text[0] == '\0' ? err_word(err) : why.text);
+    }
+    if (err == ERR_NOMEM) {
+        err = ERR_SAY(note, err, "%s", why.text);
+    } else {
+        err = ERR_NONE;
+    }
+    if (err == ERR_NONE && known.err != ERR_NONE) {
+        err = ERR_SAY(note, known.err, "%s", known.note.text);
+    }
+    if (err == ERR_NONE && ret->n_taken > 0) {
+        err = follow_rows(filler, what, index, ret->n_vectors, known.ids, known.n, note);
+    }
+    mem_free(known.ids);
+    return err;
+}
+
 static enum err fill(const struct filler *filler, const struct filled *what, bool fresh, struct index *index,
                      struct err_note *note)
 {
     struct index_load_report report = {0};
-    struct err_note why = {0};
     int64_t begin = clock_monotonic_ns();
+    enum err err = has_files(filler) ? fill_from_files(filler, what, fresh, index, &report, note) : ERR_NONE;
 
-    if (has_files(filler)) {
-        enum err err = take_files(filler, what, fresh, index, &report, &why);
-        if (err == ERR_NOMEM) {
-            return ERR_SAY(note, err, "%s", why.text);
-        }
-        if (err != ERR_NONE) { /* without files it takes longer to start, and is as good */
-            say(filler, GALLERY_SAY_WARN, "index_without_files", "collection %" PRId64 " keeps no files: %s",
-                what->collection_id, why.text[0] == '\0' ? err_word(err) : why.text);
-        }
-    }
-    if (report.n_refused > 0) {
+    if (err == ERR_NONE && report.n_refused > 0) {
         say(filler, GALLERY_SAY_WARN, "index_refused",
             "collection %" PRId64 ": %zu files of the index are of no use, and made again from the rows: %s",
             what->collection_id, report.n_refused, report.reason);
     }
-    enum err err = report.n_taken == 0 ? add_rows(filler, what, index, NULL, 0, note)
-                                       : follow_rows(filler, what, index, report.n_vectors, note);
+    if (err == ERR_NONE && report.n_taken == 0) {
+        err = add_rows(filler, what, index, NULL, 0, note);
+    }
     if (err == ERR_NONE && index_count(index) > 0) {
         say(filler, GALLERY_SAY_INFO, "index_ready",
             "collection %" PRId64 ": %" PRId64 " faces, %" PRId64 " of them from %zu files, in %.2f s",

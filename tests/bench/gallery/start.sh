@@ -4,6 +4,9 @@
 # ARCFACED the binary, FILL fill_rows, FACES (1000000), RECOGNIZER (of 512 numbers).  Fails if what is required at a million is
 # not reached: 15 s from the rows, 2 s from files that the system has in memory.  GALLERY: a folder that keeps the rows for the
 # next time.
+#
+# Two cores, 1,000,000 faces of 512 numbers: from the rows 12.1 s (30.5 s before; rows are read on one thread and added on another), from
+# 15 files 1.4 to 2.0 s, the middle of four 1.7 s (2.0 to 2.2 s in the same turns before the ids were read beside the files).
 . "$(dirname "$0")/daemon.bash"
 faces=${FACES:-1000000}
 files=$((faces / 65536))
