@@ -5,13 +5,13 @@
 START_FACES ?= 1000000
 HTTP_FACES ?= 100000
 
-$(B)/tests/bench/gallery/fill_rows: $(B)/obj/tests/bench/gallery/fill_rows.o $(B)/obj/tests/bench/index/faces.o $(call link_of,store)
+$(B)/tests/bench/gallery/enroll_rows: $(B)/obj/tests/bench/gallery/enroll_rows.o $(B)/obj/tests/bench/index/faces.o $(call link_of,store)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(B)/obj/tests/bench/index/faces.o -Wl,--start-group $(call link_of,store) \
 	    -Wl,--end-group $(call libs_of,store)
 
 .PHONY: bench-start bench-http
-bench-start: $(B)/arcfaced $(B)/tests/bench/gallery/fill_rows ## time and memory from the start to the first answer (START_FACES=)
-	@FACES=$(START_FACES) ARCFACED=$(realpath $(B)/arcfaced) FILL=$(B)/tests/bench/gallery/fill_rows bash tests/bench/gallery/start.sh
-bench-http: $(B)/arcfaced $(B)/tests/bench/gallery/fill_rows ## identifications a second over a full gallery, beside a writer (HTTP_FACES=)
-	@FACES=$(HTTP_FACES) ARCFACED=$(realpath $(B)/arcfaced) FILL=$(B)/tests/bench/gallery/fill_rows bash tests/bench/gallery/http.sh
+bench-start: $(B)/arcfaced $(B)/tests/bench/gallery/enroll_rows ## time and memory from the start to the first answer (START_FACES=)
+	@FACES=$(START_FACES) ARCFACED=$(realpath $(B)/arcfaced) FILL=$(B)/tests/bench/gallery/enroll_rows bash tests/bench/gallery/start.sh
+bench-http: $(B)/arcfaced $(B)/tests/bench/gallery/enroll_rows ## identifications a second over a full gallery, beside a writer (HTTP_FACES=)
+	@FACES=$(HTTP_FACES) ARCFACED=$(realpath $(B)/arcfaced) FILL=$(B)/tests/bench/gallery/enroll_rows bash tests/bench/gallery/http.sh

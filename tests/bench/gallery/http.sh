@@ -1,7 +1,7 @@
 #!/bin/bash
 # http.sh: identifications by embedding a second over a full gallery, alone and beside a writer.
 #
-# ARCFACED the binary, FILL fill_rows, FACES (100000), SECONDS_EACH (5), CONNECTIONS ("1 16 64"), WRITES (50 a second),
+# ARCFACED the binary, FILL enroll_rows, FACES (100000), SECONDS_EACH (5), CONNECTIONS ("1 16 64"), WRITES (50 a second),
 # RECOGNIZER (of 512 numbers), GALLERY (a folder that keeps the rows).  wrk runs on the same machine and takes its part of it.
 #
 # 100,000 faces of 512 numbers, two cores of a Sapphire Rapids, wrk on them too; identifications a second, p50 and p99 in ms:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # start.sh: how long the daemon takes to serve many faces, from the rows and from the index's files, and in how much memory.
 #
-# ARCFACED the binary, FILL fill_rows, FACES (1000000), RECOGNIZER (of 512 numbers).  Fails if what is required at a million is
+# ARCFACED the binary, FILL enroll_rows, FACES (1000000), RECOGNIZER (of 512 numbers).  Fails if what is required at a million is
 # not reached: 15 s from the rows, 2 s from files that the system has in memory.  GALLERY: a folder that keeps the rows for the
 # next time.
 #

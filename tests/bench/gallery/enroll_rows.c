@@ -1,5 +1,5 @@
 /*
- * fill_rows.c DATA FACES QUERIES: enrolls synthetic faces (tests/bench/index/faces.h) into the collection "default" of a data
+ * enroll_rows.c DATA FACES QUERIES: enrolls synthetic faces (tests/bench/index/faces.h) into the collection "default" of a data
  * folder that no daemon uses, four a person, and prints queries, each a JSON array: a new photo of somebody enrolled.
  */
 #include <stdio.h>
@@ -20,7 +20,7 @@ static struct err_note note;
 static void must(enum err err)
 {
     if (err != ERR_NONE) {
-        (void)fprintf(stderr, "fill_rows: %s\n", note.text[0] == '\0' ? err_word(err) : note.text);
+        (void)fprintf(stderr, "enroll_rows: %s\n", note.text[0] == '\0' ? err_word(err) : note.text);
         exit(1);
     }
 }
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
     char path[4096];
 
     if (argc != 4) {
-        (void)fprintf(stderr, "usage: fill_rows DATA FACES QUERIES\n");
+        (void)fprintf(stderr, "usage: enroll_rows DATA FACES QUERIES\n");
         return 2;
     }
     const size_t n_people = (size_t)strtoul(argv[2], NULL, 10) / FACES_A_PERSON;
