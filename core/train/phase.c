@@ -10,24 +10,52 @@
 
 /* ---- Who ---------------------------------------------------------------------------------------------------------- */
 
-static enum err choose_items(struct phase *phase, struct arena *mem)
+/* Shapes: ret [batch] positions in items of a step's crops. */
+static enum err choose_items(struct phase *phase, long step, struct arena *mem, int *ret)
 {
-    long in_epoch = phase->step % phase->steps_per_epoch;
+    long epoch = step / phase->steps_per_epoch;
+    long in_epoch = step % phase->steps_per_epoch;
     enum err err = ERR_NONE;
 
-    if (phase->ordered != phase->epoch) {
+    if (phase->ordered != epoch) {
         err = epoch_order(phase->label, phase->n_items, phase->classes, phase->options->balanced, phase->options->seed,
-                          phase->epoch, mem, phase->order);
+                          epoch, mem, phase->order);
         arena_reset(mem);
-        phase->ordered = err == ERR_NONE ? phase->epoch : -1;
+        phase->ordered = err == ERR_NONE ? epoch : -1;
     }
     for (int i = 0; i < phase->batch && err == ERR_NONE; i++) {
         /* a set smaller than a batch goes round */
-        long at = (in_epoch * phase->batch + i) % phase->n_items;
-        phase->batch_item[i] = phase->order[at];
-        phase->batch_class[i] = phase->label[phase->order[at]];
+        ret[i] = phase->order[(in_epoch * phase->batch + i) % phase->n_items];
     }
     return err;
+}
+
+/* Has the inputs of a step made. */
+static enum err ask_ahead(struct phase *phase, long step, struct arena *mem)
+{
+    enum err err = choose_items(phase, step, mem, phase->next_item);
+    int *crop = phase->worker[0].label; /* scratch of batch numbers */
+
+    if (err == ERR_NONE) {
+        for (int i = 0; i < phase->batch; i++) {
+            crop[i] = phase->items[phase->next_item[i]];
+        }
+        ahead_ask(phase->ahead, crop, step / phase->steps_per_epoch);
+        phase->asked = step;
+    }
+    return err;
+}
+
+/* This step's crops, and the inputs that were made of them; those of the next are begun. */
+static enum err take_ahead(struct phase *phase, struct arena *mem)
+{
+    enum err err = phase->asked == phase->step ? ERR_NONE : ask_ahead(phase, phase->step, mem);
+
+    if (err == ERR_NONE) {
+        memcpy(phase->batch_item, phase->next_item, (size_t)phase->batch * sizeof *phase->batch_item);
+        err = ahead_take(phase->ahead, &phase->inputs, phase->note);
+    }
+    return err == ERR_NONE && phase->step + 1 < phase->steps ? ask_ahead(phase, phase->step + 1, mem) : err;
 }
 
 /* Fills v: the unit centers of the chosen classes, then the frozen ones, each repeated for every sub-center. */
@@ -59,10 +87,14 @@ static void fill_centers(struct phase *phase)
 enum err phase_choose(struct phase *phase, struct arena *mem)
 {
     const struct objective *objective = &phase->options->objective;
-    enum err err = choose_items(phase, mem);
+    enum err err =
+        phase->ahead == NULL ? choose_items(phase, phase->step, mem, phase->batch_item) : take_ahead(phase, mem);
 
     if (err != ERR_NONE) {
         return err;
+    }
+    for (int i = 0; i < phase->batch; i++) {
+        phase->batch_class[i] = phase->label[phase->batch_item[i]];
     }
     if (objective->sample_rate < 1) {
         int *label = phase->worker[0].label; /* scratch of batch numbers */
@@ -79,7 +111,7 @@ enum err phase_choose(struct phase *phase, struct arena *mem)
 
 /* ---- Shards ------------------------------------------------------------------------------------------------------- */
 
-static enum err fill_shard(const struct phase *phase, struct phase_worker *worker, int shard)
+static void fill_taught(const struct phase *phase, struct phase_worker *worker, int shard)
 {
     const float *teacher = student_teacher(phase->student);
     size_t dim = (size_t)phase->dim;
@@ -89,14 +121,27 @@ static enum err fill_shard(const struct phase *phase, struct phase_worker *worke
         int item = phase->items[phase->batch_item[at]];
         worker->label[i] = phase->batch_class[at];
         memcpy(worker->teacher + (size_t)i * dim, teacher + (size_t)item * dim, dim * sizeof *teacher);
-        enum err err = student_fill(phase->student, item, phase->epoch, worker->mem,
-                                    worker->input + (size_t)i * phase->map_floats, &worker->note);
-        arena_reset(worker->mem);
-        if (err != ERR_NONE) {
-            return err;
-        }
     }
-    return ERR_NONE;
+}
+
+/* The inputs of a shard: those made ahead, or kept maps. */
+static enum err take_inputs(const struct phase *phase, struct phase_worker *worker, int shard, float **ret)
+{
+    size_t first = (size_t)shard * (size_t)phase->shard;
+    enum err err = ERR_NONE;
+
+    if (phase->ahead != NULL) {
+        *ret = phase->inputs + first * phase->map_floats;
+        return ERR_NONE;
+    }
+    for (int i = 0; i < phase->shard && err == ERR_NONE; i++) {
+        int item = phase->items[phase->batch_item[first + (size_t)i]];
+        err = student_fill(phase->student, item, phase->epoch, worker->mem,
+                           worker->input + (size_t)i * phase->map_floats, &worker->note);
+        arena_reset(worker->mem);
+    }
+    *ret = worker->input;
+    return err;
 }
 
 static enum err run_shard(const struct phase *phase, struct phase_worker *worker, int shard)
@@ -104,6 +149,7 @@ static enum err run_shard(const struct phase *phase, struct phase_worker *worker
     const struct train_options *options = phase->options;
     struct tensor input = student_input(phase->student, phase->shard);
     struct tensor output = {0};
+    float *inputs = NULL;
     bool softmax = options->objective.softmax;
     float *dv = worker->gradients + phase->parameters->n_floats;
     float *dbias = dv + (size_t)phase->most_rows * (size_t)phase->dim;
@@ -116,9 +162,10 @@ static enum err run_shard(const struct phase *phase, struct phase_worker *worker
 
     memset(worker->gradients, 0, phase->gradient_floats * sizeof(float));
     memset(&worker->sums, 0, sizeof worker->sums);
-    enum err err = fill_shard(phase, worker, shard);
+    fill_taught(phase, worker, shard);
+    enum err err = take_inputs(phase, worker, shard, &inputs);
     if (err == ERR_NONE) {
-        input.data = worker->input;
+        input.data = inputs;
         err = tape_forward(worker->tape, &input, drop, &output, &worker->note);
     }
     if (err == ERR_NONE) {

@@ -4,6 +4,7 @@
 #ifndef CORE_TRAIN_PHASE_PRIVATE_H
 #define CORE_TRAIN_PHASE_PRIVATE_H
 
+#include "core/train/ahead.h"
 #include "core/train/tape.h"
 #include "core/train/trainer.h"
 
@@ -51,6 +52,9 @@ struct phase {
     int *order;       /* [n_items] positions of this epoch */
     long ordered;     /* epoch that order is of, -1: none */
     int *batch_item;  /* [batch] positions in items */
+    int *next_item;   /* [batch] the same of the step that was asked for ahead */
+    long asked;       /* that step; -1: none */
+    float *inputs;    /* [batch, map_floats] of this step; NULL without ahead */
     int *batch_class; /* [batch] positions in chosen */
     int *chosen;      /* [classes] */
     int n_chosen;
@@ -70,6 +74,7 @@ struct phase {
     int first_shard;                          /* of the round that runs */
     long step, epoch;
 
+    struct ahead *ahead; /* NULL: the inputs are kept maps, which are copied in no time */
     struct phase_worker *worker;
     struct err_note *note;
 };

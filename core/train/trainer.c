@@ -166,6 +166,7 @@ static enum err carve_step(struct phase *phase, struct arena *mem)
     (void)carve(mem, &fine, &phase->total, phase->gradient_floats, sizeof(float));
     (void)carve(mem, &fine, &phase->order, (size_t)phase->n_items, sizeof(int));
     (void)carve(mem, &fine, &phase->batch_item, (size_t)phase->batch, sizeof(int));
+    (void)carve(mem, &fine, &phase->next_item, (size_t)phase->batch, sizeof(int));
     (void)carve(mem, &fine, &phase->batch_class, (size_t)phase->batch, sizeof(int));
     (void)carve(mem, &fine, &phase->chosen, classes, sizeof(int));
     (void)carve(mem, &fine, &phase->mark, classes, 1);
@@ -183,6 +184,7 @@ static enum err carve_step(struct phase *phase, struct arena *mem)
         phase->chosen[j] = j;
     }
     phase->ordered = -1;
+    phase->asked = -1;
     return ERR_NONE;
 }
 
@@ -268,11 +270,15 @@ static enum err prepare(struct phase *phase, const int *label, struct arena *mem
     for (int t = 0; t < phase->threads && err == ERR_NONE; t++) {
         err = make_worker(phase, &phase->worker[t], mem);
     }
+    if (err == ERR_NONE && student_maps_bytes(phase->student) == 0) {
+        err = ahead_new(phase->student, phase->batch, phase->threads, &phase->ahead);
+    }
     return err != ERR_NONE ? err : make_optimizers(phase);
 }
 
 static void release(struct phase *phase)
 {
+    ahead_free(phase->ahead);
     for (int t = 0; phase->worker != NULL && t < phase->threads; t++) {
         tape_free(phase->worker[t].tape);
         arena_free(phase->worker[t].mem);
