@@ -166,10 +166,12 @@ static void add_up(struct trial *trial)
     cost->seconds = (maps + embeddings + learning + measuring) / 1e3 / question->threads;
 
     /* a gradient and a tape a thread; values, their sum, the moments of two phases, the first weights, those of the blend */
-    cost->bytes = (trial->lower == NULL ? 0 : (size_t)question->photos * (size_t)looks * map_bytes) +
-                  (size_t)question->threads *
-                      (trial->tape_bytes + trial->lower_bytes + block + (size_t)train->shard * map_bytes) +
-                  8 * block + (size_t)question->photos * CROP_BYTES;
+    const size_t inputs =
+        trial->lower == NULL
+            ? 2 * (size_t)train->batch * map_bytes /* ahead.h */
+            : ((size_t)question->photos * (size_t)looks + (size_t)question->threads * (size_t)train->shard) * map_bytes;
+    cost->bytes = inputs + (size_t)question->threads * (trial->tape_bytes + trial->lower_bytes + block) + 8 * block +
+                  (size_t)question->photos * CROP_BYTES;
 }
 
 enum err cost_estimate(struct graph *take, const struct cost_question *question, struct cost *ret,

@@ -12,7 +12,7 @@
 struct phase_worker {
     struct tape *tape;
     struct arena *mem;
-    float *input;
+    float *input;     /* [shard, map_floats]; NULL with ahead */
     float *gradients; /* the network's block, then dv [rows, dim], then dbias [classes] */
     float *work;
     float *dx;

@@ -197,7 +197,9 @@ static enum err make_worker(struct phase *phase, struct phase_worker *worker, st
     int classes = phase->classes + options->n_frozen;
     bool fine = true;
 
-    (void)carve(mem, &fine, &worker->input, shard * phase->map_floats, sizeof(float));
+    if (student_maps_bytes(phase->student) > 0) {
+        (void)carve(mem, &fine, &worker->input, shard * phase->map_floats, sizeof(float));
+    }
     (void)carve(mem, &fine, &worker->gradients, phase->gradient_floats, sizeof(float));
     (void)carve(mem, &fine, &worker->work,
                 objective_work_floats(&options->objective, phase->shard, phase->dim, classes), sizeof(float));
