@@ -1,7 +1,8 @@
 # peers.mk: against ONNX Runtime, on generated networks of real structure: bench-peers for speed, check-seed for numbers.
 #
 # Everything lies in $(PEERS): the peer (installed there through npm), networks with random weights (about 2 GB), the worker.
-# PEER_ROUNDS and PEER_ONLY=word (of a case's name; or layers, memory, sets, daemon), SEED_ONLY="r50 scrfd_10g layers" do less.
+# PEER_ROUNDS and PEER_ONLY=word (of a case's name; or layers, memory, sets, daemon), SEED_ONLY="r50 scrfd_10g layers" do less;
+# less than seven rounds are no verdict, and fail.
 PEERS := $(B)/peers
 PEER_ROUNDS ?= 7
 PEER_ONLY ?=
