@@ -17,6 +17,7 @@
 #include "server/command.h"
 #include "server/daemon/life.h"
 #include "server/daemon/log.h"
+#include "server/daemon/log_kernels.h"
 #include "server/daemon/metrics.h"
 #include "server/data_folder.h"
 #include "server/http/auth.h"
@@ -56,12 +57,7 @@ static void log_start(const struct config *config, const char *kernel_variants)
               ARCFACED_VERSION, cpu_info()->name, cpu_count(), kernel_level_word(report->set), gemm_core(),
               (long)workers, (long)config->arena_bytes, (long)config->session_bytes,
               (long)(workers * config->arena_bytes), kernel_variants);
-    for (int i = 0; i < report->n_refused; i++) {
-        const struct kernel_variant *variant = report->refused[i].variant;
-        log_event(report->refused[i].why == KERNEL_FAILED ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "kernel_not_used",
-                  "family=%s variant=%s text=%s", variant->family_name, variant->name,
-                  kernel_refusal_text(report->refused[i].why));
-    }
+    log_kernels_refused(report);
 }
 
 static enum err log_models(struct gallery *gallery)
