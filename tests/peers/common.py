@@ -43,8 +43,8 @@ def theirs(folder, model, batch=1, threads=1, side=112, span=(-1, 1), dump=""):
 
 
 def model(folder, name):
-    """The file of a generated network, made if it is not there."""
+    """The file of a generated network, made if it is not there or older than what makes it."""
     path = "%s/%s.onnx" % (folder, name)
-    if not os.path.exists(path):
+    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(HERE + "/models.py"):
         subprocess.run(["/usr/bin/python3", HERE + "/models.py", folder, name], check=True)
     return path

@@ -118,8 +118,8 @@ class Builder:
     def relu(self, x):
         return self.node("Relu", [x], np.maximum(self.values[x], 0))
 
-    def add(self, a, b):
-        return self.node("Add", [a, b], self.values[a] + self.values[b])
+    def add(self, a, b, name=None):
+        return self.node("Add", [a, b], self.values[a] + self.values[b], name=name)
 
     def flatten(self, x):
         return self.node("Flatten", [x], self.values[x].reshape(-1), axis=1)
@@ -228,7 +228,10 @@ def mobilefacenet():
 
 
 def ir101(folder):
-    """cvlface's names: BatchNorms apart, biases of convolutions none, slopes as vectors."""
+    """
+    cvlface's names: BatchNorms apart, biases of convolutions none, slopes as vectors.  The sum behind a block is called as the
+    block, as core/train/build.h calls it.
+    """
     g = Builder("ir101", 13, 7, (3, 112, 112))
     state = {}
 
@@ -249,7 +252,7 @@ def ir101(folder):
             y = norm(conv(y, path + ".conv2", c, 3, stride, 1), path + ".bn3")
             if block == 0:
                 x = norm(conv(x, path + ".downsample.0", c, 1, 2), path + ".downsample.1")
-            x = g.add(y, x)
+            x = g.add(y, x, path)
             g.inner.append(x)
     x = g.linear(g.flatten(norm(x, "bn2")), 512, ("fc.weight", "fc.bias"))
     g.outputs = [norm(x, "features")]

@@ -3,9 +3,10 @@
  * told to.
  *
  * Says {"ready": 1, ...} on standard output, then reads lines: a number n runs n times and answers {"wall": [ms], "cpu": [ms]}; 0
- * ends.  DUMP is where the outputs of the first run go, one file each.  MODEL is an ONNX file, or a safetensors file of an
- * IResNet-100.  With MEMORY and WEIGHTS, the settings of the daemon, weights as the file has them are given back as a recogniser
- * gives them back, and "rest" says how many bytes are left of them.  What runs is what the daemon runs: the graph prepared for inference, one session, a pool of THREADS.
+ * ends.  DUMP is where the outputs of the first run go, one file each; names of inner values behind it, each after a comma,
+ * send those there too.  MODEL is an ONNX file, or a safetensors file of an IResNet-100.  With MEMORY and WEIGHTS, the settings of
+ * the daemon, weights as the file has them are given back as a recogniser gives them back, and "rest" says how many bytes are left
+ * of them.  What runs is what the daemon runs: the graph as the file's reader leaves it, one session, a pool of THREADS.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,16 +89,45 @@ static float *image_of_chance(int64_t count, float low, float high)
     return x;
 }
 
-static void dump(const char *path, const struct tensor *outputs, int n)
+static void dump_one(const char *path, int number, const struct tensor *tensor)
 {
-    for (int i = 0; i < n; i++) {
-        char name[4096];
-        snprintf(name, sizeof name, "%s.%d", path, i);
-        FILE *file = fopen(name, "wb");
-        size_t bytes = tensor_bytes(&outputs[i]);
-        if (file == NULL || fwrite(outputs[i].data, 1, bytes, file) != bytes || fclose(file) != 0) {
-            die(name, NULL);
+    char name[4096];
+    snprintf(name, sizeof name, "%s.%d", path, number);
+    FILE *file = fopen(name, "wb");
+    size_t bytes = tensor_bytes(tensor);
+
+    if (file == NULL || fwrite(tensor->data, 1, bytes, file) != bytes || fclose(file) != 0) {
+        die(name, NULL);
+    }
+}
+
+static const struct tensor *value_called(const struct graph *graph, const struct session *session, const char *name)
+{
+    const struct tensor *found = NULL;
+
+    for (value_id id = 0; id < graph_value_count(graph); id++) {
+        if (strcmp(graph_value_name(graph, id), name) == 0) {
+            found = session_value(session, id);
         }
+    }
+    if (found == NULL) {
+        die(name, &(struct err_note){.text = "the network computes no value of this name"});
+    }
+    return found;
+}
+
+/* Cuts path off at its first comma; what follows are names of values of the graph. */
+static void dump(char *path, const struct graph *graph, const struct session *session, const struct tensor *outputs)
+{
+    int n = graph_output_count(graph);
+    char *rest = NULL;
+
+    path = strtok_r(path, ",", &rest);
+    for (int i = 0; i < n; i++) {
+        dump_one(path, i, &outputs[i]);
+    }
+    for (const char *name = strtok_r(NULL, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest)) {
+        dump_one(path, n++, value_called(graph, session, name));
     }
 }
 
@@ -145,7 +175,8 @@ int main(int argc, char **argv)
     if (input.data == NULL || pool_new((int)strtol(argv[3], NULL, 10), &pool) != ERR_NONE) {
         die("memory", NULL);
     }
-    const struct session_options options = {.pool = pool};
+    const bool inner = argc > 7 && strchr(argv[7], ',') != NULL;
+    const struct session_options options = {.pool = pool, .keep_all = inner};
     const int64_t start = clock_monotonic_ns();
     struct graph *graph = load(argv[1]);
     const double load_ms = (double)(clock_monotonic_ns() - start) * 1e-6;
@@ -158,7 +189,7 @@ int main(int argc, char **argv)
     }
     const double ready_ms = (double)(clock_monotonic_ns() - start) * 1e-6;
     if (argc > 7 && argv[7][0] != '\0') {
-        dump(argv[7], outputs, n_outputs);
+        dump(argv[7], graph, session, outputs);
     }
     const size_t weights = graph_constant_bytes(graph);
     if (argc > 10) {
