@@ -3,26 +3,21 @@
 
 #include <stddef.h>
 
-#include "core/base/cpu.h"
 #include "core/base/size.h"
-#include "core/kernel/conv_learn_private.h"
 #include "core/kernel/conv_private.h"
 #include "core/kernel/gemm.h"
+#include "core/kernel/kernels.h"
+#include "core/kernel/learn_loops.h"
 
 #define MAX_TAPS 49
 #define MAX_ROWS 64                   /* of a block of a dense layer */
 #define STAGE_FLOATS (128 * 1024)     /* of a block's left side: half of the second-level cache */
 #define MAX_FLOATS ((int64_t)1 << 36) /* of all scratch; what is larger goes the old way, where sizes are checked */
 
-const struct learn_loops *conv_learn_loops(void)
+/* The loops in use, if they are better than what conv.h has. */
+static bool has_loops(void)
 {
-#if defined(__x86_64__)
-    const struct cpu *cpu = cpu_info();
-
-    return cpu->avx512 ? &learn_loops_avx512 : cpu->avx2_fma ? &learn_loops_avx2 : NULL;
-#else
-    return NULL;
-#endif
+    return kernels()->learn_loops != &learn_loops_ref;
 }
 
 static int64_t up_to(int64_t count, int64_t multiple)
@@ -35,16 +30,16 @@ static bool is_empty(const struct conv_shape *s)
     return s->n == 0 || s->groups * s->oc == 0 || s->ic == 0 || conv_out_pixels(s) == 0 || conv_in_pixels(s) == 0;
 }
 
-/* One group, two dimensions, nothing dilated, of sizes whose products cannot overflow. */
+/* One group, two dimensions, nothing dilated, of sizes whose products cannot overflow.  Asked by the self-test too: not kernels(). */
 static bool is_plain(const struct conv_shape *s)
 {
     double floats = (double)s->n * (double)(s->ic + 64) * (double)conv_in_pixels(s) +
                     (double)s->n * (double)(s->oc + 64) * (double)conv_out_pixels(s) +
                     (double)(s->ic + 64) * (double)(s->oc + 64) * (double)(conv_taps(s) + WINOGRAD_TILE);
 
-    return conv_learn_loops() != NULL && !is_empty(s) && s->groups == 1 && s->in[0] == 1 && s->out[0] == 1 &&
-           s->kernel[0] == 1 && s->dilation[1] == 1 && s->dilation[2] == 1 && conv_taps(s) <= MAX_TAPS &&
-           s->stride[1] <= 4 && s->stride[2] <= 4 && floats < (double)MAX_FLOATS;
+    return !is_empty(s) && s->groups == 1 && s->in[0] == 1 && s->out[0] == 1 && s->kernel[0] == 1 &&
+           s->dilation[1] == 1 && s->dilation[2] == 1 && conv_taps(s) <= MAX_TAPS && s->stride[1] <= 4 &&
+           s->stride[2] <= 4 && floats < (double)MAX_FLOATS;
 }
 
 /* ---- Winograd ------------------------------------------------------------------------------------------------------ */
@@ -178,6 +173,9 @@ static struct dense_sizes data_sizes_of(const struct conv_shape *s)
 bool conv_learn_f32_work_bytes(const struct conv_shape *s, size_t *ret)
 {
     *ret = 0;
+    if (!has_loops()) {
+        return conv_f32_work_bytes(s, 1, ret);
+    }
     if (is_winograd(s)) {
         *ret = (size_t)winograd_sizes_of(s).end * sizeof(float);
         return true;
@@ -199,17 +197,28 @@ static void finish_all(const struct conv_shape *s, const struct finish *finish, 
     }
 }
 
+static void as_conv(const struct conv_shape *s, const float *x, const float *w, const struct finish *finish, float *y,
+                    void *work)
+{
+    size_t bytes = 0;
+
+    (void)!conv_f32_work_bytes(s, 1, &bytes); /* fits: the caller asked before */
+    conv_f32(s, x, w, finish, y, work, bytes, NULL);
+}
+
 void conv_learn_f32(const struct conv_shape *s, const float *x, const float *w, const struct finish *finish, float *y,
                     void *work)
 {
-    conv_learn_f32_by(conv_learn_loops(), s, x, w, finish, y, work);
+    if (has_loops()) {
+        conv_learn_f32_by(kernels()->learn_loops, s, x, w, finish, y, work);
+    } else {
+        as_conv(s, x, w, finish, y, work);
+    }
 }
 
 void conv_learn_f32_by(const struct learn_loops *loops, const struct conv_shape *s, const float *x, const float *w,
                        const struct finish *finish, float *y, void *work)
 {
-    size_t bytes = 0;
-
     if (is_winograd(s)) {
         struct winograd_sizes z = winograd_sizes_of(s);
         loops->winograd(s, &z, false, x, w, false, y, work);
@@ -226,8 +235,7 @@ void conv_learn_f32_by(const struct learn_loops *loops, const struct conv_shape 
         }
         finish_all(s, finish, y);
     } else {
-        (void)!conv_f32_work_bytes(s, 1, &bytes); /* fits: the caller asked before */
-        conv_f32(s, x, w, finish, y, work, bytes, NULL);
+        as_conv(s, x, w, finish, y, work);
     }
 }
 
@@ -235,7 +243,7 @@ void conv_learn_f32_by(const struct learn_loops *loops, const struct conv_shape 
 
 bool conv_learn_has_gradients(const struct conv_shape *s)
 {
-    return is_winograd(s) || is_dense(s);
+    return has_loops() && (is_winograd(s) || is_dense(s));
 }
 
 bool conv_learn_backward_work_bytes(const struct conv_shape *s, size_t *ret)
@@ -257,7 +265,7 @@ bool conv_learn_backward_work_bytes(const struct conv_shape *s, size_t *ret)
 
 void conv_learn_data_f32(const struct conv_shape *s, const float *w, const float *dy, float *dx, void *work)
 {
-    conv_learn_data_f32_by(conv_learn_loops(), s, w, dy, dx, work);
+    conv_learn_data_f32_by(kernels()->learn_loops, s, w, dy, dx, work);
 }
 
 void conv_learn_data_f32_by(const struct learn_loops *loops, const struct conv_shape *s, const float *w,
@@ -275,7 +283,7 @@ void conv_learn_data_f32_by(const struct learn_loops *loops, const struct conv_s
 
 void conv_learn_weight_f32(const struct conv_shape *s, const float *x, const float *dy, float *dw, void *work)
 {
-    conv_learn_weight_f32_by(conv_learn_loops(), s, x, dy, dw, work);
+    conv_learn_weight_f32_by(kernels()->learn_loops, s, x, dy, dw, work);
 }
 
 void conv_learn_weight_f32_by(const struct learn_loops *loops, const struct conv_shape *s, const float *x,

@@ -3,8 +3,9 @@
  *
  * What conv.h computes, where the weights change with every step: nothing about them is kept between calls, a call has a few
  * images and one thread, and tensors stay NCHW.  3×3 layers with stride 1 go Winograd's way, other dense ones by direct
- * products with the channels laid last, pointwise ones by products of matrices; all else, and processors without AVX2, as
- * conv_f32 and conv_backward.h have it.
+ * products with the channels laid last, pointwise ones by products of matrices; all else goes as conv_f32 and conv_backward.h
+ * have it, and so does everything where the loops in use (kernels.h) are the reference: on processors without AVX2, and where
+ * a set is forced.
  *
  * The same input gives the same bits on the same machine.  Against the definition the error is at most CONV_LEARN_TOLERANCE
  * times the largest sum of absolute products.

@@ -12,7 +12,7 @@
 #ifndef CORE_KERNEL_CONV_LEARN_WINOGRAD_PRIVATE_H
 #define CORE_KERNEL_CONV_LEARN_WINOGRAD_PRIVATE_H
 
-#include "core/kernel/conv_learn_private.h"
+#include "core/kernel/learn_loops.h"
 #include "core/kernel/vec_private.h"
 
 #define ROOT 1.41421356237309505F

@@ -18,6 +18,7 @@
 #include "core/kernel/conv_direct_backward.h"
 #include "core/kernel/gemm.h"
 #include "core/kernel/gemm_int.h"
+#include "core/kernel/learn_loops.h"
 #include "core/kernel/scan.h"
 
 /* F(family, type of a variant) */
@@ -32,6 +33,7 @@
     F(conv_direct_data_f32, conv_direct_data_fn)     \
     F(conv_direct_weight_f32, conv_direct_weight_fn) \
     F(blocks, const struct block_kernels)            \
+    F(learn_loops, const struct learn_loops)         \
     F(scan, const struct scan)
 
 /*
@@ -53,6 +55,8 @@
     V(conv_direct_weight_f32, avx2, AVX2, 2e-6) \
     V(blocks, avx512, AVX512, 2e-6)             \
     V(blocks, avx2, AVX2, 2e-6)                 \
+    V(learn_loops, avx512, AVX512, 4e-6)        \
+    V(learn_loops, avx2, AVX2, 4e-6)            \
     V(scan, vnni, VNNI, 0)                      \
     V(scan, avx2, AVX2, 0)
 #else
@@ -80,6 +84,7 @@
     V(conv_direct_weight_f32, ref, REF, 0)              \
     V(blocks, portable, PORTABLE, 2e-6)                 \
     V(blocks, ref, REF, 0)                              \
+    V(learn_loops, ref, REF, 0)                         \
     V(scan, ref, REF, 0)
 
 #define KERNEL_LIST(V) KERNEL_LIST_MACHINE(V) KERNEL_LIST_ANY(V)

@@ -1,12 +1,12 @@
 /*
  * test_conv_learn.c: the convolutions of training against the definition in double precision, forward and back, with every
- * instruction set that this processor has, and with canaries behind every output and behind the scratch.
+ * instruction set that this processor has and with the reference, and with canaries behind every output and behind the scratch.
  */
 #include "core/kernel/conv_learn.h"
 
-#include "core/base/cpu.h"
 #include "core/kernel/conv_backward.h"
-#include "core/kernel/conv_learn_private.h"
+#include "core/kernel/kernels.h"
+#include "core/kernel/probe.h"
 
 #include "gradient_check.h"
 
@@ -230,20 +230,64 @@ static void check_all(const struct learn_loops *loops)
     assert_int_equal(mem_live_blocks(), live);
 }
 
-static void best_against_doubles(void **state)
+static void every_set_against_doubles(void **state)
 {
-    check_all(conv_learn_loops());
+    struct kernels table;
+    const struct kernel_variant *variant = NULL;
+
+    for (int n = 0; kernels_nth(KERNELS_learn_loops, n, &table, &variant); n++) {
+        check_all(table.learn_loops);
+    }
 }
 
-#if defined(__x86_64__)
-static void avx2_against_doubles(void **state)
+/* ---- The self-test finds each loop that does nothing ---------------------------------------------------------------- */
+
+static void no_winograd(const struct conv_shape *s, const struct winograd_sizes *z, bool flipped, const float *x,
+                        const float *w, bool add, float *y, float *work)
 {
-    if (!cpu_info()->avx2_fma) {
-        skip();
-    }
-    check_all(&learn_loops_avx2);
 }
-#endif
+
+/* Only the way back. */
+static void half_winograd(const struct conv_shape *s, const struct winograd_sizes *z, bool flipped, const float *x,
+                          const float *w, bool add, float *y, float *work)
+{
+    if (!flipped) {
+        learn_loops_ref.winograd(s, z, flipped, x, w, add, y, work);
+    }
+}
+
+static void no_winograd_weight(const struct conv_shape *s, const struct winograd_sizes *z, const float *x,
+                               const float *dy, float *dw, float *work)
+{
+}
+
+static void no_dense(const struct conv_shape *s, const struct dense_sizes *z, const float *a, const float *b, float *c,
+                     float *work)
+{
+}
+
+static void each_loop_is_tried(void **state)
+{
+    struct learn_loops wrong[6];
+    struct kernels table = {.learn_loops = &learn_loops_ref};
+
+    assert_true(learn_loops_probe(&table, 0));
+    for (int i = 0; i < 6; i++) {
+        wrong[i] = learn_loops_ref;
+    }
+    wrong[0].winograd = no_winograd;
+    wrong[1].winograd = half_winograd;
+    wrong[2].winograd_weight = no_winograd_weight;
+    wrong[3].dense = no_dense;
+    wrong[4].dense_data = no_dense;
+    wrong[5].dense_weight = no_dense;
+    for (int i = 0; i < 6; i++) {
+        table.learn_loops = &wrong[i];
+        if (learn_loops_probe(&table, (double)CONV_LEARN_TOLERANCE)) {
+            fail_msg("row %d: the self-test has not seen a loop that does nothing", i);
+        }
+    }
+}
 
 /* The rows above must not pass because all of them go the old way. */
 static void ways_are_taken(void **state)
@@ -255,7 +299,7 @@ static void ways_are_taken(void **state)
         ways += conv_learn_has_gradients(&p.s);
         problem_release(&p);
     }
-    assert_int_equal(ways, conv_learn_loops() == NULL ? 0 : N_ROWS - 1);
+    assert_int_equal(ways, kernels()->learn_loops == &learn_loops_ref ? 0 : N_ROWS - 1);
 }
 
 /* The same shape again, after another one has used the scratch: the same bits. */
@@ -282,10 +326,8 @@ static void same_bits_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(best_against_doubles),
-#if defined(__x86_64__)
-        cmocka_unit_test(avx2_against_doubles),
-#endif
+        cmocka_unit_test(every_set_against_doubles),
+        cmocka_unit_test(each_loop_is_tried),
         cmocka_unit_test(ways_are_taken),
         cmocka_unit_test(same_bits_again),
     };

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/kernel/conv_backward.h"
+#include "core/kernel/conv_learn.h"
 #include "core/kernel/kernels.h"
 #include "core/kernel/probe.h"
 
@@ -178,6 +180,19 @@ static void forced_once(void **state)
     assert_non_null(strstr(kernels_text(kernels_report(), text), "gemm_int:portable"));
 }
 
+/* What training does follows the set too: after the one above, as conv.h has it. */
+static void training_obeys(void **state)
+{
+    const struct conv_shape s = {1, 1, 16, 16, {1, 4, 4}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {1, 4, 4}};
+    size_t bytes[2] = {0};
+
+    assert_ptr_equal(kernels()->learn_loops, &learn_loops_ref);
+    assert_false(conv_learn_has_gradients(&s));
+    assert_true(conv_learn_f32_work_bytes(&s, &bytes[0]));
+    assert_true(conv_f32_work_bytes(&s, 1, &bytes[1]));
+    assert_int_equal(bytes[0], bytes[1]);
+}
+
 /* Self-tests run at every start, also where memory is counted. */
 static void probes_allocate_nothing(void **state)
 {
@@ -197,7 +212,7 @@ int main(void)
         cmocka_unit_test(every_variant_passes),    cmocka_unit_test(sets_restrict),
         cmocka_unit_test(wrong_sets_are_refused),  cmocka_unit_test(unwanted_ones_are_left_out),
         cmocka_unit_test(wrong_ones_are_not_used), cmocka_unit_test(forced_once),
-        cmocka_unit_test(probes_allocate_nothing),
+        cmocka_unit_test(training_obeys),          cmocka_unit_test(probes_allocate_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

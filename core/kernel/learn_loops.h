@@ -1,8 +1,11 @@
 /*
- * conv_learn_private.h: the sizes that conv_learn.c and the loops for each instruction set agree on, and those loops.
+ * learn_loops.h: the sizes that conv_learn.c and the loops for each instruction set agree on, and those loops.
+ *
+ * learn_loops_ref is the definition, by which the self-test judges the others; it does not use its scratch.  Where nothing better
+ * may be used, training does not run it: it goes through conv.h and conv_backward.h, whose own kernels are faster.
  */
-#ifndef CORE_KERNEL_CONV_LEARN_PRIVATE_H
-#define CORE_KERNEL_CONV_LEARN_PRIVATE_H
+#ifndef CORE_KERNEL_LEARN_LOOPS_H
+#define CORE_KERNEL_LEARN_LOOPS_H
 
 #include "core/kernel/conv.h"
 
@@ -53,13 +56,12 @@ struct learn_loops {
                          float *dw, float *work);
 };
 
-extern const struct learn_loops learn_loops_avx2;
-extern const struct learn_loops learn_loops_avx512;
+extern const struct learn_loops learn_loops_ref, learn_loops_avx2, learn_loops_avx512;
 
-/* The best that this processor can run; NULL: none. */
-const struct learn_loops *conv_learn_loops(void);
-
-/* What conv_learn.h offers, by loops that the caller has chosen; for tests. */
+/*
+ * What conv_learn.h offers, by loops that the caller has chosen; for tests and the self-test.  The two gradients are for 3×3 and
+ * other dense shapes; their scratch is enough for the way forward too.
+ */
 void conv_learn_f32_by(const struct learn_loops *loops, const struct conv_shape *s, const float *x, const float *w,
                        const struct finish *finish, float *y, void *work);
 void conv_learn_data_f32_by(const struct learn_loops *loops, const struct conv_shape *s, const float *w,
