@@ -52,6 +52,12 @@ static void point_into(struct segment *segment, const struct segment_file *file)
     segment->floats = (float *)(void *)(map + file->layout.floats);
 }
 
+static void clear(struct segment *segment, uint16_t *masks, size_t row)
+{
+    masks[row / SCAN_ROWS] &= (uint16_t) ~(1U << (row % SCAN_ROWS));
+    segment->dead++;
+}
+
 static enum err segment_of(const struct codes *codes, struct segment_file *file, struct segment **ret,
                            struct err_note *note)
 {
@@ -86,9 +92,11 @@ enum err segment_of_file(const struct codes *codes, struct segment_file *take_fi
         segment_file_close(take_file);
         return err;
     }
-    memcpy(segment->live[0], take_file->map + take_file->layout.live, segment->capacity / SCAN_ROWS * sizeof(uint16_t));
+    memset(segment->live[0], 0xFF, segment->capacity / SCAN_ROWS * sizeof(uint16_t));
     for (size_t row = 0; row < segment->rows; row++) {
-        segment->dead += segment_is_live(segment, row) ? 0 : 1;
+        if (segment->ids[row] == SEGMENT_NO_ID) {
+            clear(segment, segment->live[0], row);
+        }
     }
     *ret = segment;
     return ERR_NONE;
@@ -189,17 +197,17 @@ void segment_marks_begin(struct segment *segment)
     memcpy(segment->live[1 - segment->now], segment->live[segment->now],
            segment->capacity / SCAN_ROWS * sizeof(uint16_t));
     segment->marking = true;
-}
-
-static void clear(struct segment *segment, uint16_t *masks, size_t row)
-{
-    masks[row / SCAN_ROWS] &= (uint16_t) ~(1U << (row % SCAN_ROWS));
-    segment->dead++;
+    segment->marks = SIZE_MAX;
+    segment->marks_end = 0;
 }
 
 void segment_mark_dead(struct segment *segment, size_t row)
 {
+    const size_t block = row / SCAN_ROWS;
+
     clear(segment, segment->live[1 - segment->now], row);
+    segment->marks = block < segment->marks ? block : segment->marks;
+    segment->marks_end = block < segment->marks_end ? segment->marks_end : block + 1;
 }
 
 void segment_marks_end(struct segment *segment)
@@ -211,6 +219,7 @@ static void wipe(struct segment *segment, size_t row)
 {
     const size_t block = row / SCAN_ROWS;
 
+    segment->ids[row] = SEGMENT_NO_ID;
     mem_wipe(segment->floats + row * segment->codes->dim, segment->codes->dim * sizeof(float));
     if (block < segment->rows / SCAN_ROWS) {
         codes_wipe(segment->codes, row % SCAN_ROWS, int8_block(segment, block), bits_block(segment, block));
@@ -224,7 +233,7 @@ enum err segment_wipe_marked(struct segment *segment, struct err_note *note)
     uint16_t *died = segment->live[1 - segment->now];
     enum err err = ERR_NONE;
 
-    for (size_t block = 0; block < segment->capacity / SCAN_ROWS; block++) {
+    for (size_t block = segment->marks; block < segment->marks_end; block++) {
         died[block] &= (uint16_t)~now[block];
         for (unsigned left = segment->mapped ? 0 : died[block]; left != 0; left &= left - 1) {
             wipe(segment, block * SCAN_ROWS + (size_t)__builtin_ctz(left));
@@ -232,7 +241,7 @@ enum err segment_wipe_marked(struct segment *segment, struct err_note *note)
     }
     segment->marking = false;
     if (segment->file != NULL) {
-        err = segment_file_wipe(segment->file, segment->codes, died, note);
+        err = segment_file_wipe(segment->file, segment->codes, died, segment->marks, segment->marks_end, note);
         if (err != ERR_NONE) {
             segment_file_unlink(segment->file);
         }

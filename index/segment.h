@@ -21,6 +21,7 @@
 #include "index/index.h"
 
 #define SEGMENT_MAX_ROWS INDEX_SEGMENT_ROWS
+#define SEGMENT_NO_ID INT64_C(-1)
 
 struct faiss_index;
 struct segment_file;
@@ -36,7 +37,7 @@ struct segment {
     /* Written by the writer, read through a view. */
     uint8_t *int8;
     uint8_t *bits;
-    int64_t *ids;
+    int64_t *ids;      /* SEGMENT_NO_ID once removed */
     uint16_t *live[2]; /* a bit a row, set until it is removed; views hold live[now], the other one is the writer's */
 
     /* the writer's */
@@ -44,6 +45,7 @@ struct segment {
     size_t rows;               /* written */
     size_t dead;               /* of these removed */
     bool marking;              /* between segment_marks_begin and segment_wipe_marked */
+    size_t marks, marks_end;   /* the blocks from the first to behind the last with a mark */
     struct segment_file *file; /* NULL: none; being written, or sealed */
     bool saving;               /* a thread is writing the file: the segment stays where it is */
 };

@@ -21,9 +21,11 @@
 
 enum {
     CHUNK = SEGMENT_FILE_CHUNK,
+    N_PARTS = sizeof((struct segment_layout *)0)->parts / sizeof(struct segment_part),
     CHUNKS_AT_ONCE = 4,
     TURN = 64 * CHUNK, /* bytes written at once: a change waits for no more than this */
-    VERSION = 3,
+    VERSION = 4,
+    GROUP = 64 * SCAN_ROWS, /* rows: blocks have a multiple of 64 bytes, so 64 of them are whole chunks in every part */
     FRONT =
         8 + 4 * 4 + 8 + INDEX_OWNER_BYTES + (int)sizeof(struct index_moment) + 4 /* of the header, up to the signs */
 };
@@ -48,14 +50,40 @@ static struct segment_layout layout_of(const struct codes *codes, size_t capacit
     const size_t n_blocks = capacity / SCAN_ROWS;
     struct segment_layout at = {.ids = CHUNK};
 
-    at.live = at.ids + chunks(capacity * sizeof(int64_t));
-    at.bits = at.live + chunks(n_blocks * sizeof(uint16_t));
+    at.bits = at.ids + chunks(capacity * sizeof(int64_t));
     at.int8 = at.bits + chunks(n_blocks * codes_bits_bytes(codes));
     at.floats = at.int8 + chunks(n_blocks * codes_int8_bytes(codes));
     at.sums = at.floats + chunks(capacity * codes->dim * sizeof(float));
     at.n_chunks = (at.sums - at.ids) / CHUNK;
     at.end = at.sums + at.n_chunks * sizeof(uint32_t);
+    const size_t begins[] = {at.ids, at.bits, at.int8, at.floats, at.sums};
+    const size_t block_bytes[] = {SCAN_ROWS * sizeof(int64_t), codes_bits_bytes(codes), codes_int8_bytes(codes),
+                                  SCAN_ROWS * codes->dim * sizeof(float)};
+    for (size_t i = 0; i < N_PARTS; i++) {
+        at.parts[i] = (struct segment_part){.first = (begins[i] - at.ids) / CHUNK,
+                                            .n = (begins[i + 1] - begins[i]) / CHUNK,
+                                            .in_group = GROUP / SCAN_ROWS * block_bytes[i] / CHUNK};
+    }
     return at;
+}
+
+/* By groups of rows, and in a group by parts; the last group may be short. */
+size_t segment_file_sum_of(const struct segment_layout *layout, size_t chunk)
+{
+    size_t own = N_PARTS - 1;
+
+    while (chunk < layout->parts[own].first) {
+        own--;
+    }
+    const struct segment_part *part = &layout->parts[own];
+    const size_t group = (chunk - part->first) / part->in_group;
+    size_t sum = (chunk - part->first) % part->in_group;
+    for (size_t i = 0; i < N_PARTS; i++) {
+        const size_t left = layout->parts[i].n - group * layout->parts[i].in_group;
+        const size_t in_group = layout->parts[i].in_group;
+        sum += group * in_group + (i < own ? (left < in_group ? left : in_group) : 0);
+    }
+    return sum;
 }
 
 enum err segment_file_read(const struct segment_file *file, void *ret, size_t bytes, size_t offset,
@@ -162,7 +190,6 @@ static void copy_chunk(const struct segment_file *file, const struct segment *se
         const void *from;
     } parts[] = {
         {layout->ids, file->capacity * sizeof(int64_t), segment->ids},
-        {layout->live, n_blocks * sizeof(uint16_t), segment->live[segment->now]},
         {layout->bits, n_blocks * codes_bits_bytes(segment->codes), segment->bits},
         {layout->int8, n_blocks * codes_int8_bytes(segment->codes), segment->int8},
         {layout->floats, file->capacity * file->dim * sizeof(float), segment->floats},
@@ -183,6 +210,7 @@ enum err segment_file_write(struct segment_file *file, const struct segment *seg
                             struct err_note *note)
 {
     uint8_t chunks[CHUNKS_AT_ONCE * CHUNK];
+    uint32_t sums[CHUNKS_AT_ONCE];
     const size_t left = file->layout.sums - file->written;
     const size_t end = file->written + (left < TURN ? left : TURN);
     enum err err = ERR_NONE;
@@ -192,7 +220,10 @@ enum err segment_file_write(struct segment_file *file, const struct segment *seg
         for (size_t at = 0; at < n; at += CHUNK) {
             copy_chunk(file, segment, file->written + at, chunks + at);
         }
-        hash_crc32c_each(chunks, CHUNK, n / CHUNK, &file->sums[(file->written - file->layout.ids) / CHUNK]);
+        hash_crc32c_each(chunks, CHUNK, n / CHUNK, sums);
+        for (size_t i = 0; i < n / CHUNK; i++) {
+            file->sums[segment_file_sum_of(&file->layout, (file->written - file->layout.ids) / CHUNK + i)] = sums[i];
+        }
         err = segment_file_put(file, chunks, n, file->written, note);
         file->written += n;
     }
@@ -354,7 +385,7 @@ static enum err check_sums(struct segment_file *file, struct err_note *note)
         }
         hash_crc32c_each(present ? file->map + at : buffer, CHUNK, err == ERR_NONE ? n : 0, sums);
         for (size_t i = 0; i < n && err == ERR_NONE; i++) {
-            if (sums[i] != file->sums[chunk + i]) {
+            if (sums[i] != file->sums[segment_file_sum_of(&file->layout, chunk + i)]) {
                 err = ERR_SAY(note, ERR_CORRUPT, "%s is damaged at byte %zu: the checksum does not agree", file->path,
                               at + i * CHUNK);
             }

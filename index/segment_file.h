@@ -2,10 +2,13 @@
  * segment_file.h: a full segment on the disk: written once, and from then on changed in one way only, that rows are
  * overwritten with zeros.
  *
- * Little-endian, in chunks of 16 KiB.  The first is the header: magic, version, dimension, rows, length, whose file it is and
- * of which moment, the rotation of the bit codes, and its own checksum.  Then, each from a chunk's begin: ids, live bits, bit
- * codes, byte codes, floats; and last a CRC-32C for each of these chunks.  Chunks are as short as that because whoever
- * overwrites a row computes the sums of five to seven of them anew, before the removal is answered.
+ * Little-endian, in chunks of 4 KiB.  The first is the header: magic, version, dimension, rows, length, whose file it is and
+ * of which moment, the rotation of the bit codes, and its own checksum.  Then, each from a chunk's begin: ids, of which those
+ * that were removed are SEGMENT_NO_ID, bit codes, byte codes, floats; and last a CRC-32C for each of these chunks.
+ *
+ * Overwriting a row is to touch few pages, because before the removal is answered each of them is written and flushed: chunks
+ * are short, nothing but the ids says who lives, and the sums of what belongs to the same 1,024 rows, which are a whole number
+ * of chunks in every part, stand together.
  *
  * Nothing in a file is believed that does not fit its length and its sums.  What a crash leaves half done does not, and is
  * made again from the caller's rows.
@@ -24,14 +27,17 @@
 
 #define SEGMENT_FILE_SUFFIX ".segment"
 #define SEGMENT_FILE_UNREADY ".unready"
-#define SEGMENT_FILE_BLOCK_BYTES \
-    (SCAN_INT8_BLOCK_BYTES(CODES_MAX_DIM / 4) + SCAN_BITS_BLOCK_BYTES(CODES_MAX_DIM / SCAN_BITS_CHUNK))
-
 struct segment;
 
+/* In chunks: where it begins among those with a sum, how many it has, and how many of these 1,024 rows take. */
+struct segment_part {
+    size_t first, n, in_group;
+};
+
 struct segment_layout {
-    size_t ids, live, bits, int8, floats, sums, end; /* offsets in bytes */
-    size_t n_chunks;                                 /* with a sum */
+    size_t ids, bits, int8, floats, sums, end; /* offsets in bytes */
+    struct segment_part parts[4];              /* the first four of these */
+    size_t n_chunks;                           /* with a sum */
 };
 
 struct segment_file {
@@ -44,7 +50,7 @@ struct segment_file {
     size_t dim, capacity, rows;
     struct segment_layout layout;
     size_t written; /* bytes, until it is sealed */
-    uint32_t *sums; /* [n_chunks] */
+    uint32_t *sums; /* [n_chunks], in the file's order: segment_file_sum_of */
     struct index_moment moment;
     const uint8_t *map; /* the whole file, or NULL */
 };
@@ -88,11 +94,12 @@ MUST_CHECK enum err segment_file_map(struct segment_file *file, struct err_note 
 /* ---- Overwriting ------------------------------------------------------------------------------------------------- */
 
 /*
- * Overwrites the rows whose bits are set, everything of theirs; the disk has it after a flush.
+ * Overwrites the rows whose bits are set in the blocks from block to before end, everything of theirs; the disk has it after
+ * a flush.
  * Shapes: died [capacity / 16].  Errors: ERR_IO, ERR_NO_SPACE; then some may be overwritten and others not.
  */
 MUST_CHECK enum err segment_file_wipe(struct segment_file *file, const struct codes *codes, const uint16_t *died,
-                                      struct err_note *note);
+                                      size_t block, size_t end, struct err_note *note);
 
 /*
  * A flush that needs the file for its beginning only: *ret is a descriptor that segment_file_flush_end flushes and closes, or -1 if

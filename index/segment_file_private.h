@@ -14,6 +14,9 @@
 /* Every so many bytes have a checksum, and every part begins with one: what a removal touches is summed again, so they are few. */
 #define SEGMENT_FILE_CHUNK 4096
 
+/* Which of the sums is that of a chunk, both counted from 0. */
+size_t segment_file_sum_of(const struct segment_layout *layout, size_t chunk);
+
 /* Says what errno says of "cannot DOING PATH". */
 MUST_CHECK enum err segment_file_errno(struct err_note *note, const char *doing, const char *path);
 

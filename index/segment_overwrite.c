@@ -9,145 +9,165 @@
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/base/point.h"
+#include "index/segment.h"
 #include "index/segment_file.h"
 #include "index/segment_file_private.h"
 
 enum {
     CHUNK = SEGMENT_FILE_CHUNK,
-    AT_ONCE = 65536 /* bytes of zeros */
+    AT_ONCE = 65536, /* bytes of zeros */
+    MOST_PLACES = 4,
+    /* Of ids, both codes of a block, and the floats of a row; with what begins and ends amid a chunk. */
+    MOST_CHUNKS = (SCAN_ROWS * 8 + SCAN_INT8_BLOCK_BYTES(CODES_MAX_DIM / 4) +
+                   SCAN_BITS_BLOCK_BYTES(CODES_MAX_DIM / SCAN_BITS_CHUNK) + CODES_MAX_DIM * 4) /
+                      CHUNK +
+                  2 * MOST_PLACES
 };
 
 /* Some bytes of a file, with the whole chunks that they lie in. */
 struct place {
-    size_t first, last;   /* chunks */
+    size_t first, n;      /* chunks */
     size_t offset, bytes; /* in the file */
-    uint8_t *chunks;      /* room of the caller */
-    uint8_t *at;          /* the bytes, in there */
+    uint8_t *at;          /* in the room */
+};
+
+/* What is read, changed and written together: no two places share a chunk. */
+struct places {
+    size_t n, n_chunks;
+    struct place place[MOST_PLACES];
+    _Alignas(MEM_ALIGN) uint8_t chunks[MOST_CHUNKS * CHUNK];
 };
 
 /* Through read and not through the map: a page that nobody has searched costs more to map than to copy. */
-static enum err place_read(const struct segment_file *file, size_t offset, size_t bytes, uint8_t *room,
-                           struct place *ret, struct err_note *note)
+static enum err places_read(const struct segment_file *file, size_t offset, size_t bytes, struct places *places,
+                            uint8_t **ret, struct err_note *note)
 {
     const size_t begin = file->layout.ids;
-    struct place place = {.first = (offset - begin) / CHUNK,
-                          .last = (offset + bytes - 1 - begin) / CHUNK,
-                          .offset = offset,
-                          .bytes = bytes,
-                          .chunks = room};
+    const size_t first = (offset - begin) / CHUNK;
+    uint8_t *room = places->chunks + places->n_chunks * CHUNK;
+    struct place *place = &places->place[places->n++];
 
-    place.at = room + (offset - begin - place.first * CHUNK);
-    *ret = place;
-    return segment_file_read(file, room, (place.last - place.first + 1) * CHUNK, begin + place.first * CHUNK, note);
+    *place = (struct place){.first = first,
+                            .n = (offset + bytes - 1 - begin) / CHUNK - first + 1,
+                            .offset = offset,
+                            .bytes = bytes,
+                            .at = room + (offset - begin - first * CHUNK)};
+    places->n_chunks += place->n;
+    *ret = place->at;
+    return segment_file_read(file, room, place->n * CHUNK, begin + first * CHUNK, note);
 }
 
-/* Writes the bytes, and the sums of their chunks.  What is not written yet gets its sum then. */
-static enum err place_write(struct segment_file *file, const struct place *place, struct err_note *note)
+/* Writes the bytes, and then the sums of their chunks, which are neighbours.  What is not written yet gets its sum then. */
+static enum err places_write(struct segment_file *file, const struct places *places, struct err_note *note)
 {
-    const size_t n = place->last - place->first + 1;
+    uint32_t made[MOST_CHUNKS];
+    const uint32_t *next = made;
+    size_t first = SIZE_MAX;
+    size_t last = 0;
+    enum err err = ERR_NONE;
 
-    hash_crc32c_each(place->chunks, CHUNK, n, &file->sums[place->first]);
-    enum err err = segment_file_put(file, place->at, place->bytes, place->offset, note);
-    return err == ERR_NONE ? segment_file_put(file, &file->sums[place->first], n * sizeof *file->sums,
-                                              file->layout.sums + place->first * sizeof *file->sums, note)
+    hash_crc32c_each(places->chunks, CHUNK, places->n_chunks, made);
+    for (size_t i = 0; i < places->n && err == ERR_NONE; i++) {
+        const struct place *place = &places->place[i];
+        for (size_t chunk = place->first; chunk < place->first + place->n; chunk++) {
+            const size_t sum = segment_file_sum_of(&file->layout, chunk);
+            file->sums[sum] = *next++;
+            first = sum < first ? sum : first;
+            last = sum > last ? sum : last;
+        }
+        err = segment_file_put(file, place->at, place->bytes, place->offset, note);
+        if (i == 0) {
+            point_reached("index.wipe.half");
+        }
+    }
+    return err == ERR_NONE ? segment_file_put(file, &file->sums[first], (last - first + 1) * sizeof *file->sums,
+                                              file->layout.sums + first * sizeof *file->sums, note)
                            : err;
 }
 
-/* The floats of the rows that died in one block, one after another: mostly it is one. */
-static enum err wipe_floats(struct segment_file *file, size_t block, unsigned died, uint8_t *room,
-                            struct err_note *note)
+static enum err wipe_floats(const struct segment_file *file, size_t row, struct places *places, struct err_note *note)
 {
     const size_t row_bytes = file->dim * sizeof(float);
-    enum err err = ERR_NONE;
+    uint8_t *floats = NULL;
 
-    for (unsigned left = died; left != 0 && err == ERR_NONE; left &= left - 1) {
-        const size_t row = block * SCAN_ROWS + (size_t)__builtin_ctz(left);
-        struct place floats;
-        err = place_read(file, file->layout.floats + row * row_bytes, row_bytes, room, &floats, note);
-        if (err == ERR_NONE) {
-            memset(floats.at, 0, row_bytes);
-            err = place_write(file, &floats, note);
-        }
+    enum err err = places_read(file, file->layout.floats + row * row_bytes, row_bytes, places, &floats, note);
+    if (err == ERR_NONE) {
+        memset(floats, 0, row_bytes);
     }
     return err;
 }
 
-/* The ids and live bits. */
-static enum err wipe_names(struct segment_file *file, size_t block, unsigned died, uint8_t *room, struct err_note *note)
+static enum err wipe_ids(const struct segment_file *file, size_t block, unsigned died, struct places *places,
+                         struct err_note *note)
 {
-    static const int64_t no_id = -1;
-    uint16_t live = 0;
-    struct place place;
+    static const int64_t no_id = SEGMENT_NO_ID;
+    const size_t block_bytes = SCAN_ROWS * sizeof no_id;
+    uint8_t *ids = NULL;
 
-    enum err err = place_read(file, file->layout.ids + block * SCAN_ROWS * sizeof no_id, SCAN_ROWS * sizeof no_id, room,
-                              &place, note);
+    enum err err = places_read(file, file->layout.ids + block * block_bytes, block_bytes, places, &ids, note);
     for (unsigned left = died; left != 0 && err == ERR_NONE; left &= left - 1) {
-        memcpy(place.at + (size_t)__builtin_ctz(left) * sizeof no_id, &no_id, sizeof no_id);
-    }
-    if (err == ERR_NONE) {
-        err = place_write(file, &place, note);
-    }
-    if (err == ERR_NONE) {
-        err = place_read(file, file->layout.live + block * sizeof live, sizeof live, room, &place, note);
-    }
-    if (err == ERR_NONE) {
-        memcpy(&live, place.at, sizeof live);
-        live &= (uint16_t)~died;
-        memcpy(place.at, &live, sizeof live);
-        err = place_write(file, &place, note);
+        memcpy(ids + (size_t)__builtin_ctz(left) * sizeof no_id, &no_id, sizeof no_id);
     }
     return err;
 }
 
 /* Both codes are interleaved with those of other rows. */
-static enum err wipe_codes(struct segment_file *file, const struct codes *codes, size_t block, unsigned died,
-                           uint8_t *room, struct err_note *note)
+static enum err wipe_codes(const struct segment_file *file, const struct codes *codes, size_t block, unsigned died,
+                           struct places *places, struct err_note *note)
 {
     const size_t int8_bytes = codes_int8_bytes(codes);
     const size_t bits_bytes = codes_bits_bytes(codes);
-    struct place int8 = {0};
-    struct place bits = {0};
+    uint8_t *int8 = NULL;
+    uint8_t *bits = NULL;
 
-    enum err err = place_read(file, file->layout.int8 + block * int8_bytes, int8_bytes, room, &int8, note);
+    enum err err = places_read(file, file->layout.int8 + block * int8_bytes, int8_bytes, places, &int8, note);
     if (err == ERR_NONE && bits_bytes > 0) {
-        uint8_t *behind = room + (int8.last - int8.first + 1) * CHUNK;
-        err = place_read(file, file->layout.bits + block * bits_bytes, bits_bytes, behind, &bits, note);
+        err = places_read(file, file->layout.bits + block * bits_bytes, bits_bytes, places, &bits, note);
     }
     for (unsigned left = died; left != 0 && err == ERR_NONE; left &= left - 1) {
-        codes_wipe(codes, (size_t)__builtin_ctz(left), int8.at, bits.at);
+        codes_wipe(codes, (size_t)__builtin_ctz(left), int8, bits);
     }
-    if (err == ERR_NONE) {
-        err = place_write(file, &int8, note);
-    }
-    return err == ERR_NONE && bits_bytes > 0 ? place_write(file, &bits, note) : err;
+    return err;
 }
 
+/* Mostly it is one row.  The floats of more are done one after another: they may share a chunk. */
 static enum err wipe_block(struct segment_file *file, const struct codes *codes, size_t block, unsigned died,
-                           uint8_t *room, struct err_note *note)
+                           struct places *places, struct err_note *note)
 {
-    enum err err = wipe_floats(file, block, died, room, note);
-
-    point_reached("index.wipe.half");
-    if (err == ERR_NONE) {
-        err = wipe_names(file, block, died, room, note);
-    }
-    return err == ERR_NONE ? wipe_codes(file, codes, block, died, room, note) : err;
-}
-
-enum err segment_file_wipe(struct segment_file *file, const struct codes *codes, const uint16_t *died,
-                           struct err_note *note)
-{
-    _Alignas(MEM_ALIGN) uint8_t room[SEGMENT_FILE_BLOCK_BYTES + 4 * CHUNK]; /* whole chunks of both codes */
     enum err err = ERR_NONE;
 
-    for (size_t block = 0; block < file->capacity / SCAN_ROWS && err == ERR_NONE && !file->left; block++) {
+    for (unsigned left = died; left != 0 && err == ERR_NONE; left &= left - 1) {
+        const bool last = (left & (left - 1)) == 0;
+        err = wipe_floats(file, block * SCAN_ROWS + (size_t)__builtin_ctz(left), places, note);
+        if (err == ERR_NONE && last) {
+            err = wipe_ids(file, block, died, places, note);
+        }
+        if (err == ERR_NONE && last) {
+            err = wipe_codes(file, codes, block, died, places, note);
+        }
+        if (err == ERR_NONE) {
+            err = places_write(file, places, note);
+        }
+        mem_wipe(places->chunks, places->n_chunks * CHUNK);
+        places->n = places->n_chunks = 0;
+    }
+    return err;
+}
+
+enum err segment_file_wipe(struct segment_file *file, const struct codes *codes, const uint16_t *died, size_t block,
+                           size_t end, struct err_note *note)
+{
+    struct places places;
+    enum err err = ERR_NONE;
+
+    places.n = places.n_chunks = 0; /* the rest is written before it is read */
+    for (; block < end && err == ERR_NONE && !file->left; block++) {
         if (died[block] != 0) {
             point_reached("index.wipe.begun");
-            err = wipe_block(file, codes, block, died[block], room, note);
+            err = wipe_block(file, codes, block, died[block], &places, note);
             file->unsynced = true;
         }
     }
-    mem_wipe(room, codes_int8_bytes(codes) + codes_bits_bytes(codes) + 4 * (size_t)CHUNK);
     return err;
 }
 

@@ -3,9 +3,9 @@
 # Cross-built for aarch64: the core up to core/face, with arm64's libraries from Debian; its unit tests are run by qemu-aarch64.
 # The same x86-64 programs as everywhere, and those of the index, run on a baseline processor (no AVX), and the daemon's binary
 # starts there and answers.  Left out: on arm64 the layers that need FAISS, SQLite and HTTP; and what compares with the processor
-# that QEMU hides (test_cpu), what is about files (test_file, test_index_files), and what takes many minutes there: the
-# gradients, which only training needs, and all ways of the index in one program (test_index_ways).  TEST_BRIEF lets tests leave out cases that are large and nothing else.  OpenBLAS gets one
-# thread: its threads wait for each other by spinning.
+# that QEMU hides (test_cpu), what is about files (test_file, test_index_files, test_segment_file), and what takes many minutes
+# there: the gradients, which only training needs, and all ways of the index in one program (test_index_ways).  TEST_BRIEF lets
+# tests leave out cases that are large and nothing else.  OpenBLAS gets one thread: its threads wait for each other by spinning.
 PORTABLE_LAYERS := base image kernel graph op onnx face
 PORTABLE_PACKAGES := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libsodium-dev:arm64 \
                      libopenblas-pthread-dev:arm64 libcmocka-dev:arm64 libturbojpeg0-dev:arm64 libspng-dev:arm64 \
@@ -16,7 +16,7 @@ PORTABLE_TESTS := $(filter-out $(patsubst %,tests/%.c,$(PORTABLE_LEFT_OUT)),\
                   $(foreach l,$(PORTABLE_LAYERS),$(sort $(wildcard tests/$(DIR_$(l))/test_*.c))))
 # Not qemu64: it says it is an AMD, and OpenBLAS then uses 3DNow instructions that QEMU does not know.
 BASELINE_CPU := Nehalem
-BASELINE_TESTS := $(PORTABLE_TESTS) $(filter-out tests/index/test_index_files.c tests/index/test_index_ways.c,\
+BASELINE_TESTS := $(PORTABLE_TESTS) $(filter-out tests/index/test_index_files.c tests/index/test_segment_file.c tests/index/test_index_ways.c,\
                   $(sort $(wildcard tests/index/test_*.c)))
 # QEMU's user mode hangs on some hosts when an arm64 program starts threads: TEST_NO_THREADS leaves out what needs them.
 ARM_TESTS := $(filter-out tests/core/base/test_pool.c,$(PORTABLE_TESTS))
