@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # 61_learning_kills.sh: training, measuring, embedding again and changing over, each killed at its named points (core/base/point.h): after
-# a restart the job goes on, the pair that answers is one whole version, nothing enrolled is lost.  SEED (1) draws which step and batch.
+# a restart the job goes on from its last checkpoint, the pair that answers is one whole version, nothing enrolled is lost.  SEED (1) draws
+# which step and batch.
 . tests/api/lib.bash
 skip_under_sanitizer "a limit on a training's data excludes a sanitizer's shadow memory"
 CROPS=$FACES/celeb_112
@@ -66,36 +67,60 @@ whole "$FIRST"
 check "they are found by the first model" $? "$BODY"
 stop
 
+# The crops of these people are one batch, so the last phase has as many steps as epochs, the first a third of them; checkpoints lie behind
+# every 50 steps of a phase and at its end (server/train_job.c).
 number=0
 versions=()
-# train_through POINT: queues a training under a daemon armed with the point.
+# train_through POINT EPOCHS: queues a training under a daemon armed with the point.
 train_through() {
     number=$((number + 1))
     start --kill-at "$1"
-    call POST /v1/admin/training -H "$JSON" -d "{\"epochs\": 3, \"freeze\": 0.9, \"activate\": false, \"seed\": $number}"
+    call POST /v1/admin/training -H "$JSON" -d "{\"epochs\": $2, \"freeze\": 0.9, \"activate\": false, \"seed\": $number}"
     JOB=$(printf '%s' "$BODY" | jq -r .id)
 }
 
-for point in train.step:$((1 + RANDOM % 4)) train.checkpoint:$((1 + RANDOM % 3)) train.learnt train.measured train.candidate; do
-    train_through "$point"
+# resumed FIRST LAST: the job, as last read, has gone on from these steps of its phases; 0: it began the phase.
+resumed() {
+    local first last
+    read -r first last < <(printf '%s' "$BODY" | jq -r '.result.report | "\(.first.resumed_at) \(.last.resumed_at)"')
+    check "from step $first of the first phase, $last of the last" "$([ "$first" = "$1" ] && [ "$last" = "$2" ]; echo $?)" "$BODY"
+}
+
+# Each point with the epochs, and the steps that the second child must go on from.
+drawn=$((RANDOM % 2))
+while read -r -u 3 point epochs first last; do
+    train_through "$point" "$epochs"
     until_true 300 ended "$JOB"
     answers "killed at $point, the child is started again and ends" 200 '.state == "succeeded" and .result.child_starts == 2'
+    resumed "$first" "$last"
     versions+=("$(printf '%s' "$BODY" | jq -r .result.model)")
     whole "$FIRST"
     check "and what answers is untouched" $? "$BODY"
     stop
-done
-for point in training.frozen training.taken; do
-    train_through "$point"
+done 3<<END
+train.step:1 3 0 0
+train.checkpoint:1 3 1 0
+train.step:$((71 + RANDOM % 9)) 60 20 50
+train.checkpoint:$((2 + drawn)) 60 20 $((50 + 10 * drawn))
+train.learnt 3 1 3
+train.measured 3 1 3
+train.candidate 3 1 3
+END
+while read -r -u 3 point epochs first last; do
+    train_through "$point" "$epochs"
     restart_after "$point"
     check "the daemon dies at $point and starts again" $?
     until_true 300 ended "$JOB"
     answers "the training goes on" 200 '.state == "succeeded" and .attempts == 2'
+    resumed "$first" "$last"
     versions+=("$(printf '%s' "$BODY" | jq -r .result.model)")
     whole "$FIRST"
     check "and what answers is untouched" $? "$BODY"
     stop
-done
+done 3<<END
+training.frozen 3 0 0
+training.taken 3 1 3
+END
 [ "$(printf '%s\n' "${versions[@]}" | sort -u | wc -l)" -ge 3 ]
 check "models of different seeds differ" $? "${versions[*]}"
 
