@@ -83,6 +83,7 @@ static enum err put_choice(struct reading *reading, const struct param_def *def,
         size_t word_length = strcspn(word, "|");
         if (word_length == length && memcmp(word, text, length) == 0) {
             value->choice = number;
+            value->text = text;
             return ERR_NONE;
         }
         word = word[word_length] == '|' ? word + word_length + 1 : NULL;

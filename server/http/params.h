@@ -15,7 +15,7 @@
 struct param_value {
     bool given;
     bool is_null;     /* a JSON null: for parameters whose absence and removal differ */
-    const char *text; /* PARAM_TEXT; PARAM_OBJECT as JSON text */
+    const char *text; /* PARAM_TEXT, PARAM_CHOICE; PARAM_OBJECT as JSON text */
     int64_t whole;
     double real;
     bool on;

@@ -76,8 +76,8 @@ answers "an unknown loss is refused" 400 '.code == "bad_parameter"'
 train '{"margin": 9}'
 answers "a margin out of range is refused" 400 '.code == "bad_parameter"'
 
-train '{"epochs": 1, "activate": false, "guard": "guard", "kl": 0.1}'
-answers "a training is queued, with a guard" 202 '.kind == "training"'
+train '{"epochs": 1, "activate": false, "guard": "guard", "kl": 0.1, "loss": "cosface"}'
+answers "a training is queued, with a guard" 202 '.kind == "training" and .arguments.loss == "cosface"'
 until_true 300 ended "$JOB"
 answers "it succeeds with a verdict" 200 \
     '.state == "succeeded" and (.result.report.gate.reason | length > 0) and .result.report.guard.after.people >= 10 and (.result.state == "ready" or .result.state == "rejected")'
