@@ -11,8 +11,8 @@
 #define PEOPLE 5
 #define FACES 8 /* of each */
 
-/* Uploads the tiny recogniser with squares of that many pixels; its version is copied out. */
-static inline void upload(struct fixture *f, int64_t square, char ret_version[STORE_VERSION_TEXT])
+/* Uploads the tiny recogniser for crops of that side, with squares of that many pixels; its version is copied out. */
+static inline void upload_of(struct fixture *f, int64_t side, int64_t square, char ret_version[STORE_VERSION_TEXT])
 {
     char path[PATH_MAX];
     unsigned char *bytes = NULL;
@@ -21,13 +21,18 @@ static inline void upload(struct fixture *f, int64_t square, char ret_version[ST
     struct model_uploaded answer;
 
     (void)fixture_path(path, f->folder, "second.onnx");
-    tiny_recognizer(path, square);
+    tiny_recognizer_of(path, side, square);
     assert_int_equal(file_read(path, 1 << 20, &bytes, &what.n_bytes, NULL), ERR_NONE);
     what.onnx = bytes;
     GOOD(gallery_model_upload(f->worker, &what, &answer, &f->fault));
     memcpy(ret_version, answer.version, STORE_VERSION_TEXT);
     mem_free(bytes);
     gallery_worker_reset(f->worker);
+}
+
+static inline void upload(struct fixture *f, int64_t square, char ret_version[STORE_VERSION_TEXT])
+{
+    upload_of(f, 112, square, ret_version);
 }
 
 /* A crop of a person: their colours, and noise of this photo's own. */

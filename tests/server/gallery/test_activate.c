@@ -210,8 +210,10 @@ static void test_meanwhile(void **state)
 static void test_refused(void **state)
 {
     struct fixture fixture, *f = &fixture;
-    char second[STORE_VERSION_TEXT];
+    char second[STORE_VERSION_TEXT], small[STORE_VERSION_TEXT], first[STORE_VERSION_TEXT], now[STORE_VERSION_TEXT];
+    const struct long_work work = {.actor = "key1"};
     struct activation_plan plan;
+    struct activated done;
     float vector[DIM];
 
     (void)state;
@@ -221,14 +223,29 @@ static void test_refused(void **state)
         ERR_NOT_FOUND, GALLERY_NO_SUCH_MODEL);
     BAD(gallery_activation_plan(f->worker, second, "nowhere", ACTIVATE_PROVEN, &plan, &f->fault), ERR_NOT_FOUND,
         GALLERY_NO_SUCH_COLLECTION);
-    enroll_crop(f, f->worker, 1, 1, NULL);
+    (void)model_of(f, first);
+    upload_of(f, 56, 14, small);
+    GOOD(gallery_activation_plan(f->worker, small, "default", ACTIVATE_PROVEN, &plan, &f->fault)); /* no faces yet */
+    for (int i = 0; i < 3; i++) {
+        enroll_crop(f, f->worker, i, 1, NULL);
+    }
+    BAD(gallery_activation_plan(f->worker, small, "default", ACTIVATE_FORCED, &plan, &f->fault), ERR_CONFLICT,
+        GALLERY_OTHER_CROPS);
+    assert_non_null(strstr(f->fault.note.text, "3 of the 3 crops"));
+    assert_non_null(strstr(f->fault.note.text, "56 x 56 pixels"));
+    BAD(gallery_activate(f->worker, small, "default", &work, &done, &f->fault), ERR_CONFLICT, GALLERY_OTHER_CROPS);
+    gallery_worker_reset(f->worker);
+    assert_string_equal(model_of(f, now), first);
     for (int i = 0; i < 2; i++) {
         leaning(DIM, i, i + 1, .5, vector);
         enroll_vector(f, NULL, "a vector", vector, DIM, NULL);
     }
     BAD(gallery_activation_plan(f->worker, second, "default", ACTIVATE_PROVEN, &plan, &f->fault), ERR_CONFLICT,
         GALLERY_NO_CROPS);
-    assert_non_null(strstr(f->fault.note.text, "2 of the 3 faces"));
+    assert_non_null(strstr(f->fault.note.text, "2 of the 5 faces"));
+    BAD(gallery_activate(f->worker, second, "default", &work, &done, &f->fault), ERR_CONFLICT, GALLERY_NO_CROPS);
+    gallery_worker_reset(f->worker);
+    assert_string_equal(model_of(f, now), first);
     fixture_close(f);
 }
 

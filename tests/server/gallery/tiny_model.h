@@ -130,11 +130,11 @@ static inline void tiny_write(const char *path)
     assert_int_equal(file_write(path, model.bytes, model.n, NULL), ERR_NONE);
 }
 
-/* Numbers of an embedding: 3 · (112 / square)². */
-static inline void tiny_recognizer(const char *path, int64_t square)
+/* Numbers of an embedding: 3 · (side / square)². */
+static inline void tiny_recognizer_of(const char *path, int64_t side, int64_t square)
 {
-    const int64_t in[] = {1, 3, 112, 112};
-    const int64_t out[] = {1, 3 * (112 / square) * (112 / square)};
+    const int64_t in[] = {1, 3, side, side};
+    const int64_t out[] = {1, 3 * (side / square) * (side / square)};
     const int64_t sides[] = {square, square};
     static struct proto pooled, attr;
 
@@ -157,6 +157,11 @@ static inline void tiny_recognizer(const char *path, int64_t square)
     tiny_value(11, "x", in, 4);
     tiny_value(12, "y", out, 2);
     tiny_write(path);
+}
+
+static inline void tiny_recognizer(const char *path, int64_t square)
+{
+    tiny_recognizer_of(path, 112, square);
 }
 
 /* A detector that sees n_faces (0, 1 or 2): one of 48 pixels in the middle, one of 16 in a corner, of 64 × 64. */
