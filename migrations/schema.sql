@@ -95,7 +95,7 @@ CREATE TABLE findings (
     subject_id INTEGER NOT NULL REFERENCES subjects (id) ON DELETE CASCADE, -- whose it was when it was judged
     degrees REAL NOT NULL,              -- to the middle of the subject's other faces
     likely_id INTEGER REFERENCES subjects (id) ON DELETE SET NULL, -- whom it looks like, null: nobody
-    likely_degrees REAL NOT NULL,
+    likely_degrees REAL NOT NULL, subcenter INTEGER NOT NULL DEFAULT 0,
     UNIQUE (job_id, face_id)
 ) STRICT;
 

@@ -18,6 +18,7 @@
 #include "core/train/cut.h"
 #include "server/crop_files.h"
 #include "server/gallery/freeze.h"
+#include "server/jobs/training_findings.h"
 #include "server/train_proof.h"
 
 #define ARENA_BYTES ((size_t)16 << 30)
@@ -30,6 +31,7 @@ struct plan {
     int subcenters, epochs, threads;
     double margin, scale, rate, distill, kl, freeze, purify_deg, holdout, gate;
     const char *loss;
+    enum course_rule rule;
     int64_t seed, memory_bytes;
     bool has_guard;
 };
@@ -92,6 +94,7 @@ static enum err read_plan(struct run *run)
     const char *version = NULL;
     const char *loss = NULL;
     const char *guard = NULL;
+    const char *rule = "refined";
     json_int_t seed = 0;
     json_int_t memory = 0;
 
@@ -100,12 +103,13 @@ static enum err read_plan(struct run *run)
     }
     json_t *root = json_load_file(path, 0, NULL);
     if (root == NULL ||
-        json_unpack(root, "{s:s, s:s, s:s, s:i, s:F, s:F, s:F, s:F, s:F, s:i, s:F, s:F, s:F, s:F, s:I, s:i, s:I, s?s}",
+        json_unpack(root,
+                    "{s:s, s:s, s:s, s:i, s:F, s:F, s:F, s:F, s:F, s:i, s:F, s:F, s:F, s:F, s:I, s:i, s:I, s?s, s?s}",
                     "model", &model, "version", &version, "loss", &loss, "subcenters", &plan->subcenters, "margin",
                     &plan->margin, "scale", &plan->scale, "rate", &plan->rate, "distill", &plan->distill, "kl",
                     &plan->kl, "epochs", &plan->epochs, "freeze", &plan->freeze, "purify_deg", &plan->purify_deg,
                     "holdout", &plan->holdout, "gate", &plan->gate, "seed", &seed, "threads", &plan->threads,
-                    "memory_bytes", &memory, "guard", &guard) != 0) {
+                    "memory_bytes", &memory, "guard", &guard, "rule", &rule) != 0) {
         json_decref(root);
         return ERR_SAY(run->note, ERR_FORMAT, "%s is no plan of a training", path);
     }
@@ -113,6 +117,7 @@ static enum err read_plan(struct run *run)
     plan->version = arena_copy_text(run->mem, version);
     plan->loss = arena_copy_text(run->mem, loss);
     plan->has_guard = guard != NULL;
+    plan->rule = strcmp(rule, "plain") == 0 ? COURSE_PLAIN : COURSE_REFINED;
     plan->seed = seed;
     plan->memory_bytes = memory;
     json_decref(root);
@@ -253,6 +258,27 @@ static json_t *ids_of(const struct run *run, const struct verdict *verdict)
     return list;
 }
 
+/* The photos that the wanted rule drops, with what it says of each (server/jobs/training_findings.h). */
+static json_t *found_of(const struct run *run)
+{
+    const struct course_result *course = &run->course;
+    const struct verdict *verdict = run->plan.rule == COURSE_PLAIN ? course->plain : course->refined;
+    json_t *list = json_array();
+
+    for (int i = 0; i < course->n_judged; i++) {
+        const struct verdict *v = &verdict[i];
+        if (!v->keep) {
+            int likely = v->likely < 0 ? -1 : course->person_of[v->likely];
+            (void)json_array_append_new(list, json_pack("{s:I, s:i, s:i, s:f, s:i, s:f}", "face",
+                                                        (json_int_t)dataset_id(run->dataset, course->item[i]), "label",
+                                                        course->person_of[course->class_of[i]], "subcenter",
+                                                        v->subcenter, "degrees", (double)v->degrees, "likely", likely,
+                                                        "likely_degrees", (double)v->likely_degrees));
+        }
+    }
+    return list;
+}
+
 static json_t *phase_json(const struct train_result *result)
 {
     const struct train_point *last = result->steps > 0 ? &result->points[result->steps - 1] : NULL;
@@ -300,6 +326,7 @@ static enum err train(struct run *run)
     options.train.seed = (uint64_t)run->plan.seed;
     options.train.checkpoint_every = CHECKPOINT_STEPS;
     options.subcenters = run->plan.subcenters;
+    options.rule = run->plan.rule;
     options.purify_degrees = (float)run->plan.purify_deg;
     options.folder = run->folder;
     err = course_run(run->student, run->name, run->people, &run->parts, &options, &stop, watch, run, run->mem, course,
@@ -311,9 +338,15 @@ static enum err train(struct run *run)
                             "refined", ids_of(run, course->refined));
     err = write_json(run, "dropped.json", ids);
     json_decref(ids);
+    if (err == ERR_NONE) {
+        json_t *found = found_of(run);
+        err = write_json(run, TRAINING_FOUND, found);
+        json_decref(found);
+    }
     json_t *purified =
-        json_pack("{s:i, s:i, s:i, s:f, s:i}", "photos", course->n_judged, "plain", course->n_plain, "refined",
-                  course->n_refined, "max_degrees", run->plan.purify_deg, "subcenters", course->subcenters);
+        json_pack("{s:s, s:i, s:i, s:i, s:f, s:i}", "rule", run->plan.rule == COURSE_PLAIN ? "plain" : "refined",
+                  "photos", course->n_judged, "plain", course->n_plain, "refined", course->n_refined, "max_degrees",
+                  run->plan.purify_deg, "subcenters", course->subcenters);
     (void)json_object_set_new(run->report, "purified", purified);
     (void)json_object_set_new(run->report, "photos_trained_on", json_integer(course->n_taught));
     (void)json_object_set_new(run->report, "people_trained_on", json_integer(course->classes));

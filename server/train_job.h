@@ -3,7 +3,7 @@
  *
  * The folder holds plan.json, the frozen crops (server/gallery/freeze.h) and, in guard/, those of a guard collection.  What comes out are
  * candidate.onnx with its manifest, report.json and dropped.json (rows of the faces that were judged, and of those that each rule of
- * purifying would drop).  Checkpoints lie in the folder too, so the same call goes on after it was cut off anywhere.  The process
+ * purifying would drop), and found.json (server/jobs/training_findings.h).  Checkpoints lie in the folder too, so the same call goes on after it was cut off anywhere.  The process
  * speaks in JSON lines on standard output:
  *   {"kind": "phase", "phase": text}
  *   {"kind": "step", "phase", "step", "steps" (of the whole run), "loss", "rate", "eta_s"}
@@ -13,7 +13,8 @@
  * its own memory.
  *
  *   plan.json: {"model": file (its manifest lies beside it), "version", "subcenters" (0: by the photos), "loss", "margin", "scale" (0: the
- *   loss's own), "rate", "distill", "kl" (weights), "epochs", "freeze" (share of the convolutions), "purify_deg", "holdout" (share), "gate"
+ *   loss's own), "rate", "distill", "kl" (weights), "epochs", "freeze" (share of the convolutions), "rule" ("plain"; absent or
+ *   another: refined), "purify_deg", "holdout" (share), "gate"
  *   (points of TAR that may be lost), "guard" (absent: none), "seed", "threads", "memory_bytes" (0: any)}
  *
  * The order: people are held out, and others are asked how far to follow (core/train/parts.h); the course (core/train/course.h). Both

@@ -4,25 +4,34 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/train/centers.h"
 #include "core/train/purify.h"
 #include "server/gallery/gallery_private.h"
 #include "server/gallery/labelled.h"
 #include "server/store/finding_rows.h"
 #include "server/store/job_rows.h"
 
-#define MOST_BYTES ((size_t)4 << 30)      /* of the embeddings */
-#define JUDGING_BYTES ((size_t)512 << 20) /* of what judging keeps beside them */
+#define MOST_BYTES ((size_t)4 << 30)    /* of the embeddings */
+#define JUDGING_BYTES ((size_t)2 << 30) /* of what judging keeps beside them: up to four centers a person */
+
+/* As for training (core/train/course.c): with fewer faces a person three groups would each have too few. */
+#define FACES_FOR_SUBCENTERS 10
+
+const char *review_rule_word(enum review_rule rule)
+{
+    return rule == REVIEW_PLAIN ? "plain" : "refined";
+}
+
+enum review_rule review_rule_named(const char *word)
+{
+    return word != NULL && strcmp(word, review_rule_word(REVIEW_PLAIN)) == 0 ? REVIEW_PLAIN : REVIEW_REFINED;
+}
 
 static enum err write_findings(struct gallery_worker *worker, int64_t job_id, const struct labelled *all,
                                const struct verdict *verdicts, struct review *review, struct gallery_fault *fault)
 {
-    int found = 0;
+    struct finding_new *rows = MEM_ARRAY(struct finding_new, (size_t)all->n);
 
-    for (int i = 0; i < all->n; i++) {
-        found += !verdicts[i].keep;
-        review->n_unsure += verdicts[i].unsure;
-    }
-    struct finding_new *rows = MEM_ARRAY(struct finding_new, (size_t)found + 1);
     if (rows == NULL) {
         return ERR_NOMEM;
     }
@@ -32,26 +41,94 @@ static enum err write_findings(struct gallery_worker *worker, int64_t job_id, co
             rows[review->n_found++] =
                 (struct finding_new){.face_id = all->face_ids[i],
                                      .subject_id = all->subject_ids[all->person[i]],
+                                     .subcenter = verdict->subcenter,
                                      .degrees = verdict->degrees,
                                      .likely_id = verdict->likely < 0 ? 0 : all->subject_ids[verdict->likely],
                                      .likely_degrees = verdict->likely < 0 ? 0 : verdict->likely_degrees};
             review->n_likely += verdict->likely >= 0;
         }
     }
-    enum err err = store_findings_put(worker->gallery->store, job_id, rows, found, &fault->note);
+    enum err err = store_findings_put(worker->gallery->store, job_id, rows, review->n_found, &fault->note);
     mem_free(rows);
     return err;
 }
 
-static enum err judge(struct gallery_worker *worker, const struct labelled *all, int64_t job_id, struct review *review,
-                      struct gallery_fault *fault)
+static int count_dropped(const struct verdict *verdicts, int n)
 {
-    struct verdict *verdicts = MEM_ARRAY(struct verdict, (size_t)all->n);
+    int dropped = 0;
+
+    for (int i = 0; i < n; i++) {
+        dropped += !verdicts[i].keep;
+    }
+    return dropped;
+}
+
+/* Labels rise, so a person's faces stand together. */
+static int choose_subcenters(const struct labelled *all)
+{
+    int enough = 0;
+    int first = 0;
+
+    for (int i = 1; i <= all->n; i++) {
+        if (i == all->n || all->person[i] != all->person[first]) {
+            enough += i - first >= FACES_FOR_SUBCENTERS;
+            first = i;
+        }
+    }
+    return 2 * enough > all->people ? 3 : 1;
+}
+
+static enum err judge_plain(const struct labelled *all, struct review *review, struct arena *mem, struct verdict *ret)
+{
+    review->subcenters = choose_subcenters(all);
+    float *center = ARENA_ARRAY(mem, float, (size_t)all->people *(size_t)review->subcenters *(size_t)all->dim);
+    enum err err = center == NULL ? arena_why(mem)
+                                  : centers_begin(all->u, all->person, all->n, all->dim, all->people,
+                                                  review->subcenters, mem, center);
+
+    if (err == ERR_NONE) {
+        err = purify_plain(all->u, all->person, all->n, all->dim, center, all->people, review->subcenters,
+                           review->degrees, mem, ret);
+    }
+    return err;
+}
+
+/* By both rules; ret [n] holds what the wanted one says. */
+static enum err judge_both(const struct labelled *all, enum review_rule rule, struct review *review,
+                           struct verdict *other, struct verdict *ret)
+{
+    struct verdict *plain = rule == REVIEW_PLAIN ? ret : other;
+    struct verdict *refined = rule == REVIEW_PLAIN ? other : ret;
     struct arena *mem = arena_new(JUDGING_BYTES);
+
+    if (mem == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err err = judge_plain(all, review, mem, plain);
+    arena_reset(mem);
+    if (err == ERR_NONE) {
+        err = purify_refined(all->u, all->person, all->n, all->dim, all->people, review->degrees, mem, refined);
+    }
+    arena_free(mem);
+    if (err == ERR_NONE) {
+        review->n_plain = count_dropped(plain, all->n);
+        review->n_refined = count_dropped(refined, all->n);
+        for (int i = 0; i < all->n; i++) {
+            review->n_unsure += refined[i].unsure;
+        }
+    }
+    return err;
+}
+
+static enum err judge(struct gallery_worker *worker, const struct labelled *all, enum review_rule rule, int64_t job_id,
+                      struct review *review, struct gallery_fault *fault)
+{
+    struct verdict *wanted = MEM_ARRAY(struct verdict, (size_t)all->n);
+    struct verdict *other = MEM_ARRAY(struct verdict, (size_t)all->n);
     enum err err = ERR_NOMEM;
 
-    if (verdicts != NULL && mem != NULL) {
-        err = purify_refined(all->u, all->person, all->n, all->dim, all->people, review->degrees, mem, verdicts);
+    if (wanted != NULL && other != NULL) {
+        err = judge_both(all, rule, review, other, wanted);
         if (err == ERR_LIMIT) {
             (void)ERR_SAY(&fault->note, err, "judging %d faces needs more than %zu MiB", all->n, JUDGING_BYTES >> 20);
         }
@@ -60,22 +137,22 @@ static enum err judge(struct gallery_worker *worker, const struct labelled *all,
         err = worker_may_go_on(worker, fault);
     }
     if (err == ERR_NONE) {
-        err = write_findings(worker, job_id, all, verdicts, review, fault);
+        err = write_findings(worker, job_id, all, wanted, review, fault);
     }
-    arena_free(mem);
-    mem_free(verdicts);
+    mem_free(other);
+    mem_free(wanted);
     return err;
 }
 
-enum err gallery_review(struct gallery_worker *worker, const char *collection, double degrees, int64_t job_id,
-                        const struct long_work *work, struct review *ret, struct gallery_fault *fault)
+enum err gallery_review(struct gallery_worker *worker, const char *collection, const struct review_wish *wish,
+                        int64_t job_id, const struct long_work *work, struct review *ret, struct gallery_fault *fault)
 {
-    struct review review = {.degrees = degrees == 0 ? PURIFY_DEGREES : (float)degrees};
+    struct review review = {.degrees = wish->degrees == 0 ? PURIFY_DEGREES : (float)wish->degrees};
     struct gallery_request request = worker->request;
     struct collection_row row = {0};
     struct labelled all = {0};
 
-    if (!(degrees >= 0 && degrees <= 180)) {
+    if (!(wish->degrees >= 0 && wish->degrees <= 180)) {
         return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_BAD_OPTION, ERR_MISUSE),
                        "the angle must be from 0 (the default, %g) to 180 degrees", (double)PURIFY_DEGREES);
     }
@@ -94,7 +171,7 @@ enum err gallery_review(struct gallery_worker *worker, const char *collection, d
         review.n_faces = all.n;
         review.n_people = all.people;
         long_work_progress(work, 0, all.n, "faces");
-        err = judge(worker, &all, job_id, &review, fault);
+        err = judge(worker, &all, wish->rule, job_id, &review, fault);
     }
     if (err == ERR_NONE) {
         long_work_progress(work, all.n, all.n, "faces");
@@ -133,7 +210,7 @@ static enum err find_review(struct gallery_worker *worker, int64_t job_id, struc
     if (err == ERR_NOT_FOUND) {
         return gallery_fail(fault, GALLERY_NO_SUCH_JOB, err);
     }
-    if (err == ERR_NONE && strcmp(job.kind, REVIEW_KIND) != 0) {
+    if (err == ERR_NONE && strcmp(job.kind, REVIEW_KIND) != 0 && strcmp(job.kind, REVIEW_TRAINING_KIND) != 0) {
         return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_OTHER_JOB, ERR_CONFLICT),
                        "job %lld is of kind %s: it found no faces", (long long)job_id, job.kind);
     }

@@ -42,6 +42,9 @@ static void apply_found(struct call *call, int64_t job, const char *word,
 void handle_purify(struct call *call)
 {
     const struct param_value *degrees = call_param(call, "max_degrees");
+    const struct param_value *rule = call_param(call, "rule");
+    const struct review_wish wish = {.rule = review_rule_named(call_text(call, "rule", NULL)),
+                                     .degrees = degrees->given ? degrees->real : 0};
     int64_t apply = call_whole(call, "apply", 0);
     int64_t undo = call_whole(call, "undo", 0);
     const char *name = call_text(call, "collection", "default");
@@ -49,7 +52,7 @@ void handle_purify(struct call *call)
     struct collection_row row;
     int64_t job = 0;
 
-    if ((apply != 0) + (undo != 0) + (call_param(call, "collection")->given || degrees->given) > 1) {
+    if ((apply != 0) + (undo != 0) + (call_param(call, "collection")->given || degrees->given || rule->given) > 1) {
         call_problem(call, &PROBLEM_BAD_PARAMETER, "say either which collection to judge, or the job to apply or undo");
         return;
     }
@@ -61,8 +64,7 @@ void handle_purify(struct call *call)
     if (!find_named(call, name, &row)) {
         return;
     }
-    enum err err = purify_job_add(call->store, name, row.id, degrees->given ? degrees->real : 0,
-                                  auth_actor(call->caller), &job, &fault.note);
+    enum err err = purify_job_add(call->store, name, row.id, &wish, auth_actor(call->caller), &job, &fault.note);
     call_job(call, err, job, &fault);
 }
 
@@ -83,8 +85,9 @@ void handle_evaluate(struct call *call)
 
 static json_t *finding_json(const struct finding_row *row)
 {
-    return json_pack("{s:s, s:o, s:f, s:o, s:o, s:b}", "face_id", row->face_uuid, "subject",
-                     json_subject(row->subject_uuid, row->subject_name), "degrees", decimal_of(row->degrees), "likely",
+    return json_pack("{s:s, s:o, s:i, s:f, s:o, s:o, s:b}", "face_id", row->face_uuid, "subject",
+                     json_subject(row->subject_uuid, row->subject_name), "subcenter", row->subcenter, "degrees",
+                     decimal_of(row->degrees), "likely",
                      row->likely_uuid == NULL ? json_null() : json_subject(row->likely_uuid, row->likely_name),
                      "likely_degrees",
                      row->likely_uuid == NULL ? json_null() : json_real(decimal_of(row->likely_degrees)), "set_aside",

@@ -29,6 +29,7 @@ static struct training_wish read_wish(const struct call *call)
     wish.filter = call_text(call, "filter", NULL);
     wish.guard = call_text(call, "guard", NULL);
     wish.loss = call_text(call, "loss", wish.loss);
+    wish.rule = call_text(call, "rule", wish.rule);
     wish.rate = real_or(call, "rate", wish.rate);
     wish.distill = real_or(call, "distill", wish.distill);
     wish.kl = real_or(call, "kl", wish.kl);

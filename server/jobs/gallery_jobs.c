@@ -9,7 +9,6 @@
 #include "core/base/point.h"
 #include "server/gallery/activate.h"
 #include "server/gallery/assess.h"
-#include "server/gallery/review.h"
 
 #define WORKER_ARENA_BYTES ((size_t)256 << 20)
 #define WRITE_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
@@ -174,13 +173,16 @@ static enum err purify_run(void *context, struct job_run *run, struct arena *mem
         return err;
     }
     const char *name = argument_text(&running, "collection");
-    double degrees = json_number_value(json_object_get(running.arguments, "max_degrees"));
-    err = gallery_review(running.worker, name, degrees, job_run_row(run)->id, &running.work, &review, &fault);
+    const struct review_wish wish = {.rule = review_rule_named(argument_text(&running, "rule")),
+                                     .degrees = json_number_value(json_object_get(running.arguments, "max_degrees"))};
+    err = gallery_review(running.worker, name, &wish, job_run_row(run)->id, &running.work, &review, &fault);
     if (err == ERR_NONE) {
-        err = give_result(json_pack("{s:s, s:s, s:i, s:i, s:f, s:i, s:i, s:i}", "collection",
+        err = give_result(json_pack("{s:s, s:s, s:i, s:i, s:s, s:f, s:i, s:i, s:i, s:i, s:i, s:i}", "collection",
                                     name == NULL ? "default" : name, "model", review.model, "faces", review.n_faces,
-                                    "people", review.n_people, "max_degrees", (double)review.degrees, "found",
-                                    review.n_found, "likely", review.n_likely, "unsure", review.n_unsure),
+                                    "people", review.n_people, "rule", review_rule_word(wish.rule), "max_degrees",
+                                    (double)review.degrees, "subcenters", review.subcenters, "plain", review.n_plain,
+                                    "refined", review.n_refined, "found", review.n_found, "likely", review.n_likely,
+                                    "unsure", review.n_unsure),
                           mem, ret_result);
     } else {
         *note = fault.note;
@@ -325,11 +327,13 @@ enum err activate_job_add(struct store *store, const char *version, const char *
                actor, ret_id, note);
 }
 
-enum err purify_job_add(struct store *store, const char *collection, int64_t collection_id, double max_degrees,
-                        const char *actor, int64_t *ret_id, struct err_note *note)
+enum err purify_job_add(struct store *store, const char *collection, int64_t collection_id,
+                        const struct review_wish *wish, const char *actor, int64_t *ret_id, struct err_note *note)
 {
     return add(store, PURIFY_KIND, collection_id,
-               json_pack("{s:s, s:f}", "collection", collection, "max_degrees", max_degrees), actor, ret_id, note);
+               json_pack("{s:s, s:f, s:s}", "collection", collection, "max_degrees", wish->degrees, "rule",
+                         review_rule_word(wish->rule)),
+               actor, ret_id, note);
 }
 
 enum err evaluate_job_add(struct store *store, const char *collection, int64_t collection_id, int64_t most_faces,

@@ -6,7 +6,8 @@
  *              → {"collections": [{"collection", "from", "to", "faces", "embedded", "forgotten", "threshold_dropped",
  *                 "max_fmr_dropped"}]}
  *              One collection after the other; those that have changed over stay so if a later one fails.
- *   purify     {"collection": name, "max_degrees": 75} → {"collection", "model", "faces", "people", "max_degrees", "found",
+ *   purify     {"collection": name, "max_degrees": 75, "rule": "plain" or "refined"} → {"collection", "model", "faces", "people", "rule",
+ *              "max_degrees", "subcenters", "plain", "refined" (faces that each rule names), "found" (by the rule that was asked for),
  *              "likely", "unsure"}; what was found are rows (server/store/finding_rows.h)
  *   evaluate   {"collection": name, "most_faces": n, "rounds": n} → {"collection", "model", "faces", "measured_faces", "people",
  *              "sampled", "pairs", "tar": [...], "rank1", "rank5", "tpir": [...], "det": [...]}; a figure is
@@ -18,10 +19,11 @@
 #define SERVER_JOBS_GALLERY_JOBS_H
 
 #include "server/gallery/gallery.h"
+#include "server/gallery/review.h"
 #include "server/jobs/jobs.h"
 
 #define ACTIVATE_KIND "activate"
-#define PURIFY_KIND "purify"
+#define PURIFY_KIND REVIEW_KIND
 #define EVALUATE_KIND "evaluate"
 
 /* Lines of the table for jobs_start; the gallery must outlive the jobs. */
@@ -37,7 +39,8 @@ struct job_handler evaluate_handler(struct gallery *gallery);
 MUST_CHECK enum err activate_job_add(struct store *store, const char *version, const char *const *collections, int n,
                                      int64_t collection_id, const char *actor, int64_t *ret_id, struct err_note *note);
 MUST_CHECK enum err purify_job_add(struct store *store, const char *collection, int64_t collection_id,
-                                   double max_degrees, const char *actor, int64_t *ret_id, struct err_note *note);
+                                   const struct review_wish *wish, const char *actor, int64_t *ret_id,
+                                   struct err_note *note);
 MUST_CHECK enum err evaluate_job_add(struct store *store, const char *collection, int64_t collection_id,
                                      int64_t most_faces, int64_t rounds, const char *actor, int64_t *ret_id,
                                      struct err_note *note);

@@ -19,6 +19,7 @@
 #include "server/gallery/retrain.h"
 #include "server/jobs/child.h"
 #include "server/jobs/gallery_jobs.h"
+#include "server/jobs/training_findings.h"
 
 #define WORKER_ARENA_BYTES ((size_t)256 << 20)
 #define WRITE_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
@@ -311,7 +312,11 @@ static enum err finish(struct training *training, struct arena *mem, const char 
     json_t *report = NULL;
     int64_t activation = 0;
 
-    enum err err = read_report(training, &report);
+    enum err err =
+        training_findings_take(job_run_store(training->run), row->id, training->folder, mem, &training->fault.note);
+    if (err == ERR_NONE) {
+        err = read_report(training, &report);
+    }
     if (err != ERR_NONE) {
         return err;
     }
@@ -410,6 +415,7 @@ struct training_wish training_wish_default(const char *collection)
 
     return (struct training_wish){.collection = collection,
                                   .loss = "arcface",
+                                  .rule = "refined",
                                   .epochs = d.epochs,
                                   .rate = d.rate,
                                   .distill = d.distill,
@@ -425,12 +431,12 @@ struct training_wish training_wish_default(const char *collection)
 enum err training_job_add(struct store *store, const struct training_wish *wish, int64_t collection_id,
                           const char *actor, int64_t *ret_id, struct err_note *note)
 {
-    json_t *root = json_pack("{s:s, s:s*, s:s*, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}",
-                             "collection", wish->collection, "filter", wish->filter, "guard", wish->guard, "loss",
-                             wish->loss, "subcenters", wish->subcenters, "epochs", wish->epochs, "margin", wish->margin,
-                             "scale", wish->scale, "rate", wish->rate, "distill", wish->distill, "kl", wish->kl,
-                             "freeze", wish->freeze, "purify_deg", wish->purify_deg, "holdout", wish->holdout, "gate",
-                             wish->gate, "seed", (json_int_t)wish->seed, "activate", (int)wish->activate);
+    json_t *root = json_pack(
+        "{s:s, s:s*, s:s*, s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}", "collection",
+        wish->collection, "filter", wish->filter, "guard", wish->guard, "loss", wish->loss, "rule", wish->rule,
+        "subcenters", wish->subcenters, "epochs", wish->epochs, "margin", wish->margin, "scale", wish->scale, "rate",
+        wish->rate, "distill", wish->distill, "kl", wish->kl, "freeze", wish->freeze, "purify_deg", wish->purify_deg,
+        "holdout", wish->holdout, "gate", wish->gate, "seed", (json_int_t)wish->seed, "activate", (int)wish->activate);
     char *text = root == NULL ? NULL : json_dumps(root, WRITE_FLAGS);
 
     json_decref(root);

@@ -5,11 +5,12 @@
  *   its gate, else rejected · queue the collection's change over (activate) if it passed and that is wanted
  *
  * The crops, checkpoints and the candidate's file are removed at the end, however it ends; report.json and dropped.json (rows of
- * faces that either rule of purifying would drop) stay in the folder, and log.ndjson (what the child said).  After a stop or a crash of the daemon the job goes
+ * faces that either rule of purifying would drop) stay in the folder, and log.ndjson (what the child said).  What the rule that was asked for
+ * dropped are findings of the job (training_findings.h).  After a stop or a crash of the daemon the job goes
  * on with the same frozen crops from the child's last checkpoint; a child that was killed is started again, twice at most.
  *
  * While it runs its checkpoint is {"phase", "loss", "rate"}, for who asks.
- * Arguments: {"collection", "guard" (may be absent), "subcenters", "loss", "rate", "distill", "kl", "margin", "scale", "epochs", "freeze", "purify_deg", "holdout", "gate", "seed",
+ * Arguments: {"collection", "guard" (may be absent), "subcenters", "loss", "rate", "distill", "kl", "margin", "scale", "epochs", "freeze", "rule", "purify_deg", "holdout", "gate", "seed",
  * "activate"}.  Result: {"collection", "model", "state", "child_starts": by the daemon that ended the job, "activation":
  * job or null, "report"}.
  */
@@ -17,9 +18,10 @@
 #define SERVER_JOBS_TRAINING_JOB_H
 
 #include "server/gallery/gallery.h"
+#include "server/gallery/review.h"
 #include "server/jobs/jobs.h"
 
-#define TRAINING_KIND "training"
+#define TRAINING_KIND REVIEW_TRAINING_KIND
 
 /* In the job's folder: every line that the child said, JSON, for who wants to know how it went. */
 #define TRAINING_LOG "log.ndjson"
@@ -47,6 +49,7 @@ struct training_wish {
     double rate;          /* of learning */
     double distill, kl;   /* weights of staying near the model as it is */
     double freeze;        /* share of the convolutions that does not learn */
+    const char *rule;     /* "plain" or "refined": by which photos are dropped */
     double purify_deg;    /* angle from which a photo is dropped */
     double holdout;       /* share of the people */
     double gate;          /* points of TAR that may be lost at the lower end of the interval */
@@ -54,7 +57,7 @@ struct training_wish {
     bool activate;
 };
 
-/* K by the photos, ArcFace, no guard, activated; the rest is gallery_training_defaults'. */
+/* K by the photos, ArcFace, the refined rule, no guard, activated; the rest is gallery_training_defaults'. */
 struct training_wish training_wish_default(const char *collection);
 
 /* Queues the job.  The caller has checked that the collection can be trained on.  Errors: as store_job_add. */

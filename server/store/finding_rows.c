@@ -19,18 +19,20 @@ static enum err putting_apply(struct db *db, void *context, struct err_note *not
 
     for (int i = 0; err == ERR_NONE && i < what->n; i++) {
         const struct finding_new *row = &what->rows[i];
-        err = db_run(db,
-                     "INSERT INTO findings (job_id, face_id, subject_id, degrees, likely_id, likely_degrees) "
-                     "SELECT ?1, ?2, ?3, ?4, (SELECT id FROM subjects WHERE id = ?5), ?6 "
-                     "WHERE EXISTS (SELECT 1 FROM faces WHERE id = ?2 AND subject_id = ?3)",
-                     (const struct db_value[]){db_int(what->job_id),
-                                               db_int(row->face_id),
-                                               db_int(row->subject_id),
-                                               db_real((double)row->degrees),
-                                               db_int_or_null(row->likely_id),
-                                               db_real((double)row->likely_degrees),
-                                               {0}},
-                     note);
+        err =
+            db_run(db,
+                   "INSERT INTO findings (job_id, face_id, subject_id, degrees, likely_id, likely_degrees, subcenter) "
+                   "SELECT ?1, ?2, ?3, ?4, (SELECT id FROM subjects WHERE id = ?5), ?6, ?7 "
+                   "WHERE EXISTS (SELECT 1 FROM faces WHERE id = ?2 AND subject_id = ?3)",
+                   (const struct db_value[]){db_int(what->job_id),
+                                             db_int(row->face_id),
+                                             db_int(row->subject_id),
+                                             db_real((double)row->degrees),
+                                             db_int_or_null(row->likely_id),
+                                             db_real((double)row->likely_degrees),
+                                             db_int(row->subcenter),
+                                             {0}},
+                   note);
     }
     return err == ERR_CONFLICT ? ERR_SAY(note, ERR_NOT_FOUND, "there is no such job") : err;
 }
@@ -51,6 +53,7 @@ static enum err finding_read(sqlite3_stmt *statement, struct arena *mem, void *r
     row->degrees = (float)sqlite3_column_double(statement, 4);
     row->likely_degrees = (float)sqlite3_column_double(statement, 7);
     row->set_aside = sqlite3_column_int(statement, 8) != 0;
+    row->subcenter = sqlite3_column_int(statement, 9);
     enum err err = db_column_id(statement, 1, row->face_uuid, sizeof row->face_uuid);
     if (err == ERR_NONE) {
         err = db_column_id(statement, 2, row->subject_uuid, sizeof row->subject_uuid);
@@ -80,7 +83,8 @@ enum err store_finding_list(struct store *store, int64_t job_id, const struct st
         return err;
     }
     const struct list_plan plan = {
-        .sql = "SELECT n.id, f.uuid, s.uuid, s.name, n.degrees, l.uuid, l.name, n.likely_degrees, f.set_aside_by <> 0 "
+        .sql = "SELECT n.id, f.uuid, s.uuid, s.name, n.degrees, l.uuid, l.name, n.likely_degrees, f.set_aside_by <> 0, "
+               "n.subcenter "
                "FROM findings n JOIN faces f ON f.id = n.face_id JOIN subjects s ON s.id = n.subject_id "
                "LEFT JOIN subjects l ON l.id = n.likely_id WHERE n.job_id = ?1 AND n.id > ?2 ORDER BY n.id LIMIT ?3",
         .values = (const struct db_value[]){db_int(job_id), db_int(after), db_int(page->limit + 1), {0}},

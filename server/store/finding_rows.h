@@ -11,7 +11,8 @@
 
 struct finding_new {
     int64_t face_id, subject_id;
-    float degrees;     /* to the middle of the subject's other faces */
+    int subcenter;     /* of its subject: the plain rule's number; refined: 0 in the dominant group, else 1 */
+    float degrees;     /* to the dominant sub-center, the middle of the subject's faces that belong together */
     int64_t likely_id; /* the subject it looks like; 0: nobody */
     float likely_degrees;
 };
@@ -25,6 +26,7 @@ struct finding_row {
     char face_uuid[STORE_UUID_TEXT];
     char subject_uuid[STORE_UUID_TEXT];
     const char *subject_name;
+    int subcenter;
     float degrees;
     const char *likely_uuid; /* NULL: nobody */
     const char *likely_name;

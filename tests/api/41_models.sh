@@ -153,9 +153,9 @@ WRONG=$(jq -r '.faces[0].id' <<<"$BODY")
 call POST /v1/admin/purify -H "$JSON" -d '{"collection":"default"}'
 answers "purify: a job" 202 '.kind == "purify"'
 wait_job
-answers "purify: what it found is counted" 200 '.state == "succeeded" and .result.found >= 1 and .result.faces > 90'
+answers "purify: what it found is counted, by both rules" 200 '.state == "succeeded" and .result.rule == "refined" and .result.found >= 1 and .result.found == .result.refined and .result.plain >= 0 and .result.faces > 90'
 call GET "/v1/admin/jobs/$JOB/findings?limit=100"
-answers "purify: the wrong one is named, with the true name" 200 ".findings | any(.face_id == \"$WRONG\" and .likely.name == \"p0\" and .degrees > 75 and (.set_aside | not))"
+answers "purify: the wrong one is named, with the true name" 200 ".findings | any(.face_id == \"$WRONG\" and .likely.name == \"p0\" and .subcenter == 1 and .degrees > 75 and (.set_aside | not))"
 printf '%s\n' "$BODY" | jq -c '"# \(.findings | length) faces found: \([.findings[] | .degrees | floor] | join(" ")) degrees"' -r
 call POST /v1/admin/purify -H "$JSON" -d "{\"apply\":$JOB}"
 answers "purify: they are set aside" 200 '.set_aside >= 1'
@@ -171,6 +171,17 @@ call POST /v1/admin/purify -H "$JSON" -d '{"apply":1}'
 answers "purify: another job cannot be applied" 409 '.code == "other_job"'
 call POST /v1/admin/purify -H "$JSON" -d "{\"apply\":$JOB,\"collection\":\"default\"}"
 answers "purify: one thing at a time" 400 '.code == "bad_parameter"'
+call POST /v1/admin/purify -H "$JSON" -d "{\"apply\":$JOB,\"rule\":\"plain\"}"
+answers "purify: and what was found is found already" 400 '.code == "bad_parameter"'
+call POST /v1/admin/purify -H "$JSON" -d '{"rule":"strict"}'
+answers "purify: a rule that is none is refused" 400 '.code == "bad_parameter"'
+call POST /v1/admin/purify -H "$JSON" -d '{"rule":"plain"}'
+answers "purify: the plain rule" 202 '.arguments.rule == "plain"'
+wait_job
+answers "purify: finds what it counts as its own" 200 '.state == "succeeded" and .result.rule == "plain" and .result.found == .result.plain and .result.refined >= 1'
+PLAIN=$(jq .result.plain <<<"$BODY")
+call GET "/v1/admin/jobs/$JOB/findings?limit=1000"
+answers "purify: and lists them" 200 "(.findings | length) == $PLAIN"
 
 # ---- Measuring ---------------------------------------------------------------------------------------------------------
 call POST /v1/admin/evaluate -H "$JSON" -d '{"collection":"default","rounds":50}'

@@ -21,6 +21,17 @@ enroll() {
     done
 }
 
+# misname PEOPLE: a further crop of each of the first people under the next one's name; WRONG gets the faces' ids, a line each.
+misname() {
+    local person next first
+    first=$(ls "$CROPS" | sort -n | head -n 1)
+    WRONG=
+    while read -r person next; do
+        call POST "/v1/enroll?subject=${next:-$first}&aligned=true&quality=none" -H "$JPEG" --data-binary "@$CROPS/$person/$(ls "$CROPS/$person" | tail -n 1)"
+        WRONG+=$(printf '%s' "$BODY" | jq -r '.faces[0].id')$'\n'
+    done < <(ls "$CROPS" | sort -n | head -n "$1" | awk 'before {print before, $1} {before = $1} END {print before}')
+}
+
 # state_is JOB STATE
 state_is() {
     call GET "/v1/admin/jobs/$1"
@@ -55,6 +66,8 @@ start --training-bytes 2G
 enroll 4 3
 train '{}'
 answers "too few people are refused with their number" 422 '.detail | contains("4 people with 12 crops")'
+misname 12
+check "a crop of each of 12 people is enrolled under another one's name" "$([ "$(grep -c -- - <<<"$WRONG")" = 12 ]; echo $?)" "$WRONG"
 enroll 12 6
 check "12 people are enrolled" $?
 train '{"dry_run": true, "epochs": 1}'
@@ -75,15 +88,22 @@ train '{"loss": "arcfaze"}'
 answers "an unknown loss is refused" 400 '.code == "bad_parameter"'
 train '{"margin": 9}'
 answers "a margin out of range is refused" 400 '.code == "bad_parameter"'
+train '{"rule": "strict"}'
+answers "a rule that is none is refused" 400 '.code == "bad_parameter"'
 
-train '{"epochs": 1, "activate": false, "guard": "guard", "kl": 0.1, "loss": "cosface"}'
+train '{"epochs": 1, "activate": false, "guard": "guard", "kl": 0.1, "rule": "plain", "loss": "cosface"}'
 answers "a training is queued, with a guard" 202 '.kind == "training" and .arguments.loss == "cosface"'
 until_true 300 ended "$JOB"
 answers "it succeeds with a verdict" 200 \
     '.state == "succeeded" and (.result.report.gate.reason | length > 0) and .result.report.guard.after.people >= 10 and (.result.state == "ready" or .result.state == "rejected")'
-check "and the verdict is counted" "$([ $(($(metric arcfaced_trained_ready_total) + $(metric arcfaced_trained_rejected_total))) = 1 ]; echo $?)"
+answers "its photos were judged by both rules, and dropped by the one that was asked for" 200 \
+    '.arguments.rule == "plain" and (.result.report | .purified.rule == "plain" and .purified.refined >= 0 and .photos_trained_on == .purified.photos - .purified.plain)'
+PLAIN=$(printf '%s' "$BODY" | jq .result.report.purified.plain)
 VERSION=$(printf '%s' "$BODY" | jq -r .result.model)
 WANT=$(printf '%s' "$BODY" | jq -r .result.state)
+call GET "/v1/admin/jobs/$JOB/findings?limit=1000"
+answers "what it dropped is listed as findings" 200 "(.findings | length) == $PLAIN and all(.findings[]; .subject.name != null and .degrees >= 75 and .subcenter >= 0)"
+check "and the verdict is counted" "$([ $(($(metric arcfaced_trained_ready_total) + $(metric arcfaced_trained_rejected_total))) = 1 ]; echo $?)"
 call GET /v1/admin/models
 answers "the model is listed with its parent and report" 200 \
     ".models[] | select(.version == \"$VERSION\") | .state == \"$WANT\" and .parent != null and .report.gate != null"
@@ -106,6 +126,16 @@ until_true 300 has_child "$JOB"
 kill -KILL "$(child "$JOB")"
 until_true 300 ended "$JOB"
 answers "a child that is killed is started again" 200 '.state == "succeeded"'
+REFINED=$(printf '%s' "$BODY" | jq .result.report.purified.refined)
+call GET "/v1/admin/jobs/$JOB/findings?limit=1000"
+printf '%s' "$BODY" | jq -r '.findings[] | select(.likely != null and .likely.name != .subject.name) | .face_id' | sort >"$TEST_TMP/named"
+named=$(comm -12 "$TEST_TMP/named" <(sort <<<"$WRONG" | grep -v '^$') | wc -l)
+check "the refined rule's findings are as many as it counts, and name crops under a wrong name ($named) with the likely one" \
+    "$([ "$STATUS" = 200 ] && [ "$(printf '%s' "$BODY" | jq '.findings | length')" = "$REFINED" ] && [ "$named" -ge 4 ]; echo $?)" "$BODY"
+call POST /v1/admin/purify -H "$JSON" -d "{\"apply\": $JOB}"
+answers "they are set aside as a review's are" 200 ".set_aside == $REFINED"
+call POST /v1/admin/purify -H "$JSON" -d "{\"undo\": $JOB}"
+answers "and brought back" 200 ".brought_back == $REFINED"
 
 train '{"epochs": 900}'
 until_true 300 has_child "$JOB"

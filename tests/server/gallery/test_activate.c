@@ -187,7 +187,7 @@ static void test_meanwhile(void **state)
         GOOD(store_face_find_uuid(f->store, named, f->worker->mem, &face, &f->fault.note));
         GOOD(store_collection_find(f->store, "default", f->worker->mem, &collection, &f->fault.note));
         GOOD(store_job_add(f->store, "purify", collection.id, "{}", "key1", &m.job, &f->fault.note));
-        const struct finding_new found = {face.id, face.subject_id, 90, 0, 0};
+        const struct finding_new found = {.face_id = face.id, .subject_id = face.subject_id, .degrees = 90};
         GOOD(store_findings_put(f->store, m.job, &found, 1, &f->fault.note));
         const struct long_work work = {.stage = happen, .context = &m, .cancel = &m.cancel, .actor = "key1"};
         f->fault = (struct gallery_fault){0};

@@ -55,6 +55,8 @@ static int64_t indexed(struct fixture *f)
     return usage.indexed_faces;
 }
 
+static const struct review_wish usual = {.rule = REVIEW_REFINED};
+
 static void test_wrong_names(void **state)
 {
     struct fixture fixture, *f = &fixture;
@@ -71,14 +73,15 @@ static void test_wrong_names(void **state)
     (void)state;
     fixture_open(f, -1);
     int64_t job = queue_job(f, REVIEW_KIND);
-    BAD(gallery_review(f->worker, NULL, 0, job, &work, &review, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
+    BAD(gallery_review(f->worker, NULL, &usual, job, &work, &review, &f->fault), ERR_CONFLICT, GALLERY_TOO_FEW);
     for (int i = 0; i < PEOPLE * FACES; i++) {
         enroll_as(f, i / FACES, i / FACES, i % FACES, NULL);
     }
     enroll_as(f, 0, 3, 7, wrong[0]);
     enroll_as(f, 1, 9, 0, wrong[1]); /* nobody whom we know */
-    BAD(gallery_review(f->worker, NULL, 181, job, &work, &review, &f->fault), ERR_MISUSE, GALLERY_BAD_OPTION);
-    GOOD(gallery_review(f->worker, NULL, 0, job, &work, &review, &f->fault));
+    BAD(gallery_review(f->worker, NULL, &(struct review_wish){.degrees = 181}, job, &work, &review, &f->fault),
+        ERR_MISUSE, GALLERY_BAD_OPTION);
+    GOOD(gallery_review(f->worker, NULL, &usual, job, &work, &review, &f->fault));
     gallery_worker_reset(f->worker);
     assert_int_equal(review.n_faces, PEOPLE * FACES + 2);
     assert_int_equal(review.n_people, PEOPLE);
@@ -111,7 +114,7 @@ static void test_wrong_names(void **state)
     GOOD(gallery_face_get(f->worker, wrong[1], &info, &f->fault)); /* still there */
     assert_true(info.set_aside);
     int64_t other = queue_job(f, REVIEW_KIND);
-    GOOD(gallery_review(f->worker, NULL, 0, other, &work, &review, &f->fault));
+    GOOD(gallery_review(f->worker, NULL, &usual, other, &work, &review, &f->fault));
     assert_int_equal(review.n_found, 0); /* they are judged no more */
 
     GOOD(gallery_bring_back(f->worker, job, &n_faces, &f->fault));
@@ -121,6 +124,59 @@ static void test_wrong_names(void **state)
     GOOD(gallery_bring_back(f->worker, job, &n_faces, &f->fault));
     assert_int_equal(n_faces, 0);
     fixture_close(f);
+}
+
+/* Where each rule sees what the other does not, and what either says of a face. */
+static void test_rules(void **state)
+{
+    static const struct {
+        enum review_rule rule;
+        int own, wrong; /* faces of the person who is judged, and of a stranger under the same name */
+        int subcenters; /* of the plain rule */
+        int n_plain, n_refined;
+    } rows[] = {
+        {REVIEW_REFINED, 2, 1, 1, 0, 1}, /* a third of the middle is the stranger's own: 62 degrees */
+        {REVIEW_PLAIN, 2, 1, 1, 0, 1},
+        {REVIEW_PLAIN, 9, 1, 3, 1, 1}, /* ten faces: the stranger has a sub-center of his own */
+        {REVIEW_REFINED, 9, 1, 3, 1, 1},
+    };
+    const struct long_work work = {.actor = "key1"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fixture fixture, *f = &fixture;
+        char wrong[STORE_UUID_TEXT];
+        struct review review;
+        struct finding_row *found;
+        const char *next;
+        int n = 0;
+        fixture_open(f, -1);
+        int64_t job = queue_job(f, REVIEW_KIND);
+        for (int k = 0; k < rows[i].own; k++) {
+            enroll_as(f, 0, 0, k, NULL);
+        }
+        enroll_as(f, 0, 5, 0, wrong);
+        const struct review_wish wish = {.rule = rows[i].rule};
+        GOOD(gallery_review(f->worker, NULL, &wish, job, &work, &review, &f->fault));
+        gallery_worker_reset(f->worker);
+        int wanted = rows[i].rule == REVIEW_PLAIN ? rows[i].n_plain : rows[i].n_refined;
+        if (review.n_plain != rows[i].n_plain || review.n_refined != rows[i].n_refined ||
+            review.subcenters != rows[i].subcenters || review.n_found != wanted) {
+            fail_msg("row %zu: plain %d, refined %d, found %d, %d sub-centers", i, review.n_plain, review.n_refined,
+                     review.n_found, review.subcenters);
+        }
+        GOOD(store_finding_list(f->store, job, &(struct store_page){.limit = 10}, f->worker->mem, &found, &n, &next,
+                                &f->fault.note));
+        assert_int_equal(n, wanted);
+        if (n == 1 && (strcmp(found[0].face_uuid, wrong) != 0 || found[0].subcenter < 1 || found[0].degrees < 75)) {
+            fail_msg("row %zu: %s in sub-center %d at %g degrees", i, found[0].face_uuid, found[0].subcenter,
+                     (double)found[0].degrees);
+        }
+        fixture_close(f);
+    }
+    assert_int_equal(review_rule_named(review_rule_word(REVIEW_PLAIN)), REVIEW_PLAIN);
+    assert_int_equal(review_rule_named(review_rule_word(REVIEW_REFINED)), REVIEW_REFINED);
+    assert_int_equal(review_rule_named(NULL), REVIEW_REFINED);
 }
 
 static void test_measured(void **state)
@@ -153,6 +209,7 @@ static void test_measured(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_wrong_names), cmocka_unit_test(test_measured)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_wrong_names), cmocka_unit_test(test_rules),
+                                       cmocka_unit_test(test_measured)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

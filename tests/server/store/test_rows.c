@@ -225,9 +225,9 @@ static void test_findings_and_faces_aside(void **state)
     GOOD(enroll_sample(&f, "Ada", 1, f.mem, &ada, &note));
     GOOD(enroll_sample(&f, "Bob", 2, f.mem, &bob, &note));
     GOOD(store_job_add(f.store, "purify", f.collection_id, "{}", "key1", &job, &note));
-    const struct finding_new found[] = {{ada.faces[0].id, ada.subject_id, 80, bob.subject_id, 20},
-                                        {bob.faces[0].id, ada.subject_id, 90, 0, 0}, /* no longer hers */
-                                        {4711, ada.subject_id, 90, 0, 0}};
+    const struct finding_new found[] = {{ada.faces[0].id, ada.subject_id, 2, 80, bob.subject_id, 20},
+                                        {bob.faces[0].id, ada.subject_id, 0, 90, 0, 0}, /* no longer hers */
+                                        {4711, ada.subject_id, 0, 90, 0, 0}};
     FAILS(ERR_NOT_FOUND, store_findings_put(f.store, 99, found, 1, &note));
     GOOD(store_findings_put(f.store, job, found, 3, &note));
     GOOD(store_findings_put(f.store, job, found, 3, &note)); /* again: they are replaced */
@@ -236,7 +236,7 @@ static void test_findings_and_faces_aside(void **state)
     assert_string_equal(rows[0].face_uuid, ada.faces[0].uuid);
     assert_string_equal(rows[0].subject_name, "Ada");
     assert_string_equal(rows[0].likely_name, "Bob");
-    assert_true(rows[0].degrees == 80 && !rows[0].set_aside);
+    assert_true(rows[0].degrees == 80 && rows[0].subcenter == 2 && !rows[0].set_aside);
 
     FAILS(ERR_NOT_FOUND, store_set_aside(f.store, 99, "key1", NULL, f.mem, &aside, &note));
     GOOD(store_set_aside(f.store, job, "key1", NULL, f.mem, &aside, &note));

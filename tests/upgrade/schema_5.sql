@@ -1,0 +1,254 @@
+PRAGMA page_size = 16384;
+PRAGMA auto_vacuum = INCREMENTAL;
+PRAGMA application_id = 1095910214;
+PRAGMA user_version = 5;
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES('database_id','9919ce170cd726227cc6aca5243d4dc2');
+CREATE TABLE models (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    version TEXT NOT NULL UNIQUE,       -- SHA-256 over ONNX bytes, preprocessing, flip and alignment version
+    onnx_sha256 TEXT NOT NULL,
+    role TEXT NOT NULL,                 -- recognizer, detector
+    state TEXT NOT NULL,                -- ready, candidate, rejected
+    name TEXT NOT NULL,
+    file TEXT NOT NULL,                 -- in the data directory's folder of models
+    dim INTEGER NOT NULL,               -- floats of an embedding, 0 for a detector
+    side_px INTEGER NOT NULL,           -- of the input crop, 0 for a detector
+    flip INTEGER NOT NULL,
+    align_version INTEGER NOT NULL,
+    preprocess TEXT NOT NULL,           -- JSON
+    calibration TEXT,                   -- JSON; not part of the version
+    source TEXT,
+    licence TEXT,
+    parent_id INTEGER REFERENCES models (id),
+    report TEXT,                        -- JSON, of the training that made it
+    created_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO models VALUES(1,'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','recognizer','ready','mobile.onnx','mobile.onnx',16,112,0,1,'{"color":"rgb"}',NULL,NULL,NULL,NULL,NULL,1795903775510);
+CREATE TABLE collections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    model_id INTEGER NOT NULL REFERENCES models (id),
+    keep TEXT NOT NULL CHECK (keep IN ('none', 'crop', 'photo')),
+    settings TEXT NOT NULL,             -- JSON: thresholds, retention
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO collections VALUES(1,'default',1,'crop','{}',1795903775529,1795903775529);
+CREATE TABLE collection_models (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+    model_id INTEGER NOT NULL REFERENCES models (id),
+    since_ms INTEGER NOT NULL
+, settings TEXT) STRICT;
+INSERT INTO collection_models VALUES(1,1,1,1795903775529,NULL);
+CREATE TABLE subjects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid TEXT NOT NULL UNIQUE,
+    collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    external_id TEXT,
+    metadata TEXT NOT NULL,             -- JSON
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    UNIQUE (collection_id, name)
+) STRICT;
+INSERT INTO subjects VALUES(1,'ce5948bb-6310-4c27-bc03-f2fbfe3c74ae',1,'Ada Lovelace','E-1','{"team":"engine"}',1795903775538,1795903775622);
+INSERT INTO subjects VALUES(2,'eaa091f1-0235-46c1-93f5-d06a91983827',1,'李小龍',NULL,'{}',1795903775546,1795903775546);
+CREATE TABLE photos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    crc32c INTEGER NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+INSERT INTO photos VALUES(1,1901221485,X'612070686f746f00');
+CREATE TABLE faces (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- the index holds the embedding under this id
+    uuid TEXT NOT NULL UNIQUE,
+    collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+    subject_id INTEGER NOT NULL REFERENCES subjects (id) ON DELETE CASCADE,
+    source TEXT NOT NULL,               -- photo, crop, embedding
+    box_x0 REAL NOT NULL,               -- pixels of the upright photo
+    box_y0 REAL NOT NULL,
+    box_x1 REAL NOT NULL,
+    box_y1 REAL NOT NULL,
+    points BLOB NOT NULL,               -- five (x, y), little-endian fp32
+    score REAL NOT NULL,
+    quality TEXT NOT NULL,              -- JSON
+    photo_width_px INTEGER NOT NULL,
+    photo_height_px INTEGER NOT NULL,
+    photo_sha256 BLOB,                  -- of the photo as sent, for finding the same one again; null: there was none
+    -- Deferred: an erasure removes the photo first, while it still knows whose it is.
+    photo_id INTEGER REFERENCES photos (id) DEFERRABLE INITIALLY DEFERRED,
+    created_ms INTEGER NOT NULL
+, set_aside_by INTEGER NOT NULL DEFAULT 0) STRICT;
+INSERT INTO faces VALUES(1,'e0bdae58-4f75-4462-8471-9dfea9872409',1,1,'photo',1.0,2.0,3.5,4.0,X'0000803f0000004000004040000080400000a0400000c0400000e0400000004100001041000020c1',0.75,'{"score":1}',640,480,X'0101010101010101010101010101010101010101010101010101010101010101',NULL,1795903775538,0);
+INSERT INTO faces VALUES(2,'98caa419-6228-4938-b6e9-84199c397cf3',1,2,'photo',1.0,2.0,3.5,4.0,X'0000803f0000004000004040000080400000a0400000c0400000e0400000004100001041000020c1',0.75,'{"score":1}',640,480,X'0202020202020202020202020202020202020202020202020202020202020202',NULL,1795903775546,0);
+INSERT INTO faces VALUES(4,'c85cf251-b1c0-4052-b0b5-d2dd9880fbde',1,1,'photo',0.0,0.0,0.0,0.0,X'00000000000000000000000000000000000000000000000000000000000000000000000000000000',0.0,'{}',1,1,NULL,1,1795903775622,0);
+CREATE TABLE embeddings (
+    id INTEGER PRIMARY KEY,
+    face_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
+    model_id INTEGER NOT NULL REFERENCES models (id),
+    norm REAL NOT NULL,                 -- before normalising, 0: unknown
+    crc32c INTEGER NOT NULL,
+    vector BLOB NOT NULL,               -- little-endian fp32, unit length
+    UNIQUE (face_id, model_id)
+) STRICT;
+INSERT INTO embeddings VALUES(1,1,1,12.5,3874133612,X'930708bf2fbfbfbecbd2dcbd5e55363e53aa02beb6d3983c5a538a3e6685ef3d8af4073ed9adefbe9ca1b7be845e653e4caf4abd316d2b3db027643d72e9b53d');
+INSERT INTO embeddings VALUES(2,2,1,12.5,399716285,X'9b18da3db290843ea0a7d1bdb91379bdd23ac0bd390eb3bee82a45bede08b3be7ac2f0be802b1d3df99983beafd76b3c770ce43e74093b3ee2cb1a3e7dd28a3e');
+INSERT INTO embeddings VALUES(3,4,1,2.0,2827735213,X'5c9acdbd88c0f1bd79a06f3e108619be70f21abf6dc5443d1bae273d2433423ebb7b46bec68f97bec2b2a23e8380ca3ef352e33d3d0984be363b1ebefe2cad3d');
+CREATE TABLE crops (
+    face_id INTEGER PRIMARY KEY REFERENCES faces (id) ON DELETE CASCADE,
+    side_px INTEGER NOT NULL,
+    crc32c INTEGER NOT NULL,
+    webp BLOB NOT NULL                  -- lossless
+) STRICT;
+INSERT INTO crops VALUES(1,112,3802939190,X'63726f702031206f6620736f6d65626f6479');
+INSERT INTO crops VALUES(2,112,3017439129,X'63726f702032206f6620736f6d65626f6479');
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,                -- queued, running, succeeded, failed, cancelled
+    collection_id INTEGER REFERENCES collections (id) ON DELETE SET NULL,
+    arguments TEXT NOT NULL,            -- JSON
+    done INTEGER NOT NULL DEFAULT 0,
+    total INTEGER NOT NULL DEFAULT 0,
+    unit TEXT NOT NULL DEFAULT '',
+    result TEXT,                        -- JSON
+    error TEXT,
+    sentence TEXT,
+    checkpoint TEXT,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    created_ms INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL DEFAULT 0,
+    finished_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO jobs VALUES(1,'maintenance','queued',NULL,'{}',0,0,'',NULL,NULL,NULL,NULL,0,0,1795903775646,0,0);
+CREATE TABLE api_keys (
+    row_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,            -- stands in the key's text, in logs and in audit rows
+    hash_front INTEGER NOT NULL,        -- the first 8 bytes of the hash: finds the row, proves nothing
+    hash BLOB NOT NULL,                 -- SHA-256 of the key's text
+    name TEXT NOT NULL,
+    scopes INTEGER NOT NULL,            -- bits: 1 identify, 2 enroll, 4 delete, 8 images, 16 admin
+    collection_id INTEGER REFERENCES collections (id) ON DELETE CASCADE,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,        -- 0: never
+    last_used_ms INTEGER NOT NULL DEFAULT 0,
+    revoked_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO api_keys VALUES(1,'86spk928shw9',2362842131609573567,X'20ca80665aea58bfe9c1186d0f2cf0a0f8ad061c9c61818311e8cbb0afb028bf','bootstrap',31,NULL,1795903775638,0,0,0);
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    actor TEXT NOT NULL,                -- key id, or "daemon"
+    action TEXT NOT NULL,
+    objects TEXT NOT NULL,              -- JSON
+    hash BLOB NOT NULL                  -- SHA-256 over the previous hash and this row
+) STRICT;
+INSERT INTO audit VALUES(1,1795903775510,'daemon','model.add','{"model":1,"version":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}',X'07e1d10128247019743c4ebeab17545a529dbd0d0534eecfce54162fe2f43cd8');
+INSERT INTO audit VALUES(2,1795903775530,'key1','collection.add','{"collection":1,"model":1}',X'9216e3d93e70f01a6b8e4aaaef97d72ced6d7ceae99fc8455b36e144a2c297bd');
+INSERT INTO audit VALUES(3,1795903775538,'key1','face.enroll','{"collection":1,"model":1,"subject":"ce5948bb-6310-4c27-bc03-f2fbfe3c74ae","faces":["e0bdae58-4f75-4462-8471-9dfea9872409"]}',X'048654f540fd69d5ff367eb8eb40823be011ed453c0b7d470ea5c4acdb9246b5');
+INSERT INTO audit VALUES(4,1795903775546,'key1','face.enroll','{"collection":1,"model":1,"subject":"eaa091f1-0235-46c1-93f5-d06a91983827","faces":["98caa419-6228-4938-b6e9-84199c397cf3"]}',X'fed7541192e7f8eae95f3cfcbfcb344f198bfea6c1f9e7e034dbbe39303bbb23');
+INSERT INTO audit VALUES(5,1795903775558,'key1','face.enroll','{"collection":1,"model":1,"subject":"013c2ea6-6913-4b25-bc77-102763bdac35","faces":["32ec2a86-4723-4302-b9a2-947cb9438ca3"]}',X'938b96e57c0851034ae6a73df024da8896acf36aed1e1db920a90d39e48a11ad');
+INSERT INTO audit VALUES(6,1795903775566,'key1','subject.delete','{"collection":1,"subject":"013c2ea6-6913-4b25-bc77-102763bdac35","subjects":1,"faces":1,"embeddings":1,"crops":1,"photos":0}',X'2b6ff8125822117ad93b1baa566f8f605b9f1e342b2621f334f983776bf79fbe');
+INSERT INTO audit VALUES(7,1795903775622,'key1','face.enroll','{"collection":1,"model":1,"subject":"ce5948bb-6310-4c27-bc03-f2fbfe3c74ae","faces":["c85cf251-b1c0-4052-b0b5-d2dd9880fbde"]}',X'214ca2feceac9685750edd6a388db684d49a77295b9af2992dd498fa6d6b681f');
+INSERT INTO audit VALUES(8,1795903775638,'daemon','key.add','{"key":"86spk928shw9"}',X'6ba57d5c5e6184a04211a8bc08baebd785bc3c3d22f54844d791750ebc866a71');
+INSERT INTO audit VALUES(9,1795903775646,'key1','job.add','{"job":1}',X'3a6e1f3c22e7b5c8db3c39f7ce3b344c4a85ab39294abd6d3d2f6c4583de639a');
+CREATE TABLE findings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    face_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
+    subject_id INTEGER NOT NULL REFERENCES subjects (id) ON DELETE CASCADE, -- whose it was when it was judged
+    degrees REAL NOT NULL,              -- to the middle of the subject's other faces
+    likely_id INTEGER REFERENCES subjects (id) ON DELETE SET NULL, -- whom it looks like, null: nobody
+    likely_degrees REAL NOT NULL, subcenter INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (job_id, face_id)
+) STRICT;
+CREATE TABLE import_items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,            -- of the entry of the archive, or of the line, from 1
+    name TEXT NOT NULL,                 -- path in the archive, '' for a line
+    outcome TEXT NOT NULL,              -- enrolled, no_face, several_faces, low_quality, duplicate …
+    sentence TEXT NOT NULL,
+    face_id INTEGER REFERENCES faces (id) ON DELETE SET NULL, -- the first of the photo's
+    UNIQUE (job_id, number)
+) STRICT;
+CREATE TABLE merges (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner_id INTEGER NOT NULL REFERENCES subjects (id) ON DELETE CASCADE, -- who has the faces at present
+    into_uuid TEXT NOT NULL,            -- who got them; merged away itself if it is not the owner's
+    from_uuid TEXT NOT NULL,
+    from_name TEXT NOT NULL,
+    from_external_id TEXT,
+    from_metadata TEXT NOT NULL,
+    from_created_ms INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE merged_faces (
+    merge_id INTEGER NOT NULL REFERENCES merges (id) ON DELETE CASCADE,
+    face_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
+    PRIMARY KEY (merge_id, face_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE generations (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    subject_id INTEGER REFERENCES subjects (id) ON DELETE CASCADE, -- whose; null: a given embedding
+    embedding BLOB                      -- given, little-endian fp32; null: the subject's, or the job has ended
+) STRICT;
+CREATE TABLE generated (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL REFERENCES generations (job_id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,            -- from 1
+    cosine REAL NOT NULL,               -- of the picture's embedding and what was asked for, under the same model
+    crc32c INTEGER NOT NULL,            -- of png
+    png BLOB NOT NULL,
+    UNIQUE (job_id, number)
+) STRICT;
+DELETE FROM sqlite_sequence;
+INSERT INTO sqlite_sequence VALUES('models',1);
+INSERT INTO sqlite_sequence VALUES('audit',9);
+INSERT INTO sqlite_sequence VALUES('collections',1);
+INSERT INTO sqlite_sequence VALUES('collection_models',1);
+INSERT INTO sqlite_sequence VALUES('subjects',3);
+INSERT INTO sqlite_sequence VALUES('faces',4);
+INSERT INTO sqlite_sequence VALUES('photos',1);
+INSERT INTO sqlite_sequence VALUES('api_keys',1);
+INSERT INTO sqlite_sequence VALUES('jobs',1);
+CREATE INDEX collections_by_model ON collections (model_id);
+CREATE INDEX collection_models_by_collection ON collection_models (collection_id);
+CREATE INDEX collection_models_by_model ON collection_models (model_id);
+CREATE INDEX subjects_by_collection ON subjects (collection_id);
+CREATE INDEX subjects_by_external_id ON subjects (collection_id, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX faces_by_collection ON faces (collection_id);
+CREATE INDEX faces_by_subject ON faces (subject_id);
+CREATE INDEX faces_by_photo_sha256 ON faces (photo_sha256) WHERE photo_sha256 IS NOT NULL;
+CREATE INDEX faces_by_photo ON faces (photo_id) WHERE photo_id IS NOT NULL;
+CREATE INDEX embeddings_by_model ON embeddings (model_id);
+CREATE INDEX jobs_by_state ON jobs (state);
+CREATE INDEX jobs_by_collection ON jobs (collection_id) WHERE collection_id IS NOT NULL;
+CREATE INDEX api_keys_by_hash_front ON api_keys (hash_front);
+CREATE INDEX api_keys_by_collection ON api_keys (collection_id) WHERE collection_id IS NOT NULL;
+CREATE INDEX faces_by_set_aside ON faces (set_aside_by) WHERE set_aside_by <> 0;
+CREATE INDEX findings_by_face ON findings (face_id);
+CREATE INDEX findings_by_subject ON findings (subject_id);
+CREATE INDEX findings_by_likely ON findings (likely_id) WHERE likely_id IS NOT NULL;
+CREATE INDEX import_items_by_face ON import_items (face_id) WHERE face_id IS NOT NULL;
+CREATE TRIGGER import_items_forget BEFORE DELETE ON faces BEGIN
+    UPDATE import_items SET name = '', sentence = '', outcome = 'erased', face_id = NULL WHERE face_id = OLD.id;
+END;
+CREATE INDEX merges_by_owner ON merges (owner_id);
+CREATE INDEX merged_faces_by_face ON merged_faces (face_id);
+CREATE INDEX generations_by_subject ON generations (subject_id) WHERE subject_id IS NOT NULL;
+CREATE TRIGGER generations_forget BEFORE DELETE ON faces BEGIN
+    DELETE FROM generations WHERE subject_id = OLD.subject_id;
+END;
+CREATE TRIGGER generations_end AFTER UPDATE OF state ON jobs WHEN NEW.state NOT IN ('queued', 'running') BEGIN
+    UPDATE generations SET embedding = NULL WHERE job_id = NEW.id;
+END;
+COMMIT;
