@@ -188,7 +188,7 @@ CREATE TABLE models (
     parent_id INTEGER REFERENCES models (id),
     report TEXT,                        -- JSON, of the training that made it
     created_ms INTEGER NOT NULL
-) STRICT;
+, calibrated_by INTEGER NOT NULL DEFAULT 0, former_calibration TEXT) STRICT;
 
 CREATE TABLE photos (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

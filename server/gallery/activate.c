@@ -117,9 +117,11 @@ static enum err settings_for(struct gallery_worker *worker, const struct collect
         }
     }
     struct gallery_fault passed = {0};
+    struct calibration calibration;
+    models_calibration(worker->gallery->models, model, &calibration);
     done->threshold_dropped = settings.threshold.has_threshold;
     settings.threshold.has_threshold = false;
-    if (decision_check_wish(&settings.threshold, &model->manifest.calibration, &passed) != ERR_NONE) {
+    if (decision_check_wish(&settings.threshold, &calibration, &passed) != ERR_NONE) {
         done->max_fmr_dropped = settings.threshold.has_max_fmr;
         settings.threshold.has_max_fmr = false;
     }

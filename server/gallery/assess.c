@@ -1,6 +1,7 @@
 /* assess.c: the stored embeddings, measured. */
 #include "server/gallery/assess.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "server/gallery/gallery_private.h"
@@ -9,6 +10,34 @@
 #define MOST_FACES 20000
 #define MOST_BYTES ((size_t)4 << 30)      /* of the embeddings */
 #define MEASURE_BYTES ((size_t)512 << 20) /* of pairs and probes */
+
+/* Too few pairs of strangers are no failure: then nothing is proposed. */
+static enum err propose(const struct labelled *all, struct arena *mem, struct assessment *ret, struct err_note *note)
+{
+    static const double wanted[] = {1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5};
+    enum {
+        N_WANTED = sizeof wanted / sizeof wanted[0]
+    };
+    struct calibrated points[N_WANTED];
+    struct err_note why = {0};
+    int refused = 0;
+    int n = 0;
+
+    enum err err = evaluate_calibrate(all->u, all->person, all->n, all->dim, all->people, wanted, N_WANTED, mem, points,
+                                      &n, &refused, &why);
+    if (err == ERR_UNSUPPORTED) {
+        (void)snprintf(ret->unproposed, sizeof ret->unproposed, "%s", why.text);
+        return ERR_NONE;
+    }
+    if (err != ERR_NONE) {
+        return ERR_SAY(note, err, "%s", why.text[0] == '\0' ? err_word(err) : why.text);
+    }
+    ret->proposed.n_points = n;
+    for (int i = 0; i < n; i++) {
+        ret->proposed.points[i] = (struct calibration_point){points[i].fmr, points[i].threshold};
+    }
+    return ERR_NONE;
+}
 
 static enum err measure(const struct labelled *all, int rounds, struct assessment *ret, struct gallery_fault *fault)
 {
@@ -21,6 +50,10 @@ static enum err measure(const struct labelled *all, int rounds, struct assessmen
     options.rounds = rounds > 0 ? rounds : options.rounds;
     enum err err =
         evaluate_set(all->u, all->person, all->n, all->dim, all->people, &options, mem, &ret->evaluation, &fault->note);
+    arena_reset(mem);
+    if (err == ERR_NONE) {
+        err = propose(all, mem, ret, &fault->note);
+    }
     arena_free(mem);
     return err;
 }

@@ -3,11 +3,15 @@
  * (core/train/evaluate.h says what is measured and how).
  *
  * The labels are taken as true: what stands under a wrong name counts as a failure of the recogniser, so review first.
+ *
+ * Beside it stand thresholds that the pairs of strangers support, as a proposal: nothing decides by them until a person puts them in force
+ * (calibrate.h).
  */
 #ifndef SERVER_GALLERY_ASSESS_H
 #define SERVER_GALLERY_ASSESS_H
 
 #include "core/train/evaluate.h"
+#include "server/gallery/decision.h"
 #include "server/gallery/gallery.h"
 #include "server/gallery/long_work.h"
 #include "server/store/model_rows.h"
@@ -18,6 +22,8 @@ struct assessment {
     bool sampled;    /* a share of the people was taken, because there are more faces than most_faces */
     int64_t most_faces;
     struct evaluation evaluation;
+    struct calibration proposed; /* 0 points: unproposed says why */
+    char unproposed[256];
 };
 
 /*

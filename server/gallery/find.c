@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "server/gallery/gallery_private.h"
 #include "server/store/face_rows.h"
+#include "server/store/job_rows.h"
 #include "server/store/subject_rows.h"
 
 #define PAIR_TRIES 3
@@ -110,6 +111,30 @@ enum err find_face(struct gallery_worker *worker, const struct collection_row *c
         return other_collection("face", collection, fault);
     }
     return explain(err, GALLERY_NO_SUCH_FACE, "there is no face with this id", fault);
+}
+
+enum err find_done_job(struct gallery_worker *worker, int64_t job_id, const char *const *kinds, struct job_row *ret,
+                       struct gallery_fault *fault)
+{
+    enum err err = store_job_get(worker->gallery->store, job_id, worker->mem, ret, &fault->note);
+
+    if (err != ERR_NONE) {
+        return err == ERR_NOT_FOUND ? gallery_fail(fault, GALLERY_NO_SUCH_JOB, err) : err;
+    }
+    while (*kinds != NULL && strcmp(*kinds, ret->kind) != 0) {
+        kinds++;
+    }
+    if (*kinds == NULL) {
+        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_OTHER_JOB, ERR_CONFLICT),
+                       "job %lld is of kind %s: it has found nothing that could be used here", (long long)job_id,
+                       ret->kind);
+    }
+    if (ret->state != JOB_SUCCEEDED) {
+        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_OTHER_JOB, ERR_CONFLICT),
+                       "job %lld is %s: only what a job that succeeded has found can be used", (long long)job_id,
+                       job_state_word(ret->state));
+    }
+    return ERR_NONE;
 }
 
 /* ---- Settings of a collection ------------------------------------------------------------------------------------ */

@@ -92,6 +92,11 @@ MUST_CHECK enum err find_subject(struct gallery_worker *worker, const struct col
 MUST_CHECK enum err find_face(struct gallery_worker *worker, const struct collection_row *collection, const char *uuid,
                               struct face_row *ret, struct gallery_fault *fault);
 
+/* A job of one of these kinds (NULL behind the last) that has succeeded.  Errors: GALLERY_NO_SUCH_JOB; GALLERY_OTHER_JOB. */
+struct job_row;
+MUST_CHECK enum err find_done_job(struct gallery_worker *worker, int64_t job_id, const char *const *kinds,
+                                  struct job_row *ret, struct gallery_fault *fault);
+
 /* What a collection's settings say about thresholds; {0} for members that are absent. */
 struct collection_settings {
     struct threshold_wish threshold;

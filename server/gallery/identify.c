@@ -268,13 +268,15 @@ static enum err run(struct search *search, const struct identify_query *query, c
     const struct model *model = search->pair->model;
     struct collection_settings settings = {0};
     struct identify_answer answer = {0};
+    struct calibration calibration;
     const float *vector = NULL;
     float norm = 0;
 
     enum err err = settings_read(collection, &settings, fault);
     if (err == ERR_NONE) {
-        err = decision_threshold(&query->threshold, &settings.threshold, &model->manifest.calibration,
-                                 &worker->gallery->policy, &answer.threshold, &search->margin, fault);
+        models_calibration(worker->gallery->models, model, &calibration);
+        err = decision_threshold(&query->threshold, &settings.threshold, &calibration, &worker->gallery->policy,
+                                 &answer.threshold, &search->margin, fault);
     }
     if (err != ERR_NONE) {
         return err;

@@ -16,8 +16,8 @@
 struct model {
     char version[STORE_VERSION_TEXT];
     char onnx_sha256[STORE_VERSION_TEXT];
-    int64_t row_id; /* in the store; 0: it has no row (detectors) */
-    struct manifest manifest;
+    int64_t row_id;            /* in the store; 0: it has no row (detectors) */
+    struct manifest manifest;  /* its calibration is read by models_calibration: it may be replaced at any time */
     const char *name;          /* of the file, for people */
     struct detector *detector; /* exactly one of the two */
     struct recognizer *recognizer;
@@ -97,6 +97,12 @@ struct model *models_ref(struct models *models, struct model *model);
 
 /* Ends a loan; the last one frees the model.  NULL does nothing. */
 void models_unref(struct models *models, struct model *model);
+
+/* The table of thresholds of a model that the caller holds, as it is in force now. */
+void models_calibration(struct models *models, const struct model *model, struct calibration *ret);
+
+/* From the after_commit of a model's row: whoever asks from now on gets this table. */
+void models_calibrate(struct models *models, int64_t row_id, const struct calibration *calibration);
 
 /* Calls for every recogniser in memory, under the lock: the call must be short and must not come back here. */
 void models_each(struct models *models, void (*call)(void *context, const struct model *model), void *context);

@@ -127,13 +127,17 @@ static enum err self_test(struct gallery_worker *worker, const struct model *mod
 
 /* ---- Uploading ------------------------------------------------------------------------------------------------------ */
 
-static enum err describe(struct arena *mem, const struct model *model, struct model_uploaded *ret)
+static enum err describe(struct gallery_worker *worker, const struct model *model, struct model_uploaded *ret)
 {
+    struct arena *mem = worker->mem;
+    struct calibration calibration;
+
+    models_calibration(worker->gallery->models, model, &calibration);
     memcpy(ret->version, model->version, sizeof ret->version);
     ret->dim = model->dim;
     ret->side = model->side;
     ret->flip = model->manifest.flip;
-    ret->calibrated = model->manifest.calibration.n_points >= 2;
+    ret->calibrated = calibration.n_points >= 2;
     ret->name = arena_copy_text(mem, model->name);
     ret->assumed = model->manifest.assumed == NULL ? NULL : arena_copy_text(mem, model->manifest.assumed);
     return ret->name == NULL || (model->manifest.assumed != NULL && ret->assumed == NULL) ? spent(mem) : ERR_NONE;
@@ -160,7 +164,7 @@ enum err gallery_model_upload(struct gallery_worker *worker, const struct model_
     }
     err = self_test(worker, model, &answer, fault);
     if (err == ERR_NONE) {
-        err = describe(worker->mem, model, &answer);
+        err = describe(worker, model, &answer);
     }
     if (err == ERR_NONE) {
         struct err_note none = {0};

@@ -21,6 +21,10 @@ struct models {
 
     pthread_mutex_t lock;
     struct model *first; /* guarded by lock, like every model's refs and next */
+
+    /* For the calibration of the models in the list: lock is held while a model is loaded, for which no search may wait.  Who
+     * replaces one holds both. */
+    pthread_mutex_t calibrating;
 };
 
 enum err models_new(struct store *store, const char *folder, struct models **ret, struct err_note *note)
@@ -37,6 +41,10 @@ enum err models_new(struct store *store, const char *folder, struct models **ret
         err = folder_make(folder, note);
     }
     if (err == ERR_NONE && pthread_mutex_init(&models->lock, NULL) != 0) {
+        err = ERR_SAY(note, ERR_NOMEM, "no memory for a lock");
+    }
+    if (err == ERR_NONE && pthread_mutex_init(&models->calibrating, NULL) != 0) {
+        pthread_mutex_destroy(&models->lock);
         err = ERR_SAY(note, ERR_NOMEM, "no memory for a lock");
     }
     if (err != ERR_NONE) {
@@ -58,6 +66,7 @@ void models_free(struct models *models)
         models->first = model->next;
         model_free(model);
     }
+    pthread_mutex_destroy(&models->calibrating);
     pthread_mutex_destroy(&models->lock);
     mem_free(models);
 }
@@ -145,8 +154,8 @@ static enum err add_row(struct models *models, const struct model *model, const 
     memcpy(row.version, model->version, sizeof row.version);
     memcpy(row.onnx_sha256, model->onnx_sha256, sizeof row.onnx_sha256);
     enum err err = store_model_add(models->store, &row, AUDIT_DAEMON, mem, &added, note);
-    /* A manifest without calibration does not take away one that was measured here. */
-    if (err == ERR_NONE && manifest->calibration_json != NULL) {
+    /* A manifest does not take away a calibration that was measured here, and put in force by a person. */
+    if (err == ERR_NONE && manifest->calibration_json != NULL && added.calibrated_by == 0) {
         err = store_model_calibrate(models->store, added.id, manifest->calibration_json, AUDIT_DAEMON, note);
     }
     if (err == ERR_NONE) {
@@ -325,6 +334,25 @@ void models_unref(struct models *models, struct model *model)
     }
     (void)pthread_mutex_unlock(&models->lock);
     model_free(dead);
+}
+
+void models_calibration(struct models *models, const struct model *model, struct calibration *ret)
+{
+    (void)pthread_mutex_lock(&models->calibrating);
+    *ret = model->manifest.calibration;
+    (void)pthread_mutex_unlock(&models->calibrating);
+}
+
+void models_calibrate(struct models *models, int64_t row_id, const struct calibration *calibration)
+{
+    (void)pthread_mutex_lock(&models->lock);
+    struct model *model = find_row(models, row_id);
+    if (model != NULL) {
+        (void)pthread_mutex_lock(&models->calibrating);
+        model->manifest.calibration = *calibration;
+        (void)pthread_mutex_unlock(&models->calibrating);
+    }
+    (void)pthread_mutex_unlock(&models->lock);
 }
 
 void models_each(struct models *models, void (*call)(void *context, const struct model *model), void *context)

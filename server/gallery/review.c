@@ -204,22 +204,10 @@ static void follow_back(void *context)
 
 static enum err find_review(struct gallery_worker *worker, int64_t job_id, struct gallery_fault *fault)
 {
+    static const char *const kinds[] = {REVIEW_KIND, REVIEW_TRAINING_KIND, NULL};
     struct job_row job = {0};
-    enum err err = store_job_get(worker->gallery->store, job_id, worker->mem, &job, &fault->note);
 
-    if (err == ERR_NOT_FOUND) {
-        return gallery_fail(fault, GALLERY_NO_SUCH_JOB, err);
-    }
-    if (err == ERR_NONE && strcmp(job.kind, REVIEW_KIND) != 0 && strcmp(job.kind, REVIEW_TRAINING_KIND) != 0) {
-        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_OTHER_JOB, ERR_CONFLICT),
-                       "job %lld is of kind %s: it found no faces", (long long)job_id, job.kind);
-    }
-    if (err == ERR_NONE && job.state != JOB_SUCCEEDED) {
-        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_OTHER_JOB, ERR_CONFLICT),
-                       "job %lld is %s: only what a job that succeeded has found can be used", (long long)job_id,
-                       job_state_word(job.state));
-    }
-    return err;
+    return find_done_job(worker, job_id, kinds, &job, fault);
 }
 
 enum err gallery_set_aside(struct gallery_worker *worker, int64_t job_id, int64_t *ret_faces,

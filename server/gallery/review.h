@@ -2,10 +2,10 @@
  * review.h: which enrolled faces seem to stand under a wrong name, and putting them aside.
  *
  * Judging only looks: each face against the faces of its subject, by the embeddings that are stored and by both rules of
- * core/train/purify.h.  Nothing is trained here, so the plain rule's sub-centers are the means of a subject's groups, which is where training
- * would begin them (core/train/centers.h).  What the rule that was asked for finds are rows of the job (server/store/finding_rows.h).  Setting aside is a second step
- * that names the job: the faces are then found by no search and trained on by nobody, but nothing of them is deleted, and the same job
- * brings them back for as long as it is known.
+ * core/train/purify.h.  Nothing is trained here, so the plain rule's sub-centers are the means of a subject's groups, which is
+ * where training would begin them (core/train/centers.h).  What the rule that was asked for finds are rows of the job
+ * (server/store/finding_rows.h).  Setting aside is a second step that names the job: the faces are then found by no search and trained on
+ * by nobody, but nothing of them is deleted, and the same job brings them back for as long as it is known.
  */
 #ifndef SERVER_GALLERY_REVIEW_H
 #define SERVER_GALLERY_REVIEW_H
@@ -56,8 +56,8 @@ MUST_CHECK enum err gallery_review(struct gallery_worker *worker, const char *co
 /*
  * Sets the faces that a job found aside, or brings them back; *ret_faces says how many.  Faces that meanwhile were deleted or
  * moved to another subject are left out.
- * Errors: GALLERY_NO_SUCH_JOB; GALLERY_OTHER_JOB it is neither a review nor a training, or has not succeeded; ERR_NOMEM, ERR_LIMIT, ERR_BUSY, ERR_IO,
- *         ERR_NO_SPACE.
+ * Errors: GALLERY_NO_SUCH_JOB; GALLERY_OTHER_JOB it is neither a review nor a training, or has not succeeded; ERR_NOMEM, ERR_LIMIT,
+ *         ERR_BUSY, ERR_IO, ERR_NO_SPACE.
  */
 MUST_CHECK enum err gallery_set_aside(struct gallery_worker *worker, int64_t job_id, int64_t *ret_faces,
                                       struct gallery_fault *fault);

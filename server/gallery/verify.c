@@ -217,13 +217,15 @@ static enum err run(struct verifying *v, struct gallery_fault *fault)
                                .ret_has_face = &v->answer.has_face,
                                .ret_face = &v->answer.face};
     struct collection_settings settings = {0};
+    struct calibration calibration;
     const float *probe = NULL;
     float margin;
 
     enum err err = settings_read(&v->collection, &settings, fault);
     if (err == ERR_NONE) {
-        err = decision_threshold(&query->threshold, &settings.threshold, &v->pair->model->manifest.calibration,
-                                 &v->worker->gallery->policy, &v->answer.threshold, &margin, fault);
+        models_calibration(v->worker->gallery->models, v->pair->model, &calibration);
+        err = decision_threshold(&query->threshold, &settings.threshold, &calibration, &v->worker->gallery->policy,
+                                 &v->answer.threshold, &margin, fault);
     }
     if (err != ERR_NONE) {
         return err;

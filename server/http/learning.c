@@ -1,4 +1,5 @@
 /* learning.c: /v1/admin/purify and /v1/admin/evaluate, and what a job found. */
+#include "server/gallery/calibrate.h"
 #include "server/gallery/people.h"
 #include "server/gallery/review.h"
 #include "server/http/answers.h"
@@ -68,13 +69,44 @@ void handle_purify(struct call *call)
     call_job(call, err, job, &fault);
 }
 
+/* The second step: the model decides by the thresholds that a job proposed, or no longer. */
+static void apply_thresholds(struct call *call, int64_t job,
+                             enum err (*step)(struct gallery_worker *worker, int64_t job_id,
+                                              struct calibrated_model *ret, struct gallery_fault *fault))
+{
+    struct calibrated_model model = {.n_points = 0};
+    struct gallery_fault fault = {0};
+
+    enum err err = step(call->worker, job, &model, &fault);
+    if (err != ERR_NONE) {
+        call_fault(call, err, &fault);
+        return;
+    }
+    call_answer(call, 200,
+                json_pack("{s:I, s:s, s:b, s:i}", "job", (json_int_t)job, "model", model.model, "calibrated",
+                          model.n_points > 0, "points", model.n_points));
+}
+
 void handle_evaluate(struct call *call)
 {
+    int64_t apply = call_whole(call, "apply", 0);
+    int64_t undo = call_whole(call, "undo", 0);
+    bool measures = call_param(call, "collection")->given || call_param(call, "most_faces")->given ||
+                    call_param(call, "rounds")->given;
     const char *name = call_text(call, "collection", "default");
     struct gallery_fault fault = {0};
     struct collection_row row;
     int64_t job = 0;
 
+    if ((apply != 0) + (undo != 0) + measures > 1) {
+        call_problem(call, &PROBLEM_BAD_PARAMETER,
+                     "say either which collection to measure, or the job to apply or undo");
+        return;
+    }
+    if (apply != 0 || undo != 0) {
+        apply_thresholds(call, apply != 0 ? apply : undo, apply != 0 ? gallery_calibrate : gallery_calibrate_back);
+        return;
+    }
     if (!find_named(call, name, &row)) {
         return;
     }

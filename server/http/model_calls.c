@@ -137,13 +137,15 @@ static json_t *known_json(const struct known_model *model)
     for (int i = 0; i < model->n_used_by; i++) {
         (void)json_array_append_new(users, json_string(model->used_by[i]));
     }
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:o, s:b, s:o, s:s?, s:s?, s:s?, s:o, s:o}", "version", row->version,
-        "role", model_role_word(row->role), "state", model_state_word(row->state), "name", row->name, "dim", row->dim,
-        "side", row->side_px, "flip", (int)row->flip, "calibrated", (int)model->calibrated, "calibration",
-        row->calibration == NULL ? json_null() : json_object_text(row->calibration), "default", (int)model->is_default,
-        "used_by", users, "source", row->source, "licence", row->licence, "parent", model->parent, "report",
-        row->report == NULL ? json_null() : json_object_text(row->report), "created_at", json_time(row->created_ms));
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:o, s:o, s:b, s:o, s:s?, s:s?, s:s?, s:o, s:o}",
+                     "version", row->version, "role", model_role_word(row->role), "state", model_state_word(row->state),
+                     "name", row->name, "dim", row->dim, "side", row->side_px, "flip", (int)row->flip, "calibrated",
+                     (int)model->calibrated, "calibration",
+                     row->calibration == NULL ? json_null() : json_object_text(row->calibration), "calibrated_by",
+                     row->calibrated_by == 0 ? json_null() : json_integer((json_int_t)row->calibrated_by), "default",
+                     (int)model->is_default, "used_by", users, "source", row->source, "licence", row->licence, "parent",
+                     model->parent, "report", row->report == NULL ? json_null() : json_object_text(row->report),
+                     "created_at", json_time(row->created_ms));
 }
 
 void handle_models_list(struct call *call)

@@ -240,6 +240,23 @@ static json_t *det_json(const struct evaluation *e)
     return list;
 }
 
+static json_t *proposal_json(const struct assessment *a)
+{
+    json_t *points = json_array();
+
+    if (a->proposed.n_points == 0) {
+        json_decref(points);
+        return json_null();
+    }
+    for (int i = 0; i < a->proposed.n_points; i++) {
+        const struct calibration_point *point = &a->proposed.points[i];
+        (void)json_array_append_new(points,
+                                    json_pack("{s:f, s:f}", "fmr", point->fmr, "cosine", (double)point->cosine));
+    }
+    return json_pack("{s:o, s:{s:i, s:i, s:I}}", "points", points, "evidence", "people", a->evaluation.people, "photos",
+                     a->evaluation.photos, "pairs", (json_int_t)a->evaluation.impostor);
+}
+
 static json_t *assessment_json(const char *name, const struct assessment *a)
 {
     const struct evaluation *e = &a->evaluation;
@@ -249,6 +266,9 @@ static json_t *assessment_json(const char *name, const struct assessment *a)
                              "genuine", (json_int_t)e->genuine, "impostor", (json_int_t)e->impostor, "tar",
                              rates_json("fmr", e->tar, e->n_tar), "det", det_json(e));
 
+    (void)json_object_set_new(root, "calibration", proposal_json(a));
+    (void)json_object_set_new(root, "uncalibrated",
+                              a->proposed.n_points > 0 ? json_null() : json_string(a->unproposed));
     if (root == NULL || !e->identifies) {
         (void)json_object_set_new(root, "rank1", json_null());
         return root;

@@ -10,21 +10,23 @@
  *              "max_degrees", "subcenters", "plain", "refined" (faces that each rule names), "found" (by the rule that was asked for),
  *              "likely", "unsure"}; what was found are rows (server/store/finding_rows.h)
  *   evaluate   {"collection": name, "most_faces": n, "rounds": n} → {"collection", "model", "faces", "measured_faces", "people",
- *              "sampled", "pairs", "tar": [...], "rank1", "rank5", "tpir": [...], "det": [...]}; a figure is
- *              {"value", "low", "high"}: the middle 95 % of the bootstrap over people
+ *              "sampled", "pairs", "tar": [...], "rank1", "rank5", "tpir": [...], "det": [...], "calibration": as in a manifest
+ *              (server/gallery/manifest.h), a proposal, or null, "uncalibrated": why it is null}; a figure is {"value", "low", "high"}: the
+ *              middle 95 % of the bootstrap over people
  *
  * All three may be begun again after the daemon was killed: an activation goes on with the faces that lack an embedding.
  */
 #ifndef SERVER_JOBS_GALLERY_JOBS_H
 #define SERVER_JOBS_GALLERY_JOBS_H
 
+#include "server/gallery/calibrate.h"
 #include "server/gallery/gallery.h"
 #include "server/gallery/review.h"
 #include "server/jobs/jobs.h"
 
 #define ACTIVATE_KIND "activate"
 #define PURIFY_KIND REVIEW_KIND
-#define EVALUATE_KIND "evaluate"
+#define EVALUATE_KIND EVALUATION_KIND
 
 /* Lines of the table for jobs_start; the gallery must outlive the jobs. */
 struct job_handler activate_handler(struct gallery *gallery);

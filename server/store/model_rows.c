@@ -9,7 +9,7 @@
 
 #define COLUMNS                                                                                                 \
     "SELECT id, version, onnx_sha256, role, state, name, file, dim, side_px, flip, align_version, preprocess, " \
-    "calibration, source, licence, parent_id, report, created_ms FROM models "
+    "calibration, source, licence, parent_id, report, created_ms, calibrated_by FROM models "
 
 static const char *const role_words[] = {"recognizer", "detector"};
 static const char *const state_words[] = {"ready", "candidate", "rejected"};
@@ -55,6 +55,7 @@ static enum err model_read(sqlite3_stmt *statement, struct arena *mem, void *ret
     row->align_version = sqlite3_column_int(statement, 10);
     row->parent_id = sqlite3_column_int64(statement, 15);
     row->created_ms = sqlite3_column_int64(statement, 17);
+    row->calibrated_by = sqlite3_column_int64(statement, 18);
 
     enum err err = db_column_id(statement, 1, row->version, sizeof row->version);
     if (err == ERR_NONE) {
@@ -262,7 +263,8 @@ static enum err calibration_apply(struct db *db, void *context, struct err_note 
     if (err != ERR_NONE || same != 0) {
         return err;
     }
-    err = db_run(db, "UPDATE models SET calibration = ?2 WHERE id = ?1", values, note);
+    err = db_run(db, "UPDATE models SET calibration = ?2, calibrated_by = 0, former_calibration = NULL WHERE id = ?1",
+                 values, note);
     if (err == ERR_NONE) {
         (void)snprintf(objects, sizeof objects, "{\"model\":%lld}", (long long)what->id);
         err = audit_append(db, what->actor, "model.calibrate", objects, NULL, NULL, note);

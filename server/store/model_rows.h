@@ -37,6 +37,7 @@ struct model_row {
     int align_version;       /* 0 for a detector */
     const char *preprocess;  /* JSON object: color, mean, std */
     const char *calibration; /* JSON object; NULL: not calibrated */
+    int64_t calibrated_by;   /* the job that measured it (calibration_rows.h); 0: it came with the model */
     const char *source;      /* where it comes from; NULL: not said */
     const char *licence;     /* NULL: not said */
     int64_t parent_id;       /* what it was trained from; 0: none */
@@ -45,7 +46,7 @@ struct model_row {
 };
 
 /*
- * Adds a model, or finds the one of the same version, whose row is then left as it is.  row->id and created_ms are not read.
+ * Adds a model, or finds the one of the same version, whose row is then left as it is.  row->id, calibrated_by and created_ms are not read.
  * Owns:   *ret is carved from mem.
  * Errors: ERR_MISUSE version or digest that are not 64 hexadecimal digits, a recogniser without dim and side;
  *         ERR_NOT_FOUND the parent; as store_name_check and store_json_check.
@@ -75,7 +76,7 @@ MUST_CHECK enum err store_model_users(struct store *store, int64_t id, struct ar
  */
 MUST_CHECK enum err store_model_delete(struct store *store, int64_t id, const char *actor, struct err_note *note);
 
-/* Replaces the calibration; NULL removes it; the same again changes nothing.  Errors: ERR_NOT_FOUND; as store_json_check. */
+/* Replaces the calibration by one that comes with the model; NULL removes it; the same again changes nothing.  Errors: ERR_NOT_FOUND; as store_json_check. */
 MUST_CHECK enum err store_model_calibrate(struct store *store, int64_t id, const char *calibration, const char *actor,
                                           struct err_note *note);
 

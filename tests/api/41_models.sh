@@ -188,6 +188,43 @@ call POST /v1/admin/evaluate -H "$JSON" -d '{"collection":"default","rounds":50}
 answers "evaluate: a job" 202 '.kind == "evaluate"'
 wait_job
 answers "evaluate: figures with intervals" 200 '.state == "succeeded" and .result.measured_faces > 90 and (.result.tar | length) > 0 and .result.tar[0].hit.value > 0.8 and .result.tar[0].hit.low <= .result.tar[0].hit.value and .result.rank1.value > 0.8'
+answers "evaluate: and thresholds, as a proposal" 200 '.result.uncalibrated == null and (.result.calibration.points | length) >= 2 and .result.calibration.evidence.people == 12'
+PROPOSED=$JOB
+# decides QUERY: how a probe is decided now.
+decides() {
+    call POST "/v1/identify?aligned=true&$1" -H "$JPEG" --data-binary @"$(crop 0 $EACH)"
+}
+decides top_k=5
+answers "evaluate: nothing decides by it yet" 200 '(.calibrated | not) and .fmr == null'
+decides max_fmr=0.05
+answers "evaluate: and no rate can be asked for" 422 '.code == "unsupported_rate"'
+call POST /v1/admin/evaluate -H "$JSON" -d "{\"apply\":$PROPOSED}"
+answers "evaluate: applied" 200 ".job == $PROPOSED and .model == \"$FIRST\" and .calibrated and .points >= 2"
+decides max_fmr=0.05
+answers "evaluate: the next request decides by it" 200 '.calibrated and (.fmr - 0.05 | fabs) < 0.0001 and .threshold > 0'
+AT=$(jq .threshold <<<"$BODY")
+call POST /v1/admin/evaluate -H "$JSON" -d "{\"apply\":$PROPOSED}"
+answers "evaluate: once more is the same" 200 '.calibrated'
+stop
+start --recognizer "$MODELS/mobilefacenet_128.onnx"
+decides max_fmr=0.05
+answers "evaluate: so it does after a restart" 200 ".calibrated and .threshold == $AT"
+call GET /v1/admin/models
+answers "evaluate: the model says whose it is" 200 "any(.models[]; .version == \"$FIRST\" and .calibrated_by == $PROPOSED and (.calibration.points | length) >= 2)"
+call POST /v1/admin/evaluate -H "$JSON" -d "{\"undo\":$PROPOSED}"
+answers "evaluate: undone" 200 '(.calibrated | not) and .points == 0'
+decides top_k=5
+answers "evaluate: and decided as before" 200 '(.calibrated | not) and .fmr == null'
+call POST /v1/admin/evaluate -H "$JSON" -d "{\"undo\":$PROPOSED}"
+answers "evaluate: what is not in force cannot be taken back" 409 '.code == "other_job"'
+call POST /v1/admin/evaluate -H "$JSON" -d '{"apply":1}'
+answers "evaluate: another job cannot be applied" 409 '.code == "other_job"'
+call POST /v1/admin/evaluate -H "$JSON" -d '{"apply":4711}'
+answers "evaluate: nor one that is not there" 404 '.code == "no_such_job"'
+call POST /v1/admin/evaluate -H "$JSON" -d "{\"apply\":$PROPOSED,\"rounds\":50}"
+answers "evaluate: one thing at a time" 400 '.code == "bad_parameter"'
+call GET '/v1/admin/audit?limit=1000'
+answers "evaluate: both steps are audited, with ids only" 200 "[.entries[] | select(.objects.job == $PROPOSED) | .action] | index(\"model.calibrate\") != null and index(\"model.calibrate_back\") != null"
 call POST /v1/admin/evaluate -H "$JSON" -d '{"collection":"bare"}'
 wait_job
 answers "evaluate: one face is too few, in words" 200 '.state == "failed" and (.error.sentence | test("at least two people"))'

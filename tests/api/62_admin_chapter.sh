@@ -4,8 +4,8 @@
 skip_under_sanitizer "a limit on a training's data excludes a sanitizer's shadow memory"
 LFW=$FACES/lfw
 skip_without "$LFW/peopleDevTrain.txt" "$LFW/images"
-PEOPLE=12
-PHOTOS=4
+PEOPLE=14
+PHOTOS=5
 
 lines=$TEST_TMP/lines
 readme_lines admin README.md >"$lines"

@@ -2,6 +2,7 @@
 #include "tests/server/gallery/fixture.h"
 
 #include "server/gallery/assess.h"
+#include "server/gallery/calibrate.h"
 #include "server/gallery/review.h"
 #include "server/store/finding_rows.h"
 #include "server/store/job_rows.h"
@@ -37,10 +38,10 @@ static int64_t queue_job(struct fixture *f, const char *kind)
     return job;
 }
 
-static void end_job(struct fixture *f)
+static void end_job(struct fixture *f, const char *result)
 {
     struct job_row row;
-    const struct job_end end = {.state = JOB_SUCCEEDED, .result = "{}"};
+    const struct job_end end = {.state = JOB_SUCCEEDED, .result = result};
 
     GOOD(store_job_claim(f->store, f->worker->mem, &row, &f->fault.note));
     GOOD(store_job_end(f->store, row.id, &end, &f->fault.note));
@@ -101,7 +102,7 @@ static void test_wrong_names(void **state)
     /* Only what a job that succeeded has found can be used. */
     BAD(gallery_set_aside(f->worker, job, &n_faces, &f->fault), ERR_CONFLICT, GALLERY_OTHER_JOB);
     BAD(gallery_set_aside(f->worker, job + 1, &n_faces, &f->fault), ERR_NOT_FOUND, GALLERY_NO_SUCH_JOB);
-    end_job(f);
+    end_job(f, "{}");
     face_of(9, 0, probe);
     assert_int_equal(who(f, NULL, probe, DIM, name), DECISION_MATCH);
     assert_string_equal(name, "person 1");
@@ -201,15 +202,84 @@ static void test_measured(void **state)
     assert_true(got.evaluation.n_tar > 0 && got.evaluation.tar[0].measured);
     assert_true(got.evaluation.tar[0].hit.value > .99); /* the axes are far apart */
     assert_true(got.evaluation.identifies && got.evaluation.rank1.value > .99);
+    /* 540 pairs of strangers support one rate, a table needs two. */
+    assert_int_equal(got.proposed.n_points, 0);
+    assert_non_null(strstr(got.unproposed, "540 pairs of strangers"));
     /* A share of the people when there are more faces than wanted. */
     GOOD(gallery_assess(f->worker, NULL, 20, 20, &work, &got, &f->fault));
     assert_true(got.sampled && got.evaluation.photos < PEOPLE * FACES && got.n_faces == PEOPLE * FACES);
     fixture_close(f);
 }
 
+/* By what the default collection decides now. */
+static struct threshold_used decides(struct fixture *f)
+{
+    struct identify_answer answer;
+    float probe[DIM];
+
+    face_of(9, 0, probe);
+    const struct identify_query query = {.embedding = {.values = probe, .dim = DIM}};
+    GOOD(gallery_identify(f->worker, &query, &answer, &f->fault));
+    gallery_worker_reset(f->worker);
+    return answer.threshold;
+}
+
+static int64_t measured_job(struct fixture *f, const char *kind, const char *calibration)
+{
+    struct collection_info info;
+    char result[STORE_VERSION_TEXT + 128];
+    int64_t job = queue_job(f, kind);
+
+    GOOD(gallery_collection_get(f->worker, NULL, &info, &f->fault));
+    (void)snprintf(result, sizeof result, "{\"model\":\"%s\",\"calibration\":%s}", info.model, calibration);
+    end_job(f, result);
+    return job;
+}
+
+#define FIRST_TABLE "{\"points\":[{\"fmr\":0.1,\"cosine\":0.2},{\"fmr\":0.0001,\"cosine\":0.3}]}"
+#define SECOND_TABLE "{\"points\":[{\"fmr\":0.1,\"cosine\":0.4},{\"fmr\":0.0001,\"cosine\":0.5}]}"
+
+static void test_thresholds(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    struct calibrated_model got;
+
+    (void)state;
+    fixture_open(f, -1);
+    enroll_as(f, 0, 0, 0, NULL);
+    int64_t first = measured_job(f, EVALUATION_KIND, FIRST_TABLE);
+    int64_t second = measured_job(f, EVALUATION_KIND, SECOND_TABLE);
+    int64_t nothing = measured_job(f, EVALUATION_KIND, "null");
+    int64_t other = measured_job(f, REVIEW_KIND, FIRST_TABLE);
+    int64_t broken = measured_job(f, EVALUATION_KIND, "{\"points\":[]}");
+    const struct threshold_used before = decides(f);
+    assert_false(before.calibrated);
+
+    BAD(gallery_calibrate(f->worker, broken + 1, &got, &f->fault), ERR_NOT_FOUND, GALLERY_NO_SUCH_JOB);
+    BAD(gallery_calibrate(f->worker, other, &got, &f->fault), ERR_CONFLICT, GALLERY_OTHER_JOB);
+    BAD(gallery_calibrate(f->worker, nothing, &got, &f->fault), ERR_CONFLICT, GALLERY_OTHER_JOB);
+    BAD(gallery_calibrate(f->worker, broken, &got, &f->fault), ERR_FORMAT, GALLERY_REASON_NONE);
+    BAD(gallery_calibrate_back(f->worker, first, &got, &f->fault), ERR_CONFLICT, GALLERY_OTHER_JOB);
+    assert_false(decides(f).calibrated);
+
+    GOOD(gallery_calibrate(f->worker, first, &got, &f->fault));
+    assert_int_equal(got.n_points, 2);
+    assert_true(decides(f).calibrated && fabsf(decides(f).cosine - .3F) < 1e-6F); /* the policy's rate is 1e-4 */
+    fixture_restart(f);
+    assert_true(decides(f).calibrated && fabsf(decides(f).cosine - .3F) < 1e-6F);
+
+    GOOD(gallery_calibrate(f->worker, second, &got, &f->fault));
+    assert_true(fabsf(decides(f).cosine - .5F) < 1e-6F);
+    BAD(gallery_calibrate_back(f->worker, first, &got, &f->fault), ERR_CONFLICT, GALLERY_OTHER_JOB);
+    GOOD(gallery_calibrate_back(f->worker, second, &got, &f->fault));
+    assert_int_equal(got.n_points, 2);
+    assert_true(fabsf(decides(f).cosine - .3F) < 1e-6F);
+    fixture_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_wrong_names), cmocka_unit_test(test_rules),
-                                       cmocka_unit_test(test_measured)};
+                                       cmocka_unit_test(test_thresholds), cmocka_unit_test(test_measured)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* test_rows.c: what each other kind of row promises, at its edges. */
+#include "server/store/calibration_rows.h"
 #include "tests/server/store/fixture.h"
 
 static void test_models(void **state)
@@ -66,6 +67,65 @@ static void test_models(void **state)
         store_model_list(f.store, &(struct store_page){.limit = 1, .token = next}, f.mem, &rows, &count, &next, &note));
     assert_string_equal(rows[0].version, SHA_B);
     assert_null(next);
+    fixture_close(&f);
+}
+
+static void count_calls(void *context)
+{
+    ++*(int *)context;
+}
+
+/* Put in force, taken back, and what holds in between. */
+static void test_calibrations(void **state)
+{
+    struct fixture f;
+    struct model_row row;
+    struct audit_row *audit;
+    const char *former = "untouched";
+    const char *next;
+    int count;
+    int calls = 0;
+    const struct after_commit after = {count_calls, &calls};
+
+    (void)state;
+    fixture_open(&f);
+    GOOD(store_model_calibrate(f.store, f.model_id, "{\"own\":1}", "daemon", &note));
+    FAILS(ERR_NOT_FOUND, store_calibration_apply(f.store, 99, 7, "{}", "key1", &after, &note));
+    FAILS(ERR_MISUSE, store_calibration_apply(f.store, f.model_id, 7, "[1]", "key1", &after, &note));
+    FAILS(ERR_CONFLICT, store_calibration_undo(f.store, f.model_id, 7, "key1", &after, f.mem, &former, &note));
+    assert_true(calls == 0 && strcmp(former, "untouched") == 0);
+    GOOD(store_calibration_apply(f.store, f.model_id, 7, "{\"job\":7}", "key1", &after, &note));
+    GOOD(store_calibration_apply(f.store, f.model_id, 7, "{\"job\":7}", "key1", &after, &note)); /* changes nothing */
+    GOOD(store_model_get(f.store, f.model_id, f.mem, &row, &note));
+    assert_string_equal(row.calibration, "{\"job\":7}");
+    assert_true(row.calibrated_by == 7 && calls == 2);
+    GOOD(store_calibration_undo(f.store, f.model_id, 7, "key2", &after, f.mem, &former, &note));
+    assert_string_equal(former, "{\"own\":1}");
+    GOOD(store_model_get(f.store, f.model_id, f.mem, &row, &note));
+    assert_string_equal(row.calibration, "{\"own\":1}");
+    assert_int_equal(row.calibrated_by, 0);
+    FAILS(ERR_CONFLICT, store_calibration_undo(f.store, f.model_id, 7, "key1", &after, f.mem, &former, &note));
+
+    /* The next job's takes the place of the former one's, which cannot be taken back any more. */
+    GOOD(store_calibration_apply(f.store, f.model_id, 7, "{\"job\":7}", "key1", NULL, &note));
+    GOOD(store_calibration_apply(f.store, f.model_id, 8, "{\"job\":8}", "key1", NULL, &note));
+    FAILS(ERR_CONFLICT, store_calibration_undo(f.store, f.model_id, 7, "key1", NULL, f.mem, &former, &note));
+    GOOD(store_calibration_undo(f.store, f.model_id, 8, "key1", NULL, f.mem, &former, &note));
+    assert_string_equal(former, "{\"job\":7}");
+    /* What was not calibrated is not afterwards, and one that comes with the model ends it. */
+    GOOD(store_model_calibrate(f.store, f.model_id, NULL, "daemon", &note));
+    GOOD(store_calibration_apply(f.store, f.model_id, 9, "{\"job\":9}", "key1", NULL, &note));
+    GOOD(store_calibration_undo(f.store, f.model_id, 9, "key1", NULL, f.mem, &former, &note));
+    assert_null(former);
+
+    GOOD(store_audit_list(f.store, &(struct store_page){.limit = 100}, f.mem, &audit, &count, &next, &note));
+    int applied = 0;
+    int back = 0;
+    for (int i = 0; i < count; i++) {
+        applied += strcmp(audit[i].action, "model.calibrate") == 0 && strstr(audit[i].objects, "\"job\":") != NULL;
+        back += strcmp(audit[i].action, "model.calibrate_back") == 0;
+    }
+    assert_true(applied == 4 && back == 3);
     fixture_close(&f);
 }
 
@@ -368,11 +428,9 @@ static void test_jobs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),
-        cmocka_unit_test(test_collections),
-        cmocka_unit_test(test_findings_and_faces_aside),
-        cmocka_unit_test(test_damage_is_named),
-        cmocka_unit_test(test_jobs),
+        cmocka_unit_test(test_models),          cmocka_unit_test(test_calibrations),
+        cmocka_unit_test(test_collections),     cmocka_unit_test(test_findings_and_faces_aside),
+        cmocka_unit_test(test_damage_is_named), cmocka_unit_test(test_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
