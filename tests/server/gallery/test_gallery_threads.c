@@ -244,11 +244,74 @@ static void test_swap_beside_borrowers(void **state)
     fixture_close(f);
 }
 
+/* Two tables that take turns; a rate between their points, at which half of one and half of the other would be seen. */
+static const struct calibration tables[] = {{2, {{.1, .2F}, {.001, .3F}}}, {2, {{.1, .4F}, {.001, .5F}}}};
+
+static void *decide_on(void *context)
+{
+    struct hand *hand = context;
+    struct gallery_worker *worker = NULL;
+    float probe[DIM];
+
+    if (gallery_worker_new(hand->f->gallery, (size_t)8 << 20, &worker) != ERR_NONE) {
+        hand->wrong = "no worker";
+        return NULL;
+    }
+    leaning(DIM, 11, 11, 1, probe);
+    const struct identify_query query = {.embedding = {.values = probe, .dim = DIM},
+                                         .threshold = {.has_max_fmr = true, .max_fmr = .01}};
+    while ((!atomic_load(hand->stop) || hand->rounds == 0) && hand->wrong == NULL) {
+        struct gallery_fault fault = {0};
+        struct identify_answer answer;
+        if (gallery_identify(worker, &query, &answer, &fault) != ERR_NONE) {
+            hand->wrong = "an identify failed";
+        } else if (fabsf(answer.threshold.cosine - .25F) > 1e-4F && fabsf(answer.threshold.cosine - .45F) > 1e-4F) {
+            hand->wrong = "a threshold of neither table";
+        }
+        gallery_worker_reset(worker);
+        hand->rounds++;
+    }
+    gallery_worker_free(worker);
+    return NULL;
+}
+
+static void test_thresholds_beside_readers(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    struct hand hands[READERS] = {{0}};
+    pthread_t threads[READERS];
+    atomic_bool stop = false;
+    float resident[DIM];
+
+    (void)state;
+    fixture_open(f, -1);
+    leaning(DIM, 11, 11, 1, resident);
+    enroll_vector(f, NULL, "resident", resident, DIM, NULL);
+    int64_t model_id = f->gallery->default_model->row_id;
+    models_calibrate(f->gallery->models, model_id, &tables[0]);
+    for (int i = 0; i < READERS; i++) {
+        hands[i] = (struct hand){.f = f, .stop = &stop};
+        assert_int_equal(pthread_create(&threads[i], NULL, decide_on, &hands[i]), 0);
+    }
+    for (int i = 0; i < 2000; i++) {
+        models_calibrate(f->gallery->models, model_id, &tables[i % 2]);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        if (hands[i].wrong != NULL) {
+            fail_msg("thread %d: %s", i, hands[i].wrong);
+        }
+    }
+    fixture_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_readers_beside_writers),
         cmocka_unit_test(test_swap_beside_borrowers),
+        cmocka_unit_test(test_thresholds_beside_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
