@@ -85,6 +85,8 @@ static enum err log_models(struct gallery *gallery)
 
 /* ---- The parts, from the rows up to the sockets -------------------------------------------------------------------- */
 
+#define N_KINDS 8 /* of jobs */
+
 struct daemon {
     const struct config *config;
     struct life *life;
@@ -93,7 +95,7 @@ struct daemon {
     struct import_job import;
     struct training_job training;
     struct generate_job generate;
-    struct job_handler kinds[8];
+    struct job_handler kinds[N_KINDS];
     struct jobs *jobs;
     struct housekeeping *housekeeping;
     struct service *service;
@@ -116,22 +118,21 @@ static enum err give_first_key(const struct daemon *daemon, struct err_note *not
 }
 
 /* Hears of each job when it begins and when it ends, or is put back to go on later. */
-static void count_job(enum job_state state)
+static void count_job(const struct job_row *row)
 {
-    metrics_add(METRICS_JOBS_RUNNING, state == JOB_RUNNING ? 1 : -1);
-    switch (state) {
-    case JOB_SUCCEEDED: metrics_count(METRICS_JOBS_SUCCEEDED, 1); break;
-    case JOB_FAILED: metrics_count(METRICS_JOBS_FAILED, 1); break;
-    case JOB_CANCELLED: metrics_count(METRICS_JOBS_CANCELLED, 1); break;
-    case JOB_QUEUED:
-    case JOB_RUNNING: break;
+    switch (row->state) {
+    case JOB_RUNNING: metrics_job_begins(row->kind); break;
+    case JOB_SUCCEEDED: metrics_job_ends(row->kind, METRICS_JOB_SUCCEEDED); break;
+    case JOB_FAILED: metrics_job_ends(row->kind, METRICS_JOB_FAILED); break;
+    case JOB_CANCELLED: metrics_job_ends(row->kind, METRICS_JOB_CANCELLED); break;
+    case JOB_QUEUED: metrics_job_ends(row->kind, METRICS_JOB_PUT_BACK); break;
     }
 }
 
 static void log_job(void *context, const struct job_row *row)
 {
     (void)context;
-    count_job(row->state);
+    count_job(row);
     log_event(row->state == JOB_FAILED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "job",
               "job=%ld kind=%s state=%s attempt=%d error=%s text=%s", (long)row->id, row->kind,
               job_state_word(row->state), row->attempts, row->error, row->sentence);
@@ -157,7 +158,10 @@ static enum err start_jobs(struct daemon *daemon, struct err_note *note)
     daemon->generate = (struct generate_job){.gallery = daemon->gallery, .data = daemon->config->data};
     daemon->kinds[7] = generate_handler(&daemon->generate);
     import_job_tidy(daemon->store, daemon->config->data);
-    return jobs_start(daemon->store, daemon->kinds, 8, &watcher, &daemon->jobs, note);
+    for (int i = 0; i < N_KINDS; i++) {
+        metrics_name_job(daemon->kinds[i].kind);
+    }
+    return jobs_start(daemon->store, daemon->kinds, N_KINDS, &watcher, &daemon->jobs, note);
 }
 
 static enum err open_all(struct daemon *daemon, struct err_note *note)

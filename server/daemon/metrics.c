@@ -32,7 +32,18 @@ static struct histogram stage_time[METRICS_STAGES];
 static atomic_int_fast64_t counters[METRICS_COUNTERS];
 static atomic_int_fast64_t gauges[METRICS_GAUGES];
 
+/* any thread (atomic); the progress is that of the job that runs */
+static struct {
+    atomic_int_fast64_t ends[METRICS_JOB_ENDS];
+    atomic_int_fast64_t running;
+} jobs[METRICS_MAX_JOB_KINDS];
+static atomic_int_fast64_t job_done, job_total;
+
+static const char *const job_end_names[METRICS_JOB_ENDS] = {"succeeded", "failed", "cancelled", "put_back"};
+
 /* written before threads start */
+static const char *job_kinds[METRICS_MAX_JOB_KINDS];
+static int n_job_kinds;
 static const char *route_names[METRICS_MAX_ROUTES + 1] = {[METRICS_MAX_ROUTES] = "none"};
 
 static const char *const stage_names[METRICS_STAGES] = {"queue", "decode", "detect", "align",
@@ -48,9 +59,6 @@ static const struct {
     [METRICS_CLIENTS_GONE] = {"arcfaced_clients_gone_total", "Requests dropped because their client had left."},
     [METRICS_SLOW_CLIENTS] = {"arcfaced_slow_clients_total", "Connections cut because they were too slow."},
     [METRICS_AUTH_REFUSED] = {"arcfaced_auth_refused_total", "Requests without a valid key."},
-    [METRICS_JOBS_SUCCEEDED] = {"arcfaced_jobs_succeeded_total", "Jobs that succeeded."},
-    [METRICS_JOBS_FAILED] = {"arcfaced_jobs_failed_total", "Jobs that failed."},
-    [METRICS_JOBS_CANCELLED] = {"arcfaced_jobs_cancelled_total", "Jobs that were cancelled."},
     [METRICS_TRAINED_READY] = {"arcfaced_trained_ready_total", "Trained models that passed their gate."},
     [METRICS_TRAINED_REJECTED] = {"arcfaced_trained_rejected_total", "Trained models that did not pass their gate."},
 };
@@ -61,7 +69,6 @@ static const struct {
     [METRICS_QUEUED] = {"arcfaced_queue_length", "Requests waiting for a worker."},
     [METRICS_RUNNING] = {"arcfaced_running", "Requests in a worker."},
     [METRICS_CONNECTIONS] = {"arcfaced_connections", "Open connections."},
-    [METRICS_JOBS_RUNNING] = {"arcfaced_jobs_running", "Jobs at work."},
     [METRICS_BODY_BYTES] = {"arcfaced_body_bytes", "Bytes of request bodies held."},
     [METRICS_FACES] = {"arcfaced_faces", "Faces in the gallery."},
     [METRICS_SUBJECTS] = {"arcfaced_subjects", "Subjects enrolled."},
@@ -106,6 +113,50 @@ void metrics_request(int route, int status, int64_t ns)
     }
     add(&requests[route < 0 || route >= METRICS_MAX_ROUTES ? METRICS_MAX_ROUTES : route][place], 1);
     observe(&request_time, ns);
+}
+
+void metrics_name_job(const char *kind)
+{
+    if (n_job_kinds < METRICS_MAX_JOB_KINDS) {
+        job_kinds[n_job_kinds++] = kind;
+    }
+}
+
+static int job_place(const char *kind)
+{
+    int place = 0;
+
+    while (place < n_job_kinds && strcmp(job_kinds[place], kind) != 0) {
+        place++;
+    }
+    return place < n_job_kinds ? place : -1;
+}
+
+void metrics_job_progress(int64_t done, int64_t total)
+{
+    atomic_store_explicit(&job_done, done, memory_order_relaxed);
+    atomic_store_explicit(&job_total, total, memory_order_relaxed);
+}
+
+void metrics_job_begins(const char *kind)
+{
+    int place = job_place(kind);
+
+    metrics_job_progress(0, 0);
+    if (place >= 0) {
+        add(&jobs[place].running, 1);
+    }
+}
+
+void metrics_job_ends(const char *kind, enum metrics_job_end end)
+{
+    int place = job_place(kind);
+
+    if (place >= 0) {
+        add(&jobs[place].running, -1);
+        add(&jobs[place].ends[end], 1);
+    }
+    metrics_job_progress(0, 0);
 }
 
 void metrics_time(enum metrics_stage stage, int64_t ns)
@@ -204,6 +255,28 @@ static int64_t resident_bytes(void)
     return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
+/* Every kind from the start on, so that a rate of failures can be asked for before the first one. */
+static void put_jobs(struct text *text)
+{
+    int64_t done = get(&job_done);
+    int64_t total = get(&job_total);
+
+    put_head(text, "arcfaced_jobs_total", "counter", "Jobs that ended, and those put back for the next start.");
+    for (int i = 0; i < n_job_kinds; i++) {
+        for (int end = 0; end < METRICS_JOB_ENDS; end++) {
+            put(text, "arcfaced_jobs_total{kind=\"%s\",state=\"%s\"} %" PRId64 "\n", job_kinds[i], job_end_names[end],
+                get(&jobs[i].ends[end]));
+        }
+    }
+    put_head(text, "arcfaced_jobs_running", "gauge", "Jobs at work.");
+    for (int i = 0; i < n_job_kinds; i++) {
+        put(text, "arcfaced_jobs_running{kind=\"%s\"} %" PRId64 "\n", job_kinds[i], get(&jobs[i].running));
+    }
+    put_head(text, "arcfaced_job_progress_ratio", "gauge", "How far the job at work is, 0 to 1; 0 without one.");
+    put(text, "arcfaced_job_progress_ratio %g\n",
+        total > 0 ? (double)(done < total ? done : total) / (double)total : 0);
+}
+
 static void put_all(struct text *text)
 {
     put_head(text, "arcfaced_requests_total", "counter", "Answered requests.");
@@ -230,6 +303,7 @@ static void put_all(struct text *text)
         put_head(text, counter_texts[i].name, "counter", counter_texts[i].help);
         put(text, "%s %" PRId64 "\n", counter_texts[i].name, get(&counters[i]));
     }
+    put_jobs(text);
     for (int i = 0; i < METRICS_GAUGES; i++) {
         put_head(text, gauge_texts[i].name, "gauge", gauge_texts[i].help);
         put(text, "%s %" PRId64 "\n", gauge_texts[i].name, get(&gauges[i]));

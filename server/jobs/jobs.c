@@ -9,6 +9,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "server/daemon/metrics.h"
 
 #define ARENA_BYTES ((size_t)256 << 20) /* the most that one job may carve */
 #define RECOVERY_ARENA_BYTES ((size_t)16 << 20)
@@ -87,6 +88,7 @@ void job_run_progress(struct job_run *run, int64_t done, int64_t total, const ch
     run->total = total;
     (void)snprintf(run->unit, sizeof run->unit, "%s", unit);
     run->behind = true;
+    metrics_job_progress(done, total);
     if (clock_monotonic_ns() - run->written_ns >= PROGRESS_EVERY_NS) {
         (void)progress_write(run, NULL, NULL); /* progress that cannot be written is no reason to fail */
     }

@@ -114,6 +114,8 @@ call GET "/v1/admin/jobs/$JOB"
 answers "every face has moved" 200 ".state == \"succeeded\" and .result.collections[0].to == \"$Y1\" and .result.collections[0].embedded >= $((PEOPLE * EACH)) and .progress.done == .progress.total"
 wait $EVENTS
 check "the stream of events ends by itself" $?
+until_true 10 metric_is 'arcfaced_jobs_total{kind="activate",state="succeeded"}' 1
+check "the change over is counted" $? "$(curl -s -H "$AUTH" "$URL/metrics" | grep arcfaced_job)"
 grep -q '^event: progress' "$TEST_TMP/events" && tail -n 3 "$TEST_TMP/events" | grep -q '^event: end' && grep '^data: ' "$TEST_TMP/events" | tail -n 1 | cut -c7- | jq -e '.state == "succeeded"' >/dev/null
 check "the events: progress, then the end ($(grep -c '^event:' "$TEST_TMP/events"))" $? "$(cat "$TEST_TMP/events")"
 answers_of "$TEST_TMP/after"
@@ -205,6 +207,9 @@ answers "evaluate: the next request decides by it" 200 '.calibrated and (.fmr - 
 AT=$(jq .threshold <<<"$BODY")
 call POST /v1/admin/evaluate -H "$JSON" -d "{\"apply\":$PROPOSED}"
 answers "evaluate: once more is the same" 200 '.calibrated'
+check "the metrics count both by how they ended" \
+    "$(metric_is 'arcfaced_jobs_total{kind="purify",state="succeeded"}' 2 && metric_is 'arcfaced_jobs_total{kind="evaluate",state="succeeded"}' 1 && metric_is 'arcfaced_jobs_running{kind="evaluate"}' 0; echo $?)" \
+    "$(curl -s -H "$AUTH" "$URL/metrics" | grep arcfaced_job)"
 stop
 start --recognizer "$MODELS/mobilefacenet_128.onnx"
 decides max_fmr=0.05

@@ -114,10 +114,18 @@ check "the job's log has every step" "$([ "$STATUS" = 200 ] && jq -es '[.[] | se
 
 train '{"epochs": 900}'
 until_true 300 tells_loss "$JOB"
+metrics_tell_progress() {
+    metric_is 'arcfaced_jobs_running{kind="training"}' 1 && [ "$(metric arcfaced_job_progress_ratio | awk '{print ($1 > 0 && $1 < 1)}')" = 1 ]
+}
+until_true 30 metrics_tell_progress
+check "and the metrics tell how far it is" $?
+call GET "/v1/admin/jobs/$JOB"
 answers "a training tells its phase, loss and rate while it runs" 200 '.now.phase == "first" and .now.loss > 0 and .now.rate > 0 and .progress.eta_s >= 0'
 call POST "/v1/admin/jobs/$JOB/cancel"
 until_true 300 ended "$JOB"
 answers "a cancelled training ends" 200 '.state == "cancelled"'
+until_true 10 metric_is 'arcfaced_jobs_total{kind="training",state="cancelled"}' 1
+check "and is counted as cancelled, and no longer at work" "$([ $? = 0 ] && metric_is 'arcfaced_jobs_running{kind="training"}' 0 && metric_is arcfaced_job_progress_ratio 0; echo $?)"
 [ "$(ls "$TEST_TMP/data/jobs/$JOB")" = log.ndjson ]
 check "and leaves nothing but its log" $?
 
@@ -150,6 +158,7 @@ until_true 300 ended "$JOB"
 train '{"epochs": 1}'
 until_true 300 ended "$JOB"
 answers "a child without memory fails in words" 200 '.state == "failed" and (.error.sentence | length > 0)'
-check "the metrics count it" "$(metric_is arcfaced_jobs_failed_total 1; echo $?)"
+until_true 10 metric_is 'arcfaced_jobs_total{kind="training",state="failed"}' 1
+check "the metrics count it" $?
 call GET /healthz
 check "and the daemon is unharmed" "$([ "$STATUS" = 200 ]; echo $?)"

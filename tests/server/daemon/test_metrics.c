@@ -38,6 +38,14 @@ static void counts_from_all_threads_reach_the_text(void **state)
     metrics_request(-1, 404, 1);
     metrics_request(3, 299, 1); /* a status that nobody foresaw is not lost */
     metrics_set(METRICS_FACES, 42);
+    metrics_name_job("purify");
+    metrics_name_job("evaluate");
+    metrics_job_begins("purify");
+    metrics_job_ends("purify", METRICS_JOB_FAILED);
+    metrics_job_begins("evaluate");
+    metrics_job_progress(1, 4);
+    metrics_job_begins("nameless"); /* counted nowhere, and harmless */
+    metrics_job_progress(1, 4);
     struct arena *mem = arena_new((size_t)1 << 20);
     const char *text = NULL;
     size_t n_bytes = 0;
@@ -49,6 +57,12 @@ static void counts_from_all_threads_reach_the_text(void **state)
         "arcfaced_requests_total{route=\"none\",status=\"404\"} 1\n",
         "arcfaced_queue_length 0\n",
         "arcfaced_faces 42\n",
+        "arcfaced_jobs_total{kind=\"purify\",state=\"failed\"} 1\n",
+        "arcfaced_jobs_total{kind=\"purify\",state=\"succeeded\"} 0\n",
+        "arcfaced_jobs_total{kind=\"evaluate\",state=\"put_back\"} 0\n",
+        "arcfaced_jobs_running{kind=\"purify\"} 0\n",
+        "arcfaced_jobs_running{kind=\"evaluate\"} 1\n",
+        "arcfaced_job_progress_ratio 0.25\n",
         "arcfaced_stage_seconds_bucket{stage=\"search\",le=\"0.00025\"} 0\n",
         "arcfaced_stage_seconds_bucket{stage=\"search\",le=\"0.0005\"} 40000\n",
         "arcfaced_stage_seconds_count{stage=\"search\"} 40000\n",
