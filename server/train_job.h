@@ -3,8 +3,8 @@
  *
  * The folder holds plan.json, the frozen crops (server/gallery/freeze.h) and, in guard/, those of a guard collection.  What comes out are
  * candidate.onnx with its manifest, report.json and dropped.json (rows of the faces that were judged, and of those that each rule of
- * purifying would drop), and found.json (server/jobs/training_findings.h).  Checkpoints lie in the folder too, so the same call goes on after it was cut off anywhere.  The process
- * speaks in JSON lines on standard output:
+ * purifying would drop), and found.json (server/jobs/training_findings.h).  Checkpoints lie in the folder too, so the same
+ * call goes on after it was cut off anywhere.  The process speaks in JSON lines on standard output:
  *   {"kind": "phase", "phase": text}
  *   {"kind": "step", "phase", "step", "steps" (of the whole run), "loss", "rate", "eta_s"}
  *   {"kind": "failed", "code": err_word, "text": sentence}, exit status 1

@@ -6,11 +6,12 @@
  *
  * The crops, checkpoints and the candidate's file are removed at the end, however it ends; report.json and dropped.json (rows of
  * faces that either rule of purifying would drop) stay in the folder, and log.ndjson (what the child said).  What the rule that was asked
- * for dropped are findings of the job (training_findings.h).  After a stop or a crash of the daemon the job goes on with the same frozen crops from the child's last checkpoint; a child that was killed is started again, twice at most.
+ * for dropped are findings of the job (training_findings.h).  After a stop or a crash of the daemon the job goes on with the same frozen
+ * crops from the child's last checkpoint; a child that was killed is started again, twice at most.
  *
  * While it runs its checkpoint is {"phase", "loss", "rate"}, for who asks.
- * Arguments: {"collection", "guard" (may be absent), "subcenters", "loss", "rate", "distill", "kl", "margin", "scale", "epochs", "freeze", "rule", "purify_deg", "holdout", "gate", "seed",
- * "activate"}.  Result: {"collection", "model", "state", "child_starts": by the daemon that ended the job, "activation":
+ * Arguments: {"collection", "guard" (may be absent), "subcenters", "loss", "rate", "distill", "kl", "margin", "scale", "epochs", "freeze",
+ * "rule", "purify_deg", "holdout", "gate", "seed", "activate"}.  Result: {"collection", "model", "state", "child_starts": by the daemon that ended the job, "activation":
  * job or null, "report"}.
  */
 #ifndef SERVER_JOBS_TRAINING_JOB_H
