@@ -20,8 +20,8 @@
  * The order: people are held out, and others are asked how far to follow (core/train/parts.h); the course (core/train/course.h). Both
  * models then embed every crop as the daemon would, and are measured on what was held out and on the guard, without the photos that both
  * models would drop there: a wrong name is no error of either.
- * The gate, at FMR 1e-3 or the lowest greater rate that the pairs support: the lower end of the 95 % interval of the change in TAR must not
- * lie below minus the allowed loss, neither on what was held out nor on the guard, and the change on what was held out must be a gain.
+ * The gate (core/train/gate.h) judges by the change in TAR at FMR 1e-3, or at the lowest greater rate that the pairs support, and the 95 %
+ * interval of it.
  */
 #ifndef SERVER_TRAIN_JOB_H
 #define SERVER_TRAIN_JOB_H

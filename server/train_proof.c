@@ -2,10 +2,10 @@
 #include "server/train_proof.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/train/evaluate.h"
+#include "core/train/gate.h"
 #include "core/train/purify.h"
 #include "server/crop_files.h"
 
@@ -193,28 +193,26 @@ static enum err measure(const struct proof *proof, const struct set *set, const 
 
 /* ---- The gate ------------------------------------------------------------------------------------------------------ */
 
-static void say_gate(json_t *report, bool passed, const char *reason)
-{
-    (void)json_object_set_new(report, "gate", json_pack("{s:b, s:s}", "passed", (int)passed, "reason", reason));
-}
-
-/* The change of TAR on one set, said under a name; *ret_fmr 0: its pairs support no rate. */
+/* The change of TAR on one set, said under a name. */
 static enum err compare(const struct proof *proof, const struct set *set, const struct evaluation *measured,
-                        const char *name, json_t *report, struct interval *ret, double *ret_fmr)
+                        const char *name, json_t *report, struct gate_change *ret)
 {
     struct evaluate_options options = evaluate_default();
+    struct gate_change change = {.fmr = evaluate_supported_fmr(measured, GATE_FMR)};
 
-    *ret_fmr = evaluate_supported_fmr(measured, GATE_FMR);
-    if (*ret_fmr == 0) {
+    if (change.fmr == 0) { /* its pairs support no rate */
+        *ret = change;
         return ERR_NONE;
     }
     options.seed = proof->question->seed;
-    enum err err = evaluate_gain(set->before, proof->question->before->dim, set->after, proof->trained->dim,
-                                 set->person, set->n, set->people, *ret_fmr, &options, proof->mem, ret, proof->note);
+    enum err err =
+        evaluate_gain(set->before, proof->question->before->dim, set->after, proof->trained->dim, set->person, set->n,
+                      set->people, change.fmr, &options, proof->mem, &change.tar, proof->note);
     if (err == ERR_NONE) {
-        json_t *said = figure_json(ret);
-        (void)json_object_set_new(said, "fmr", json_real(*ret_fmr));
+        json_t *said = figure_json(&change.tar);
+        (void)json_object_set_new(said, "fmr", json_real(change.fmr));
         (void)json_object_set_new(report, name, said);
+        *ret = change;
     }
     return err;
 }
@@ -222,42 +220,19 @@ static enum err compare(const struct proof *proof, const struct set *set, const 
 static enum err judge(const struct proof *proof, const struct evaluation *held, const struct set *guard,
                       const struct evaluation *guarded, json_t *report)
 {
-    double allowed = -proof->question->allowed_loss;
-    struct interval gain = {0};
-    struct interval kept = {0};
-    double fmr = 0;
-    double guard_fmr = 0;
-    char reason[400];
+    struct gate_question question = {.allowed_loss = proof->question->allowed_loss,
+                                     .has_guard = proof->question->guard != NULL};
+    char reason[GATE_REASON_TEXT];
 
-    enum err err = compare(proof, &proof->held, held, "gain", report, &gain, &fmr);
-    if (err == ERR_NONE && guard->n > 0) {
-        err = compare(proof, guard, guarded, "guard_gain", report, &kept, &guard_fmr);
+    enum err err = compare(proof, &proof->held, held, "gain", report, &question.held);
+    if (err == ERR_NONE && question.has_guard && guard->n > 0) {
+        err = compare(proof, guard, guarded, "guard_gain", report, &question.guard);
     }
-    if (err != ERR_NONE) {
-        return err;
+    if (err == ERR_NONE) {
+        bool passed = gate_judge(&question, reason);
+        (void)json_object_set_new(report, "gate", json_pack("{s:b, s:s}", "passed", (int)passed, "reason", reason));
     }
-    if (fmr == 0 || (proof->question->guard != NULL && guard_fmr == 0)) {
-        say_gate(report, false,
-                 fmr == 0 ? "too few pairs are held out to prove anything"
-                          : "the guard collection has too few pairs to prove anything");
-        return ERR_NONE;
-    }
-    bool safe = gain.low >= allowed;
-    bool guard_safe = guard_fmr == 0 || kept.low >= allowed;
-    int length =
-        snprintf(reason, sizeof reason, "TAR at FMR %g changed by %+.2f points [%+.2f, %+.2f] on what was held out%s",
-                 fmr, 100 * gain.value, 100 * gain.low, 100 * gain.high,
-                 !safe             ? ": a loss cannot be excluded"
-                 : gain.value <= 0 ? ": no gain"
-                                   : "");
-    if (guard_fmr > 0) {
-        (void)snprintf(reason + length, sizeof reason - (size_t)length,
-                       "; at FMR %g by %+.2f points [%+.2f, %+.2f] on the guard collection%s", guard_fmr,
-                       100 * kept.value, 100 * kept.low, 100 * kept.high,
-                       guard_safe ? "" : ": a loss cannot be excluded");
-    }
-    say_gate(report, safe && guard_safe && gain.value > 0, reason);
-    return ERR_NONE;
+    return err;
 }
 
 /* ---- The manifest -------------------------------------------------------------------------------------------------- */

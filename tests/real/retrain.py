@@ -44,7 +44,7 @@ def tell(report):
 def follows_rule(report, gate=.5):
     gains = [report[name] for name in ("gain", "guard_gain") if name in report]
     wanted = 1 + ("guard" in report)
-    passed = len(gains) == wanted and all(g["low"] >= -gate / 100 for g in gains) and gains[0]["value"] > 0
+    passed = len(gains) == wanted and all(g["low"] >= -gate / 100 - 1e-9 for g in gains) and gains[0]["value"] > 1e-9
     return passed == report["gate"]["passed"]
 
 
