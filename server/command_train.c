@@ -80,7 +80,7 @@ static enum err open_data(struct train *train)
             return err != ERR_NONE ? err : ERR_NOMEM;
         }
         err = train_data_write(&train->folder, wish->aligned ? NULL : train->detector, train->recognizer->side,
-                               (int)wish->threads, 2, path, train->names, &train->people, train->note);
+                               (int)wish->threads, 2, path, &stop, train->names, &train->people, train->note);
         if (err != ERR_NONE) {
             return err;
         }
@@ -274,6 +274,12 @@ static enum err leave_out_wrong(struct train *train, struct held *held, int *ret
     return err;
 }
 
+/* Between evaluations, each of which looks at every pair of what is held out. */
+static enum err still_wanted(void)
+{
+    return cancel_asked(&stop) ? ERR_CANCELLED : ERR_NONE;
+}
+
 static enum err prove(struct train *train)
 {
     struct train_measured *measured = &train->measured;
@@ -289,12 +295,21 @@ static enum err prove(struct train *train)
     measured->photos = held.n;
     err = leave_out_wrong(train, &held, &measured->mislabelled);
     if (err == ERR_NONE) {
+        err = still_wanted();
+    }
+    if (err == ERR_NONE) {
         err = evaluate_set(held.before, held.person, held.n, dim, held.people, &options, train->mem, &measured->before,
                            train->note);
     }
     if (err == ERR_NONE) {
+        err = still_wanted();
+    }
+    if (err == ERR_NONE) {
         err = evaluate_set(held.after, held.person, held.n, dim, held.people, &options, train->mem, &measured->after,
                            train->note);
+    }
+    if (err == ERR_NONE) {
+        err = still_wanted();
     }
     if (err == ERR_NONE) {
         double fmr = evaluate_supported_fmr(&measured->before, TRAIN_GAIN_FMR);

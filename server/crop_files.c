@@ -115,12 +115,12 @@ static void work(void *context, int number)
 
     while (!atomic_load(&crew->failed)) {
         struct image crop;
-        enum crop_state state;
+        enum crop_state state = CROP_UNREADABLE;
         int i = atomic_fetch_add(&crew->next, 1);
         if (i >= crew->source->n) {
             return;
         }
-        thread->err = read_crop(crew, thread, i, &crop, &state);
+        thread->err = cancel_asked(crew->source->cancel) ? ERR_CANCELLED : read_crop(crew, thread, i, &crop, &state);
         if (thread->err == ERR_NONE && state == CROP_SEEN) {
             thread->err = crew->take(crew->context, number, i, &crop, thread->mem, &thread->note);
         }

@@ -4,6 +4,7 @@
 #ifndef SERVER_CROP_FILES_H
 #define SERVER_CROP_FILES_H
 
+#include "core/base/cancel.h"
 #include "core/train/dataset.h"
 #include "server/gallery/model.h"
 #include "server/progress.h"
@@ -18,6 +19,7 @@ struct crop_source {
     int side;        /* of a crop */
     int detect_side; /* 0: the detector's default */
     int threads;
+    struct cancel *cancel; /* looked at before each crop; NULL: nobody asks */
 };
 
 enum crop_state {
@@ -33,7 +35,7 @@ typedef enum err crop_taker(void *context, int thread, int i, const struct image
 /*
  * Hands every crop to take.  A photo that cannot be read, or without a face, is no error: its state says so.
  * Shapes: ret_state [n].  progress may be NULL.
- * Errors: the first that take returned; ERR_NOMEM.
+ * Errors: the first that take returned; ERR_CANCELLED; ERR_NOMEM.
  */
 MUST_CHECK enum err crop_files(const struct crop_source *source, crop_taker *take, void *context,
                                struct progress *progress, unsigned char *ret_state, struct err_note *note);

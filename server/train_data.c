@@ -124,15 +124,19 @@ static enum err write_all(struct writing *writing, int side, int least_photos, c
 }
 
 enum err train_data_write(const struct people_folder *folder, const struct model *detector, int side, int threads,
-                          int least_photos, const char *path, const char **ret_name, int *ret_people,
-                          struct err_note *note)
+                          int least_photos, const char *path, struct cancel *cancel, const char **ret_name,
+                          int *ret_people, struct err_note *note)
 {
-    struct writing writing = {
-        .folder = folder,
-        .source = {.paths = folder->paths, .n = folder->n, .detector = detector, .side = side, .threads = threads},
-        .state = MEM_ARRAY(unsigned char, folder->n),
-        .label = MEM_ARRAY(int, folder->people),
-        .encoded = MEM_NEW(struct encoded)};
+    struct writing writing = {.folder = folder,
+                              .source = {.paths = folder->paths,
+                                         .n = folder->n,
+                                         .detector = detector,
+                                         .side = side,
+                                         .threads = threads,
+                                         .cancel = cancel},
+                              .state = MEM_ARRAY(unsigned char, folder->n),
+                              .label = MEM_ARRAY(int, folder->people),
+                              .encoded = MEM_NEW(struct encoded)};
     enum err err = writing.state == NULL || writing.label == NULL || writing.encoded == NULL ? ERR_NOMEM : ERR_NONE;
 
     if (err == ERR_NONE) {

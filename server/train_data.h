@@ -14,7 +14,7 @@
  * Errors: ERR_FORMAT fewer than two people are left; those of crop_files and the data set.
  */
 MUST_CHECK enum err train_data_write(const struct people_folder *folder, const struct model *detector, int side,
-                                     int threads, int least_photos, const char *path, const char **ret_name,
-                                     int *ret_people, struct err_note *note);
+                                     int threads, int least_photos, const char *path, struct cancel *cancel,
+                                     const char **ret_name, int *ret_people, struct err_note *note);
 
 #endif

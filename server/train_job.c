@@ -369,7 +369,8 @@ static enum err prove(struct run *run)
                                       .allowed_loss = run->plan.gate / 100,
                                       .purify_deg = (float)run->plan.purify_deg,
                                       .seed = (uint64_t)run->plan.seed,
-                                      .threads = pool_threads(run->pool)};
+                                      .threads = pool_threads(run->pool),
+                                      .cancel = &stop};
     unsigned char *onnx = NULL;
     char *manifest = NULL;
 

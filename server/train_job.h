@@ -9,7 +9,7 @@
  *   {"kind": "step", "phase", "step", "steps" (of the whole run), "loss", "rate", "eta_s"}
  *   {"kind": "failed", "code": err_word, "text": sentence}, exit status 1
  *   {"kind": "done"}, exit status 0
- * SIGTERM asks it to stop at the next step (code "cancelled"); it also stops when its parent dies.  It lowers its own priority and limits
+ * SIGTERM asks it to stop at the next step, crop or evaluation (code "cancelled"); it also stops when its parent dies.  It lowers its own priority and limits
  * its own memory.
  *
  *   plan.json: {"model": file (its manifest lies beside it), "version", "subcenters" (0: by the photos), "loss", "margin", "scale" (0: the

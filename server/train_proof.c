@@ -35,14 +35,23 @@ static enum err spent(const struct proof *proof)
     return arena_why(proof->mem) == ERR_NOMEM ? ERR_NOMEM : ERR_LIMIT;
 }
 
+/* Between evaluations, each of which looks at every pair of its set. */
+static enum err still_wanted(const struct proof *proof)
+{
+    return cancel_asked(proof->question->cancel) ? ERR_CANCELLED : ERR_NONE;
+}
+
 /* ---- Embedding ----------------------------------------------------------------------------------------------------- */
 
 static enum err embed_all(const struct proof *proof, const struct dataset *dataset, const struct model *model,
                           float **ret)
 {
     int count = dataset_count(dataset);
-    const struct crop_source source = {
-        .dataset = dataset, .n = count, .side = dataset_side(dataset), .threads = proof->question->threads};
+    const struct crop_source source = {.dataset = dataset,
+                                       .n = count,
+                                       .side = dataset_side(dataset),
+                                       .threads = proof->question->threads,
+                                       .cancel = proof->question->cancel};
     float *u = ARENA_ARRAY(proof->mem, float, (size_t)count *(size_t)model->dim);
     unsigned char *state = ARENA_ARRAY(proof->mem, unsigned char, count);
 
@@ -176,8 +185,14 @@ static enum err measure(const struct proof *proof, const struct set *set, const 
     if (old == NULL || new == NULL) {
         return spent(proof);
     }
-    enum err err = evaluate_set(set->before, set->person, set->n, proof->question->before->dim, set->people, &options,
-                                proof->mem, old, proof->note);
+    enum err err = still_wanted(proof);
+    if (err == ERR_NONE) {
+        err = evaluate_set(set->before, set->person, set->n, proof->question->before->dim, set->people, &options,
+                           proof->mem, old, proof->note);
+    }
+    if (err == ERR_NONE) {
+        err = still_wanted(proof);
+    }
     if (err == ERR_NONE) {
         err = evaluate_set(set->after, set->person, set->n, proof->trained->dim, set->people, &options, proof->mem, new,
                            proof->note);
@@ -205,9 +220,11 @@ static enum err compare(const struct proof *proof, const struct set *set, const 
         return ERR_NONE;
     }
     options.seed = proof->question->seed;
-    enum err err =
-        evaluate_gain(set->before, proof->question->before->dim, set->after, proof->trained->dim, set->person, set->n,
-                      set->people, change.fmr, &options, proof->mem, &change.tar, proof->note);
+    enum err err = still_wanted(proof);
+    if (err == ERR_NONE) {
+        err = evaluate_gain(set->before, proof->question->before->dim, set->after, proof->trained->dim, set->person,
+                            set->n, set->people, change.fmr, &options, proof->mem, &change.tar, proof->note);
+    }
     if (err == ERR_NONE) {
         json_t *said = figure_json(&change.tar);
         (void)json_object_set_new(said, "fmr", json_real(change.fmr));

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "core/base/cancel.h"
 #include "core/train/dataset.h"
 #include "core/train/parts.h"
 #include "server/gallery/model.h"
@@ -26,13 +27,14 @@ struct proof_question {
     float purify_deg;
     uint64_t seed;
     int threads;
+    struct cancel *cancel; /* looked at before each crop and each evaluation */
 };
 
 /*
  * Adds "held", "gallery" and, with a guard, "guard" (each before, after, left_out: photos under a wrong name), "gain" and "guard_gain" (value,
  * low, high, fmr), "calibrated" and "gate" (passed, reason) to the report and makes the manifest of the new model: the old one's with a calibration measured on the people held out, or without.
  * Owns:   *ret_manifest is jansson's text, free().
- * Errors: ERR_UNSUPPORTED the new file does not run; ERR_CORRUPT a crop; ERR_LIMIT, ERR_NOMEM.
+ * Errors: ERR_UNSUPPORTED the new file does not run; ERR_CORRUPT a crop; ERR_CANCELLED; ERR_LIMIT, ERR_NOMEM.
  */
 MUST_CHECK enum err proof_make(const struct proof_question *question, struct arena *mem, json_t *report,
                                char **ret_manifest, struct err_note *note);

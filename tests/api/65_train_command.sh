@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# 65_train_command.sh: "arcfaced train" and its --job on a few people: stopped while it crops and while it measures.
+. tests/api/lib.bash
+CROPS=$FACES/celeb_112
+skip_without "$CROPS"
+RECOGNIZER=$MODELS/mobilefacenet_128.onnx
+skip_without "$RECOGNIZER"
+
+# people FOLDER PEOPLE PHOTOS: links to the first people's crops.
+people() {
+    local person photo
+    for person in $(ls "$CROPS" | sort -n | head -n "$2"); do
+        mkdir -p "$1/$person"
+        for photo in $(ls "$CROPS/$person" | head -n "$3"); do
+            ln -s "$CROPS/$person/$photo" "$1/$person/$photo"
+        done
+    done
+}
+
+# train OUT FLAGS...: on the set, in the background; sets CHILD.
+train() {
+    local out=$1
+    shift
+    "$ARCFACED" train --recognizer "$RECOGNIZER" --aligned --learn 0.1 --looks 1 --batch 16 --out "$out" "$@" >"$out.log" 2>"$out.said" &
+    CHILD=$!
+}
+
+# says FILE TEXT: waits for it.
+says() {
+    until_true 300 grep -q -s "$2" "$1"
+}
+
+# ---- Stopped ----
+
+people "$TEST_TMP/many" 60 30
+train "$TEST_TMP/cropping.onnx" --set "$TEST_TMP/many"
+until_true 300 [ -d "$TEST_TMP/cropping.onnx.run" ]
+kill -TERM "$CHILD"
+wait "$CHILD"
+check "stopped while it crops, it says so by its status" "$([ $? = 1 ]; echo $?)" "$(cat "$TEST_TMP/cropping.onnx.said")"
+[ ! -e "$TEST_TMP/cropping.onnx.run/data" ]
+check "and has not cropped the rest first" $?
+
+people "$TEST_TMP/some" 24 12
+train "$TEST_TMP/begun.onnx" --set "$TEST_TMP/some" --epochs 900
+says "$TEST_TMP/begun.onnx.log" '"kind":"step"'
+check "a run begins" $? "$(cat "$TEST_TMP/begun.onnx.said")"
+kill -TERM "$CHILD"
+wait "$CHILD"
+mkdir "$TEST_TMP/job"
+cp "$TEST_TMP/begun.onnx.run/data" "$TEST_TMP/job/crops.dataset"
+jq -n --arg model "$RECOGNIZER" '{model: $model, version: "v", subcenters: 0, loss: "arcface", margin: 0, scale: 0, rate: 0.002,
+    distill: 1, kl: 0, epochs: 1, freeze: 0.9, purify_deg: 75, holdout: 0.3, gate: 0.5, seed: 1, threads: 1, memory_bytes: 0}' >"$TEST_TMP/job/plan.json"
+"$ARCFACED" train --job "$TEST_TMP/job" >"$TEST_TMP/job.log" &
+CHILD=$!
+says "$TEST_TMP/job.log" '"phase":"measuring"'
+check "a job comes to measuring" $? "$(tail -n 3 "$TEST_TMP/job.log")"
+kill -TERM "$CHILD"
+wait "$CHILD"
+[ "$(tail -n 1 "$TEST_TMP/job.log" | jq -r '.kind + " " + .code')" = "failed cancelled" ]
+check "stopped there, it does not measure the rest" $? "$(tail -n 2 "$TEST_TMP/job.log")"
+[ ! -e "$TEST_TMP/job/report.json" ] && [ ! -e "$TEST_TMP/job/candidate.onnx" ]
+check "and leaves no candidate" $?
