@@ -32,7 +32,7 @@ const char train_usage[] =
     "  --loss NAME          softmax, norm_softmax, sphereface, cosface, arcface, cm1, cm2 (arcface)\n"
     "  --margin R --scale S --filter C --straight   of the loss: m2 in radians (0.5), s (64), the cosine above which\n"
     "                       another class does not count (1), a straight-through gradient\n"
-    "  --subcenters K       of the first phase (3; 1 where people have fewer than 10 photos);\n"
+    "  --subcenters K       of everybody in the first phase (3 of people with 10 photos, 1 of others);\n"
     "                       with --purify none of the only one (1)\n"
     "  --sample SHARE       of the classes in each step (1)\n"
     "  --intra W --inter W --triplet W              weights of the paper's terms (0)\n"

@@ -126,8 +126,8 @@ static void divide(const struct group *group, int subcenters, int *part, float *
     }
 }
 
-enum err centers_begin(const float *u, const int *label, int n, int dim, int classes, int subcenters, struct arena *mem,
-                       float *ret)
+enum err centers_begin(const float *u, const int *label, int n, int dim, int classes, int subcenters,
+                       const int *centers_of, struct arena *mem, float *ret)
 {
     int *first = ARENA_ARRAY(mem, int, classes + 1);
     int *fill = first == NULL ? NULL : ARENA_ARRAY(mem, int, classes + 1);
@@ -152,7 +152,12 @@ enum err centers_begin(const float *u, const int *label, int n, int dim, int cla
     }
     for (int j = 0; j < classes; j++) {
         struct group group = {u, photo + first[j], first[j + 1] - first[j], dim};
-        divide(&group, subcenters, part, ret + (size_t)j * (size_t)subcenters * (size_t)dim);
+        float *own = ret + (size_t)j * (size_t)subcenters * (size_t)dim;
+        int count = centers_of != NULL ? centers_of[j] : subcenters;
+        divide(&group, count, part, own);
+        for (int k = count; k < subcenters; k++) {
+            memcpy(own + (size_t)k * (size_t)dim, own, (size_t)dim * sizeof *own);
+        }
     }
     return ERR_NONE;
 }

@@ -14,10 +14,11 @@
 /*
  * Spherical k-means in each class, begun with the rows that are farthest from each other; a class with fewer photos than
  * sub-centers repeats its mean, and one without any photo gets zeros.
- * Shapes: u [n, dim] unit rows; label [n] in 0 .. classes-1, or -1: passed over; ret [classes · subcenters, dim] unit rows.
+ * Shapes: u [n, dim] unit rows; label [n] in 0 .. classes-1, below 0: passed over; ret [classes · subcenters, dim] unit rows; centers_of
+ *         [classes] how many a class has (its rows behind them repeat the first), NULL: all subcenters.
  * Errors: ERR_LIMIT, ERR_NOMEM.
  */
 MUST_CHECK enum err centers_begin(const float *u, const int *label, int n, int dim, int classes, int subcenters,
-                                  struct arena *mem, float *ret);
+                                  const int *centers_of, struct arena *mem, float *ret);
 
 #endif

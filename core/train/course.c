@@ -8,7 +8,8 @@
 #include "core/train/loss.h"
 
 #define PHOTOS_FOR_SUBCENTERS 10 /* fewer a person: three sub-centers would each have too few */
-#define LEAST_PHOTOS 2           /* of a class; people with fewer are frozen centers */
+#define SUBCENTERS 3
+#define LEAST_PHOTOS 2 /* of a class; people with fewer are frozen centers */
 
 struct course {
     struct student *student;
@@ -125,14 +126,20 @@ static long steps_of(const struct course *course, int epochs)
     return (long)(n < batch ? 1 : n / batch) * epochs;
 }
 
-/* Three sub-centers where most people have photos enough for three groups. */
-static enum err choose_subcenters(const struct course *course, int *ret)
+/* Three sub-centers for those who have photos enough for three groups, one for everybody else. */
+static enum err choose_subcenters(struct course *course, struct train_options *options)
 {
     int *photos = ARENA_ARRAY(course->mem, int, course->classes);
-    int enough = 0;
+    int *centers_of = ARENA_ARRAY(course->mem, int, course->classes);
+    struct course_result *result = &course->result;
 
-    if (photos == NULL) {
+    if (photos == NULL || centers_of == NULL) {
         return spent(course);
+    }
+    if (course->options->subcenters > 0) {
+        options->objective.subcenters = course->options->subcenters;
+        result->n_subcenters = options->objective.subcenters > 1 ? course->classes : 0;
+        return ERR_NONE;
     }
     for (int i = 0; i < course->count; i++) {
         if (course->label[i] >= 0) {
@@ -140,9 +147,12 @@ static enum err choose_subcenters(const struct course *course, int *ret)
         }
     }
     for (int j = 0; j < course->classes; j++) {
-        enough += photos[j] >= PHOTOS_FOR_SUBCENTERS;
+        bool enough = photos[j] >= PHOTOS_FOR_SUBCENTERS;
+        centers_of[j] = enough ? SUBCENTERS : 1;
+        result->n_subcenters += enough;
     }
-    *ret = course->options->subcenters > 0 ? course->options->subcenters : 2 * enough > course->classes ? 3 : 1;
+    options->objective.subcenters = result->n_subcenters > 0 ? SUBCENTERS : 1;
+    options->centers_of = result->n_subcenters > 0 ? centers_of : NULL;
     return ERR_NONE;
 }
 
@@ -197,9 +207,9 @@ static enum err first_phase(struct course *course)
     struct objective *objective = &options.objective;
 
     options.epochs = first_epochs(course);
-    enum err err = choose_subcenters(course, &objective->subcenters);
-    if (err == ERR_NONE && objective->softmax) {
-        objective->subcenters = 1;
+    enum err err = ERR_NONE;
+    if (!objective->softmax) { /* which knows one */
+        err = choose_subcenters(course, &options);
     }
     if (err == ERR_NONE && objective->subcenters > 1) {
         objective->inter = objective->distill_kl = 0;
@@ -257,7 +267,7 @@ static enum err judge(struct course *course)
     }
     if (err == ERR_NONE && plain) {
         err = purify_plain(learnt, result->class_of, n, course->dim, first->centers, first->classes, first->subcenters,
-                           course->options->purify_degrees, course->mem, result->plain);
+                           first->centers_of, course->options->purify_degrees, course->mem, result->plain);
     }
     return err;
 }

@@ -25,7 +25,8 @@ enum course_rule {
 
 struct course_options {
     struct train_options train; /* of the last phase; the first has a third of its epochs */
-    int subcenters; /* of the first phase; 0: three where most people have ten photos, else one.  Without a first phase: of the last */
+    int subcenters; /* of everybody in the first phase (without one: in the last); 0: three of people with ten photos, one of
+                       others */
     enum course_rule rule; /* by which photos are dropped */
     float purify_degrees;
     bool blends;        /* false: the whole way */
@@ -55,9 +56,10 @@ struct course_result {
     int *person_of;          /* [classes] people behind these classes */
     struct verdict *plain;   /* NULL where the loss knows no unit centers */
     struct verdict *refined; /* [n_judged] */
-    int subcenters;
-    int n_plain, n_refined; /* dropped */
-    bool *dropped;          /* [count] by the rule that was asked for */
+    int subcenters;          /* the most that a person had */
+    int n_subcenters;        /* people who had so many, where they are more than one */
+    int n_plain, n_refined;  /* dropped */
+    bool *dropped;           /* [count] by the rule that was asked for */
 
     int classes, n_frozen; /* of the last phase */
     int n_taught;          /* photos of the last phase */

@@ -188,13 +188,20 @@ static float target_logit(const struct margin *margin, float cosine, float *ret_
     return value - margin->m3;
 }
 
-/* Class cosines: the greatest of each class's sub-centers, and which one it was. */
-static void nearest_subcenters(const float *cosines, int count, int subcenters, float *ret_cosine, float *ret_which)
+static int count_centers(const int *centers_of, int label, int subcenters)
 {
-    for (int i = 0; i < count; i++) {
+    return centers_of != NULL ? centers_of[label] : subcenters;
+}
+
+/* Class cosines: the greatest of each class's sub-centers, and which one it was. */
+static void nearest_subcenters(const float *cosines, int n, int classes, int subcenters, const int *centers_of,
+                               float *ret_cosine, float *ret_which)
+{
+    for (int i = 0; i < n * classes; i++) {
         const float *own = cosines + (size_t)i * (size_t)subcenters;
+        int count = count_centers(centers_of, i % classes, subcenters);
         int best = 0;
-        for (int k = 1; k < subcenters; k++) {
+        for (int k = 1; k < count; k++) {
             best = own[k] > own[best] ? k : best;
         }
         ret_cosine[i] = own[best];
@@ -242,7 +249,7 @@ static void margin_row(const struct margin *margin, float factor, int label, int
 }
 
 void margin_loss(const struct margin *margin, float weight, const float *u, const int *label, int n, int dim,
-                 const float *v, int classes, int subcenters, float *work, float *du, float *dv,
+                 const float *v, int classes, int subcenters, const int *centers_of, float *work, float *du, float *dv,
                  struct margin_stats *ret)
 {
     size_t pairs = (size_t)n * (size_t)classes;
@@ -253,7 +260,7 @@ void margin_loss(const struct margin *margin, float weight, const float *u, cons
     struct margin_stats stats = {.angles = ret->angles};
 
     all_dots(u, n, v, centers, dim, cosines);
-    nearest_subcenters(cosines, n * classes, subcenters, logits, which);
+    nearest_subcenters(cosines, n, classes, subcenters, centers_of, logits, which);
     for (int i = 0; i < n; i++) {
         float *row = logits + (size_t)i * (size_t)classes;
         float *own = cosines + (size_t)i * (size_t)centers;
@@ -357,7 +364,7 @@ int sample_classes(const int *label, int n, int classes, double rate, unsigned l
 /* ---- Terms beside it --------------------------------------------------------------------------------------------- */
 
 double intra_loss(float weight, const float *u, const int *label, int n, int dim, const float *v, int subcenters,
-                  float *du, float *dv)
+                  const int *centers_of, float *du, float *dv)
 {
     double sum = 0;
 
@@ -366,7 +373,8 @@ double intra_loss(float weight, const float *u, const int *label, int n, int dim
         size_t first = (size_t)label[i] * (size_t)subcenters * (size_t)dim;
         size_t best = first;
         float cosine = dot(row, v + first, dim);
-        for (int k = 1; k < subcenters; k++) {
+        int count = count_centers(centers_of, label[i], subcenters);
+        for (int k = 1; k < count; k++) {
             size_t at = first + (size_t)k * (size_t)dim;
             float other = dot(row, v + at, dim);
             if (other > cosine) {

@@ -61,9 +61,11 @@ size_t margin_work_floats(int n, int classes, int subcenters);
  * Sub-center ArcFace: the cosine of a class is the greatest among its sub-centers (row class·subcenters + k of v), and only that
  * one gets the gradient; with one sub-center it is ArcFace, SphereFace, CosFace, CM1, CM2 or the norm-softmax.
  * Shapes: u, du [n, dim]; v, dv [classes · subcenters, dim]; label [n]; work as above; du and dv may be NULL (value only).
+ *         centers_of [classes]: of its subcenters rows a class has so many (1 .. subcenters), the rows behind them count for nothing;
+ *         NULL: all of them.
  */
 void margin_loss(const struct margin *margin, float weight, const float *u, const int *label, int n, int dim,
-                 const float *v, int classes, int subcenters, float *work, float *du, float *dv,
+                 const float *v, int classes, int subcenters, const int *centers_of, float *work, float *du, float *dv,
                  struct margin_stats *ret);
 
 /*
@@ -85,9 +87,10 @@ int sample_classes(const int *label, int n, int classes, double rate, unsigned l
 
 /* ---- Terms beside it --------------------------------------------------------------------------------------------- */
 
-/* Equation 5: mean of θ_y / π, the angle of each row to its own center (the nearest sub-center).  Returns the mean. */
+/* Equation 5: mean of θ_y / π, the angle of each row to its own center (the nearest sub-center).  Shapes as margin_loss.  Returns the
+ * mean. */
 double intra_loss(float weight, const float *u, const int *label, int n, int dim, const float *v, int subcenters,
-                  float *du, float *dv);
+                  const int *centers_of, float *du, float *dv);
 
 /* Equation 6: minus the mean, over the rows' classes y, of the mean angle between center y and every other center, over π.
  * One sub-center; classes ≥ 2. */

@@ -90,8 +90,8 @@ static double add_terms(const struct objective *objective, float share, const fl
     double sum = 0;
 
     if (objective->intra > 0) {
-        sum += (double)objective->intra *
-               intra_loss(objective->intra * share, u, label, n, dim, classes->v, objective->subcenters, du, dv);
+        sum += (double)objective->intra * intra_loss(objective->intra * share, u, label, n, dim, classes->v,
+                                                     objective->subcenters, classes->centers_of, du, dv);
     }
     if (objective->inter > 0 && classes->classes > 1) {
         sum += (double)objective->inter *
@@ -139,7 +139,7 @@ void objective_shard(const struct objective *objective, const float *x, const in
         memset(ret_angles, 0, (size_t)n * sizeof *ret_angles);
     } else {
         margin_loss(&objective->margin, share, u, label, n, dim, classes->v, classes->classes, objective->subcenters,
-                    rest, du, dv, &stats);
+                    classes->centers_of, rest, du, dv, &stats);
     }
     if (has_terms(objective)) {
         sums->terms += n * add_terms(objective, share, u, label, teacher, n, dim, classes, rest, du, dv);

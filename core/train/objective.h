@@ -35,10 +35,11 @@ MUST_CHECK enum err objective_check(const struct objective *objective, struct er
 
 /* The classes as one step sees them. */
 struct objective_classes {
-    int classes;         /* those of v: chosen ones, then frozen ones */
-    const float *v;      /* [classes · subcenters, dim] unit rows; softmax: the raw weights */
-    const float *bias;   /* softmax: [classes] */
-    const float *taught; /* [classes, dim] the teacher's class means, for KL; else NULL */
+    int classes;           /* those of v: chosen ones, then frozen ones */
+    const float *v;        /* [classes · subcenters, dim] unit rows; softmax: the raw weights */
+    const int *centers_of; /* [classes] sub-centers that each has (loss.h); NULL: all as many */
+    const float *bias;     /* softmax: [classes] */
+    const float *taught;   /* [classes, dim] the teacher's class means, for KL; else NULL */
 };
 
 /* What a shard has seen; sums over its rows, so shards add up. */

@@ -76,6 +76,9 @@ static void fill_centers(struct phase *phase)
         }
     }
     phase->rows = (phase->n_chosen + phase->options->n_frozen) * phase->subcenters;
+    for (int j = 0; phase->centers_now != NULL && j < phase->n_chosen + phase->options->n_frozen; j++) {
+        phase->centers_now[j] = j < phase->n_chosen ? phase->options->centers_of[phase->chosen[j]] : 1;
+    }
     if (phase->taught != NULL) {
         for (int j = 0; j < phase->n_chosen + phase->options->n_frozen; j++) {
             int from = j < phase->n_chosen ? phase->chosen[j] : phase->classes + j - phase->n_chosen;
@@ -155,6 +158,7 @@ static enum err run_shard(const struct phase *phase, struct phase_worker *worker
     float *dbias = dv + (size_t)phase->most_rows * (size_t)phase->dim;
     struct objective_classes classes = {.classes = softmax ? phase->classes : phase->n_chosen + options->n_frozen,
                                         .v = softmax ? phase->centers : phase->v,
+                                        .centers_of = phase->centers_now,
                                         .bias = phase->centers +
                                                 (size_t)phase->classes * (size_t)phase->subcenters * (size_t)phase->dim,
                                         .taught = phase->taught_now};

@@ -57,6 +57,7 @@ struct phase {
     float *inputs;    /* [batch, map_floats] of this step; NULL without ahead */
     int *batch_class; /* [batch] positions in chosen */
     int *chosen;      /* [classes] */
+    int *centers_now; /* [chosen + frozen] sub-centers of each; NULL: all have as many */
     int n_chosen;
     unsigned char *mark;
     int rows; /* of v: (chosen + frozen) · subcenters */

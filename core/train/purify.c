@@ -90,7 +90,7 @@ static void name_likely(const struct work *work, struct verdict *verdicts)
 }
 
 enum err purify_plain(const float *u, const int *label, int n, int dim, const float *v, int classes, int subcenters,
-                      float max_degrees, struct arena *mem, struct verdict *ret)
+                      const int *centers_of, float max_degrees, struct arena *mem, struct verdict *ret)
 {
     struct work work = {.u = u, .label = label, .n = n, .dim = dim, .classes = classes};
     enum err err = work_new(&work, max_degrees, mem);
@@ -101,13 +101,14 @@ enum err purify_plain(const float *u, const int *label, int n, int dim, const fl
     }
     for (int j = 0; j < classes; j++) {
         const float *own = v + (size_t)j * (size_t)subcenters * (size_t)dim;
+        int count = centers_of != NULL ? centers_of[j] : subcenters;
         int dominant = 0;
 
         memset(votes, 0, (size_t)subcenters * sizeof *votes);
         for (int at = work.first[j]; at < work.first[j + 1]; at++) {
             int photo = work.order[at];
             double best = -2;
-            for (int k = 0; k < subcenters; k++) {
+            for (int k = 0; k < count; k++) {
                 double cosine = row_dot(row_of(&work, photo), own + (size_t)k * (size_t)dim, dim);
                 if (cosine > best) {
                     best = cosine;
@@ -116,7 +117,7 @@ enum err purify_plain(const float *u, const int *label, int n, int dim, const fl
             }
             votes[ret[photo].subcenter]++;
         }
-        for (int k = 1; k < subcenters; k++) {
+        for (int k = 1; k < count; k++) {
             dominant = votes[k] > votes[dominant] ? k : dominant;
         }
         float *center = work.center + (size_t)j * (size_t)dim;

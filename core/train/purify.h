@@ -31,11 +31,13 @@ struct verdict {
 /*
  * The plain rule.  Ties for dominance go to the lowest sub-center; a photo of another sub-center is kept if it is close enough to
  * the dominant one; exactly max_degrees is dropped.
- * Shapes: u [n, dim] unit rows; label [n] in 0 .. classes-1; v [classes · subcenters, dim] unit rows; ret [n].
+ * Shapes: u [n, dim] unit rows; label [n] in 0 .. classes-1; v [classes · subcenters, dim] unit rows, of which a class has centers_of
+ *         [classes] (NULL: all); ret [n].
  * Errors: ERR_LIMIT or ERR_NOMEM as arena_why says.
  */
 MUST_CHECK enum err purify_plain(const float *u, const int *label, int n, int dim, const float *v, int classes,
-                                 int subcenters, float max_degrees, struct arena *mem, struct verdict *ret);
+                                 int subcenters, const int *centers_of, float max_degrees, struct arena *mem,
+                                 struct verdict *ret);
 
 /*
  * The refined rule: the dominant group of a class grows from the photo with the most near neighbours, and is settled by

@@ -60,6 +60,12 @@ static enum err check(const struct train_options *options, int classes, struct e
     if (options->objective.softmax && options->n_frozen > 0) {
         return ERR_SAY(note, ERR_MISUSE, "the plain softmax has no angles that frozen centers could push by");
     }
+    for (int j = 0; options->centers_of != NULL && j < classes; j++) {
+        if (options->centers_of[j] < 1 || options->centers_of[j] > options->objective.subcenters) {
+            return ERR_SAY(note, ERR_MISUSE, "person %d has %d sub-centers, which is not from 1 to %d", j,
+                           options->centers_of[j], options->objective.subcenters);
+        }
+    }
     return objective_check(&options->objective, note);
 }
 
@@ -71,7 +77,8 @@ static void hash_run(const struct phase *phase, unsigned char ret[HASH_SHA256_BY
     const struct schedule *s = &o->schedule;
     struct {
         unsigned char student[HASH_SHA256_BYTES], start[HASH_SHA256_BYTES], items[HASH_SHA256_BYTES],
-            label[HASH_SHA256_BYTES], frozen[HASH_SHA256_BYTES], options[HASH_SHA256_BYTES];
+            label[HASH_SHA256_BYTES], centers_of[HASH_SHA256_BYTES], frozen[HASH_SHA256_BYTES],
+            options[HASH_SHA256_BYTES];
     } all;
     char text[1024];
 
@@ -80,6 +87,8 @@ static void hash_run(const struct phase *phase, unsigned char ret[HASH_SHA256_BY
     hash_sha256(phase->parameters->values, phase->parameters->n_floats * sizeof(float), all.start);
     hash_sha256(phase->items, (size_t)phase->n_items * sizeof(int), all.items);
     hash_sha256(phase->label, (size_t)phase->n_items * sizeof(int), all.label);
+    hash_sha256(o->centers_of != NULL ? (const void *)o->centers_of : "",
+                o->centers_of != NULL ? (size_t)phase->classes * sizeof(int) : 0, all.centers_of);
     hash_sha256(o->frozen != NULL ? (const void *)o->frozen : "",
                 (size_t)o->n_frozen * (size_t)phase->dim * sizeof(float), all.frozen);
     int len = snprintf(
@@ -170,6 +179,9 @@ static enum err carve_step(struct phase *phase, struct arena *mem)
     (void)carve(mem, &fine, &phase->batch_class, (size_t)phase->batch, sizeof(int));
     (void)carve(mem, &fine, &phase->chosen, classes, sizeof(int));
     (void)carve(mem, &fine, &phase->mark, classes, 1);
+    if (phase->options->centers_of != NULL) {
+        (void)carve(mem, &fine, &phase->centers_now, frozen_classes, sizeof(int));
+    }
     (void)carve(mem, &fine, &phase->v, rows * dim, sizeof(float));
     (void)carve(mem, &fine, &phase->length, rows, sizeof(float));
     if (phase->options->objective.distill_kl > 0) {
@@ -308,7 +320,7 @@ static enum err begin_centers(struct phase *phase)
         label[phase->items[i]] = phase->label[i];
     }
     if (err == ERR_NONE && phase->taught != NULL) {
-        err = centers_begin(student_teacher(phase->student), label, count, phase->dim, phase->classes, 1, scratch,
+        err = centers_begin(student_teacher(phase->student), label, count, phase->dim, phase->classes, 1, NULL, scratch,
                             phase->taught);
         if (phase->options->n_frozen > 0) {
             memcpy(phase->taught + (size_t)phase->classes * (size_t)phase->dim, phase->options->frozen,
@@ -322,7 +334,8 @@ static enum err begin_centers(struct phase *phase)
         err = student_embed(phase->student, phase->cancel, u, phase->note);
     }
     if (err == ERR_NONE) {
-        err = centers_begin(u, label, count, phase->dim, phase->classes, phase->subcenters, scratch, phase->centers);
+        err = centers_begin(u, label, count, phase->dim, phase->classes, phase->subcenters, phase->options->centers_of,
+                            scratch, phase->centers);
     }
     arena_free(scratch);
     return err;
@@ -474,6 +487,13 @@ static enum err carve_result(const struct phase *phase, struct train_result *res
     result->points = ARENA_ARRAY(result->mem, struct train_point, result->steps);
     result->angles =
         result->points == NULL ? NULL : arena_alloc(result->mem, (size_t)result->epochs, sizeof *result->angles);
+    if (result->angles != NULL && phase->options->centers_of != NULL) {
+        result->centers_of = ARENA_ARRAY(result->mem, int, result->classes);
+        if (result->centers_of == NULL) {
+            return arena_why(result->mem);
+        }
+        memcpy(result->centers_of, phase->options->centers_of, (size_t)result->classes * sizeof(int));
+    }
     return result->angles == NULL ? arena_why(result->mem) : ERR_NONE;
 }
 

@@ -30,6 +30,7 @@ struct train_options {
     bool batch_statistics, dropout;
     uint64_t seed;
 
+    const int *centers_of; /* [classes] sub-centers of each, 1 .. objective.subcenters; NULL: all have as many */
     const float
         *frozen; /* [n_frozen, dim] unit rows of people who are not in the data set: they only push.  May be NULL */
     int n_frozen;
@@ -71,7 +72,8 @@ struct train_result {
     long steps, epochs;
     long begun_at; /* step: 0, or that of the checkpoint */
     int classes, subcenters;
-    struct train_point *points;           /* [steps] */
+    int *centers_of;            /* [classes] of the rows of centers that each class has; NULL: all subcenters */
+    struct train_point *points; /* [steps] */
     uint32_t (*angles)[TRAIN_ANGLE_BINS]; /* [epochs] */
     float *centers;                       /* [classes · subcenters, dim] unit rows; softmax: raw weights */
     size_t peak_bytes;                    /* of all tapes, forward and back */

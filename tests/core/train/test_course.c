@@ -287,6 +287,64 @@ static void a_course_is_gone_through(void **state)
     arena_free(mem);
 }
 
+/* Every other person is two, with six photos each. */
+static int halve_people(int *person)
+{
+    for (int i = 0; i < COUNT; i++) {
+        int own = i / PHOTOS;
+        person[i] = own % 2 == 1 && i % PHOTOS >= PHOTOS / 2 ? PEOPLE + own / 2 : own;
+    }
+    return PEOPLE + PEOPLE / 2;
+}
+
+/* Three sub-centers by ten photos or more, one by fewer, in one training. */
+static void few_photos_have_one_center(void **state)
+{
+    static const int asked[] = {0, 2};
+    static int person[COUNT];
+    struct arena *mem = arena_new((size_t)256 << 20);
+    int people = halve_people(person);
+
+    (void)state;
+    for (int a = 0; a < 2; a++) {
+        struct course_options options = course_default();
+        struct student *student = make_student(NULL, NULL);
+        struct course_result result = {0};
+        struct parts parts = {0};
+        int photos[PEOPLE + PEOPLE / 2] = {0};
+        int many = 0;
+        options.train = quick_options();
+        options.train.epochs = 1;
+        options.rule = COURSE_PLAIN;
+        options.blends = false;
+        options.subcenters = asked[a];
+        assert_int_equal(parts_make(person, COUNT, people, .2, 6, mem, &parts, NULL), ERR_NONE);
+        assert_int_equal(course_run(student, person, people, &parts, &options, NULL, NULL, NULL, mem, &result, NULL),
+                         ERR_NONE);
+        for (int i = 0; i < result.n_judged; i++) {
+            photos[result.class_of[i]]++;
+        }
+        for (int j = 0; j < result.first.classes; j++) {
+            many += photos[j] >= 10;
+            if (asked[a] == 0 && result.first.centers_of[j] != (photos[j] >= 10 ? 3 : 1)) {
+                fail_msg("a person of %d photos has %d sub-centers", photos[j], result.first.centers_of[j]);
+            }
+        }
+        assert_true(many > 0 && many < result.first.classes);
+        assert_int_equal(result.subcenters, asked[a] == 0 ? 3 : 2);
+        assert_int_equal(result.n_subcenters, asked[a] == 0 ? many : result.first.classes);
+        assert_true((result.first.centers_of == NULL) == (asked[a] > 0));
+        for (int i = 0; i < result.n_judged; i++) { /* a photo's nearest center is one that its person has */
+            int had = asked[a] > 0 ? asked[a] : result.first.centers_of[result.class_of[i]];
+            assert_in_range(result.plain[i].subcenter, 0, had - 1);
+        }
+        assert_int_equal(result.last.subcenters, 1);
+        course_release(&result);
+        student_free(student);
+    }
+    arena_free(mem);
+}
+
 /* ---- What it takes -------------------------------------------------------------------------------------------------- */
 
 static struct cost cost_of(double learn, long photos, long taught, int threads)
@@ -345,10 +403,13 @@ static void both_must_agree(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everybody_has_one_part),     cmocka_unit_test(too_few_are_refused),
-        cmocka_unit_test(the_better_place_is_chosen), cmocka_unit_test(a_course_is_gone_through),
-        cmocka_unit_test(the_cost_is_told),           cmocka_unit_test(both_must_agree)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(everybody_has_one_part),
+                                       cmocka_unit_test(too_few_are_refused),
+                                       cmocka_unit_test(the_better_place_is_chosen),
+                                       cmocka_unit_test(a_course_is_gone_through),
+                                       cmocka_unit_test(few_photos_have_one_center),
+                                       cmocka_unit_test(the_cost_is_told),
+                                       cmocka_unit_test(both_must_agree)};
 
     return cmocka_run_group_tests(tests, make_people, remove_people);
 }

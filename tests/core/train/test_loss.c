@@ -98,6 +98,7 @@ struct problem {
     enum term term;
     struct margin_f64 margin;
     int subcenters;
+    const int *centers_of;
     int label[ROWS];
     double x[ROWS * DIM];
     double w[CLASSES * MOST_SUB * DIM];
@@ -129,14 +130,15 @@ static double evaluate(const struct problem *p, double *dx, double *dw, double *
     switch (p->term) {
     case MARGIN: {
         struct margin_stats_f64 stats = {0};
-        margin_loss_f64(&p->margin, WEIGHT, u, p->label, ROWS, DIM, v, CLASSES, p->subcenters, work, du, dv, &stats);
+        margin_loss_f64(&p->margin, WEIGHT, u, p->label, ROWS, DIM, v, CLASSES, p->subcenters, p->centers_of, work, du,
+                        dv, &stats);
         value = stats.loss;
         break;
     }
     case SOFTMAX:
         value = softmax_loss_f64(WEIGHT, p->x, p->label, ROWS, DIM, p->w, p->bias, CLASSES, work, dx, dw, db);
         break;
-    case INTRA: value = intra_loss_f64(WEIGHT, u, p->label, ROWS, DIM, v, p->subcenters, du, dv); break;
+    case INTRA: value = intra_loss_f64(WEIGHT, u, p->label, ROWS, DIM, v, p->subcenters, p->centers_of, du, dv); break;
     case INTER: value = inter_loss_f64(WEIGHT, p->label, ROWS, DIM, v, CLASSES, dv); break;
     case TRIPLET: value = triplet_loss_f64(WEIGHT, 0.35, u, p->label, ROWS, DIM, work, du); break;
     case COSINE: value = distill_cosine_f64(WEIGHT, u, p->teacher, ROWS, DIM, du); break;
@@ -207,6 +209,9 @@ static const struct row {
     {"distill, L2", L2, {.scale = 0}, 1},
     {"distill, KL", KL, {.scale = 0}, 1},
 };
+
+/* How many of three sub-centers the classes have where they differ. */
+static const int mixed[CLASSES] = {1, 3, 2, 1, 3};
 
 /* The relative difference of one derivative and its central difference, against the greatest gradient of the tensor. */
 static double worst_difference(struct problem *p, double *values, int count, const double *gradient)
@@ -287,31 +292,108 @@ static bool near_a_kink(const struct problem *p)
     return false;
 }
 
+/* Returns how many draws were tried. */
+static int worst_of_draws(const struct row *row, const int *centers_of, double *ret_worst)
+{
+    int tried = 0;
+
+    *ret_worst = 0;
+    for (uint64_t seed = 1; tried < 20 && seed < 400; seed++) {
+        struct problem p = {
+            .term = row->term, .margin = row->margin, .subcenters = row->subcenters, .centers_of = centers_of};
+        double dx[ROWS * DIM];
+        double dw[CLASSES * MOST_SUB * DIM];
+        double db[CLASSES];
+        fill(&p, seed);
+        if (near_a_kink(&p)) {
+            continue;
+        }
+        tried++;
+        (void)evaluate(&p, dx, dw, db);
+        double of_x = worst_difference(&p, p.x, ROWS * DIM, dx);
+        double of_w = worst_difference(&p, p.w, CLASSES * p.subcenters * DIM, dw);
+        double of_b = worst_difference(&p, p.bias, CLASSES, db);
+        *ret_worst = fmax(*ret_worst, fmax(of_x, fmax(of_w, of_b)));
+    }
+    return tried;
+}
+
 static void gradients_match_differences(void **state)
 {
     (void)state;
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
-        int tried = 0;
-        double worst = 0;
-        for (uint64_t seed = 1; tried < 20 && seed < 400; seed++) {
-            struct problem p = {.term = rows[r].term, .margin = rows[r].margin, .subcenters = rows[r].subcenters};
-            double dx[ROWS * DIM];
-            double dw[CLASSES * MOST_SUB * DIM];
-            double db[CLASSES];
-            fill(&p, seed);
-            if (near_a_kink(&p)) {
-                continue;
+        for (int mix = 0; mix <= (rows[r].subcenters == MOST_SUB); mix++) {
+            double worst;
+            int tried = worst_of_draws(&rows[r], mix ? mixed : NULL, &worst);
+            if (tried < 5 || worst > 1e-7) {
+                fail_msg("row %zu (%s%s): %d draws, worst relative difference %.3g", r, rows[r].name,
+                         mix ? ", mixed" : "", tried, worst);
             }
-            tried++;
-            (void)evaluate(&p, dx, dw, db);
-            double of_x = worst_difference(&p, p.x, ROWS * DIM, dx);
-            double of_w = worst_difference(&p, p.w, CLASSES * p.subcenters * DIM, dw);
-            double of_b = worst_difference(&p, p.bias, CLASSES, db);
-            worst = fmax(worst, fmax(of_x, fmax(of_w, of_b)));
         }
-        if (tried < 5 || worst > 1e-7) {
-            fail_msg("row %zu (%s): %d draws, worst relative difference %.3g", r, rows[r].name, tried, worst);
+    }
+}
+
+/* A center that a class does not have acts like none: like a copy of its first one, which never wins against it. */
+static void absent_centers_are_none(void **state)
+{
+    (void)state;
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        if (rows[r].subcenters != MOST_SUB) {
+            continue;
         }
+        struct problem p = {
+            .term = rows[r].term, .margin = rows[r].margin, .subcenters = MOST_SUB, .centers_of = mixed};
+        double dx[2][ROWS * DIM];
+        double dw[2][CLASSES * MOST_SUB * DIM];
+        double db[CLASSES];
+        fill(&p, 3);
+        for (int j = 0; j < CLASSES; j++) { /* those that are absent lie where they would win */
+            for (int k = mixed[j]; k < MOST_SUB; k++) {
+                memcpy(p.w + (j * MOST_SUB + k) * DIM, p.x + (j + k) % ROWS * DIM, DIM * sizeof(double));
+            }
+        }
+        double with = evaluate(&p, dx[0], dw[0], db);
+        p.centers_of = NULL;
+        assert_true(evaluate(&p, dx[1], dw[1], db) != with); /* they do win, where they count */
+        for (int j = 0; j < CLASSES; j++) {
+            for (int k = mixed[j]; k < MOST_SUB; k++) {
+                memcpy(p.w + (j * MOST_SUB + k) * DIM, p.w + j * MOST_SUB * DIM, DIM * sizeof(double));
+            }
+        }
+        assert_true(evaluate(&p, dx[1], dw[1], db) == with);
+        assert_memory_equal(dx[0], dx[1], sizeof dx[0]);
+        assert_memory_equal(dw[0], dw[1], sizeof dw[0]);
+        for (int j = 0; j < CLASSES; j++) {
+            for (int i = mixed[j] * DIM; i < MOST_SUB * DIM; i++) {
+                assert_true(dw[0][j * MOST_SUB * DIM + i] == 0);
+            }
+        }
+    }
+}
+
+/* One center of three for every class is the loss of one center. */
+static void one_of_three_is_one(void **state)
+{
+    static const int ones[CLASSES] = {1, 1, 1, 1, 1};
+    struct problem p = {.term = MARGIN, .margin = PLAIN_MARGIN(8, 1, .5, 0), .subcenters = 3, .centers_of = ones};
+    double dx[2][ROWS * DIM];
+    double dw[2][CLASSES * MOST_SUB * DIM];
+    double db[CLASSES];
+
+    (void)state;
+    fill(&p, 4);
+    double with = evaluate(&p, dx[0], dw[0], db);
+    for (int j = 0; j < CLASSES; j++) {
+        memmove(p.w + j * DIM, p.w + j * MOST_SUB * DIM, DIM * sizeof(double));
+    }
+    p.subcenters = 1;
+    p.centers_of = NULL;
+    assert_true(fabs(evaluate(&p, dx[1], dw[1], db) - with) < 1e-12);
+    for (int i = 0; i < ROWS * DIM; i++) {
+        assert_true(fabs(dx[0][i] - dx[1][i]) < 1e-12);
+    }
+    for (int i = 0; i < CLASSES * DIM; i++) {
+        assert_true(fabs(dw[0][i / DIM * MOST_SUB * DIM + i % DIM] - dw[1][i]) < 1e-12);
     }
 }
 
@@ -334,7 +416,7 @@ static void straight_through_only_drops_the_margin_slope(void **state)
         double work[CLASSES * 3];
         margin.straight = straight != 0;
         memset(v_du[straight], 0, sizeof v_du[straight]);
-        margin_loss_f64(&margin, 1, u, p.label, 1, DIM, w_unit, CLASSES, 1, work, v_du[straight], NULL, &stats);
+        margin_loss_f64(&margin, 1, u, p.label, 1, DIM, w_unit, CLASSES, 1, NULL, work, v_du[straight], NULL, &stats);
     }
     const double *own = w_unit + p.label[0] * DIM;
     double c = dot(u, own, DIM);
@@ -381,9 +463,9 @@ static void float_agrees_with_double(void **state)
         for (int i = 0; i < CLASSES * p.subcenters * DIM; i++) {
             v[i] = (float)v64[i];
         }
-        margin_loss_f64(&p.margin, 1, u64, p.label, ROWS, DIM, v64, CLASSES, p.subcenters, work64, du64, NULL,
+        margin_loss_f64(&p.margin, 1, u64, p.label, ROWS, DIM, v64, CLASSES, p.subcenters, NULL, work64, du64, NULL,
                         &stats64);
-        margin_loss(&how, 1, u, p.label, ROWS, DIM, v, CLASSES, p.subcenters, work, du, NULL, &stats);
+        margin_loss(&how, 1, u, p.label, ROWS, DIM, v, CLASSES, p.subcenters, NULL, work, du, NULL, &stats);
         double largest = 0;
         double worst = 0;
         for (int i = 0; i < ROWS * DIM; i++) {
@@ -438,7 +520,7 @@ static void extremes_stay_finite(void **state)
 
     (void)state;
     assert_true(margin_by_name("arcface", &margin));
-    margin_loss(&margin, 1, u, label, 2, DIM, v, 2, 1, work, du, dv, &stats);
+    margin_loss(&margin, 1, u, label, 2, DIM, v, 2, 1, NULL, work, du, dv, &stats);
     assert_true(isfinite(stats.loss) && stats.loss > 60);
     assert_true(stats.correct == .5);
     for (int i = 0; i < 2 * DIM; i++) {
@@ -490,7 +572,8 @@ static void sampling_keeps_the_batch_and_its_share(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_match_differences), cmocka_unit_test(straight_through_only_drops_the_margin_slope),
+        cmocka_unit_test(gradients_match_differences), cmocka_unit_test(absent_centers_are_none),
+        cmocka_unit_test(one_of_three_is_one),         cmocka_unit_test(straight_through_only_drops_the_margin_slope),
         cmocka_unit_test(float_agrees_with_double),    cmocka_unit_test(the_papers_constants_hold),
         cmocka_unit_test(extremes_stay_finite),        cmocka_unit_test(sampling_keeps_the_batch_and_its_share),
     };

@@ -64,7 +64,8 @@ static double run_margin(const struct loss_case *c, struct problem *p)
     if (c->number > 0) {
         margin.filter = c->number;
     }
-    margin_loss(&margin, WEIGHT, p->u, p->label, N, DIM, p->v, CLASSES, c->subcenters, p->work, p->du, p->dv, &stats);
+    margin_loss(&margin, WEIGHT, p->u, p->label, N, DIM, p->v, CLASSES, c->subcenters, NULL, p->work, p->du, p->dv,
+                &stats);
     p->correct = stats.correct;
     p->angle = stats.mean_angle;
     return stats.loss;
@@ -72,7 +73,7 @@ static double run_margin(const struct loss_case *c, struct problem *p)
 
 static double run_intra(const struct loss_case *c, struct problem *p)
 {
-    return intra_loss(WEIGHT, p->u, p->label, N, DIM, p->v, c->subcenters, p->du, p->dv);
+    return intra_loss(WEIGHT, p->u, p->label, N, DIM, p->v, c->subcenters, NULL, p->du, p->dv);
 }
 
 static double run_inter(const struct loss_case *c, struct problem *p)

@@ -122,7 +122,7 @@ static void plain_rule_follows_the_paper(void **state)
         v[2 * i] = (float)cos(centers[i] * rad);
         v[2 * i + 1] = (float)sin(centers[i] * rad);
     }
-    assert_int_equal(purify_plain(u, of, 8, 2, v, 2, 3, 75, mem, ret), ERR_NONE);
+    assert_int_equal(purify_plain(u, of, 8, 2, v, 2, 3, NULL, 75, mem, ret), ERR_NONE);
     static const bool keep[] = {true, true, true, true, false, false, false, true};
     static const int nearest[] = {0, 0, 0, 0, 0, 1, 1, 0};
     for (int i = 0; i < 8; i++) {
@@ -135,6 +135,15 @@ static void plain_rule_follows_the_paper(void **state)
     assert_float_equal(ret[4].likely_degrees, 4, .05);
     assert_int_equal(ret[5].likely, -1);
     assert_int_equal(ret[0].likely, -1); /* kept */
+
+    /* a class that has one of three centers: those behind it attract nobody */
+    static const int centers_of[] = {1, 3};
+    assert_int_equal(purify_plain(u, of, 8, 2, v, 2, 3, centers_of, 75, mem, ret), ERR_NONE);
+    for (int i = 0; i < 8; i++) {
+        if (ret[i].keep != keep[i] || ret[i].subcenter != 0) {
+            fail_msg("row %d of one center: keep %d, sub-center %d", i, ret[i].keep, ret[i].subcenter);
+        }
+    }
     arena_free(mem);
 }
 

@@ -156,7 +156,8 @@ static void phases_follow_each_other(void **state)
             own[n++] = spoiled[i];
         }
     }
-    assert_int_equal(purify_plain(u, own, n, DIM, result.centers, TRAINED, 3, PURIFY_DEGREES, mem, plain), ERR_NONE);
+    assert_int_equal(purify_plain(u, own, n, DIM, result.centers, TRAINED, 3, NULL, PURIFY_DEGREES, mem, plain),
+                     ERR_NONE);
     assert_int_equal(purify_refined(u, own, n, DIM, TRAINED, PURIFY_DEGREES, mem, refined), ERR_NONE);
     train_result_release(&result);
     struct found by_plain = count_found(plain, photo, n);
@@ -201,17 +202,21 @@ static const struct bits_row {
     enum optimizer_kind optimizer;
     bool balanced, cut;
     int frozen;
+    bool mixed; /* every third person has one sub-center */
 } bits_rows[] = {
-    {"arcface", "arcface", 1, 1, 0, 0, 0, 0, 0, 0, OPTIMIZER_SGD, false, false, 0},
-    {"sub-centers, AdamW, balanced", "arcface", 3, 1, 0, 0, 0, 0, 0, 0, OPTIMIZER_ADAMW, true, false, 0},
-    {"sampled centers beside frozen ones", "cosface", 2, .6, .1F, 0, 0, 0, 1, 0, OPTIMIZER_SGD, false, false, 5},
-    {"every term", "cm1", 1, 1, .1F, .1F, .5F, .5F, .5F, .1F, OPTIMIZER_SGD, false, false, 5},
-    {"plain softmax with triplets", "softmax", 1, 1, 0, 0, .5F, .5F, 0, 0, OPTIMIZER_SGD, false, false, 0},
-    {"above a cut", "arcface", 1, 1, 0, 0, 0, 1, 0, .1F, OPTIMIZER_SGD, false, true, 0},
+    {"arcface", "arcface", 1, 1, 0, 0, 0, 0, 0, 0, OPTIMIZER_SGD, false, false, 0, false},
+    {"sub-centers, AdamW, balanced", "arcface", 3, 1, 0, 0, 0, 0, 0, 0, OPTIMIZER_ADAMW, true, false, 0, false},
+    {"sampled centers beside frozen ones", "cosface", 2, .6, .1F, 0, 0, 0, 1, 0, OPTIMIZER_SGD, false, false, 5, false},
+    {"every term", "cm1", 1, 1, .1F, .1F, .5F, .5F, .5F, .1F, OPTIMIZER_SGD, false, false, 5, false},
+    {"plain softmax with triplets", "softmax", 1, 1, 0, 0, .5F, .5F, 0, 0, OPTIMIZER_SGD, false, false, 0, false},
+    {"above a cut", "arcface", 1, 1, 0, 0, 0, 1, 0, .1F, OPTIMIZER_SGD, false, true, 0, false},
+    {"people with three sub-centers and with one", "arcface", 3, .6, .1F, 0, 0, 0, 1, 0, OPTIMIZER_SGD, false, false, 5,
+     true},
 };
 #define N_BITS_ROWS ((int)(sizeof bits_rows / sizeof bits_rows[0]))
 
 static float strangers[5 * DIM];
+static int one_in_three[TRAINED];
 
 static struct train_options row_options(const struct bits_row *row)
 {
@@ -233,6 +238,10 @@ static struct train_options row_options(const struct bits_row *row)
     options.frozen = row->frozen > 0 ? strangers : NULL;
     options.n_frozen = row->frozen;
     options.epochs = 2;
+    for (int j = 0; j < TRAINED; j++) {
+        one_in_three[j] = j % 3 == 0 ? 1 : row->subcenters;
+    }
+    options.centers_of = row->mixed ? one_in_three : NULL;
     for (int i = 0; i < 5 * DIM; i++) {
         strangers[i] = i % DIM == i / DIM ? 1 : 0;
     }
@@ -355,10 +364,12 @@ static void resume_changes_no_bit(void **state)
 
 static void bad_options_are_refused(void **state)
 {
+    static const int none[TRAINED];
+    static const int three[TRAINED] = {1, 2, 3};
     struct student *student = make_student(NULL, NULL);
 
     (void)state;
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 12; i++) {
         struct train_options options = quick_options();
         struct train_result result;
         struct err_note note = {0};
@@ -377,6 +388,11 @@ static void bad_options_are_refused(void **state)
         case 8:
             options.objective.inter = 1;
             options.objective.subcenters = 3;
+            break;
+        case 9: options.centers_of = none; break;
+        case 10:
+            options.objective.subcenters = 2;
+            options.centers_of = three;
             break;
         default: label[3] = TRAINED; break;
         }
