@@ -114,6 +114,25 @@ static void say_folded(const struct graph *graph)
     }
 }
 
+/* Where learning begins; *ret stays NULL for the whole network. */
+static enum err find_cut(struct train *train, const struct graph *graph, const char **ret)
+{
+    const struct train_wish *wish = &train->wish;
+    const char *cut = NULL;
+    enum err err = ERR_NONE;
+
+    if (wish->from != NULL) {
+        err = cut_below(graph, wish->from, &cut, train->note);
+    } else if (wish->learn < 1) {
+        err = cut_find(graph, wish->learn, &cut, train->note);
+    }
+    if (err == ERR_NONE && cut != NULL) {
+        *ret = arena_copy_text(train->mem, cut);
+        err = *ret == NULL ? ERR_NOMEM : ERR_NONE;
+    }
+    return err;
+}
+
 static enum err load_student(struct train *train)
 {
     const struct train_wish *wish = &train->wish;
@@ -133,13 +152,8 @@ static enum err load_student(struct train *train)
     if (err == ERR_NONE) {
         say_folded(graph);
     }
-    if (err == ERR_NONE && wish->learn < 1) {
-        const char *cut = NULL;
-        err = cut_find(graph, wish->learn, &cut, train->note);
-        options.cut = err != ERR_NONE ? NULL : arena_copy_text(train->mem, cut);
-        if (err == ERR_NONE && options.cut == NULL) {
-            err = ERR_NOMEM;
-        }
+    if (err == ERR_NONE) {
+        err = find_cut(train, graph, &options.cut);
     }
     if (err != ERR_NONE) {
         graph_free(graph);

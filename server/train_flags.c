@@ -25,6 +25,7 @@ const char train_usage[] =
     "  --looks N            augmented looks kept per crop (4)\n"
     "what learns\n"
     "  --learn SHARE        of the convolutions, from the top (0.6); 1: the whole network\n"
+    "  --from LAYER         instead: this layer and all above it, by its name or that of what it makes\n"
     "  --norms              scales and shifts of BatchNormalization too\n"
     "  --batch-statistics   BatchNormalization by the batch, as in training from nothing\n"
     "  --whole              the whole way of what was learnt; else a share, chosen on people who were not trained on\n"
@@ -164,19 +165,35 @@ static bool take_purify(struct train_wish *wish, int *argc, char **argv)
     return true;
 }
 
+static bool take_learn(struct train_wish *wish, int *argc, char **argv)
+{
+    if (!command_real(argc, argv, "--learn", .01, 1, &wish->learn)) {
+        return false;
+    }
+    if (wish->from != NULL && wish->learn > 0) {
+        (void)fprintf(stderr, "arcfaced: --learn and --from both say where learning begins: name one of them\n");
+        return false;
+    }
+    if (wish->from == NULL && wish->learn == 0) {
+        wish->learn = .6;
+    }
+    return true;
+}
+
 bool train_flags_take(struct train_wish *wish, int *argc, char **argv)
 {
     struct train_options *train = &wish->course.train;
     long seed = 1;
 
     *wish = (struct train_wish){
-        .loss = "arcface", .learn = .6, .holdout = .2, .looks = 4, .threads = cpu_count(), .course = course_default()};
+        .loss = "arcface", .holdout = .2, .looks = 4, .threads = cpu_count(), .course = course_default()};
     (void)command_option(argc, argv, "--set", &wish->set);
     (void)command_option(argc, argv, "--dataset", &wish->dataset);
     (void)command_option(argc, argv, "--only", &wish->only);
     (void)command_option(argc, argv, "--except", &wish->except);
     (void)command_option(argc, argv, "--out", &wish->out);
     (void)command_option(argc, argv, "--photos", &wish->photos);
+    (void)command_option(argc, argv, "--from", &wish->from);
     wish->aligned = command_switch(argc, argv, "--aligned");
     wish->learn_norms = command_switch(argc, argv, "--norms");
     wish->course.blends = !command_switch(argc, argv, "--whole");
@@ -186,8 +203,7 @@ bool train_flags_take(struct train_wish *wish, int *argc, char **argv)
                 take_int(argc, argv, "--subcenters", 1, 64, &wish->course.subcenters) &&
                 command_whole(argc, argv, "--looks", 1, 1000, &wish->looks) &&
                 command_whole(argc, argv, "--seed", 0, LONG_MAX, &seed) &&
-                command_whole(argc, argv, "--threads", 1, 64, &wish->threads) &&
-                command_real(argc, argv, "--learn", .01, 1, &wish->learn) &&
+                command_whole(argc, argv, "--threads", 1, 64, &wish->threads) && take_learn(wish, argc, argv) &&
                 command_real(argc, argv, "--holdout", 0, .9, &wish->holdout);
     train->seed = (uint64_t)seed;
     return fine;

@@ -140,8 +140,9 @@ static void add_facts(const struct train_out *out, struct report *report)
              arena_format(mem, "squared distance %g, cosine %g, KL %g", (double)o->distill_l2,
                           (double)o->distill_cosine, (double)o->distill_kl));
     add_fact(report, "learning",
-             arena_format(mem, "the upper %.0f %% of the convolutions, rate %g, batches of %d", 100 * wish->learn,
-                          (double)train->schedule.rate, train->batch));
+             wish->from != NULL ? arena_format(mem, "the layer %s and all above it", wish->from)
+                                : arena_format(mem, "the upper %.0f %% of the convolutions", 100 * wish->learn));
+    add_fact(report, "steps", arena_format(mem, "rate %g, batches of %d", (double)train->schedule.rate, train->batch));
     add_fact(report, "purified",
              course->has_first ? arena_format(mem, "%s; of %d photos the refined rule drops %d, the plain one %d",
                                               wish->purify, course->n_judged, course->n_refined, course->n_plain)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# 65_train_command.sh: "arcfaced train" and its --job on a few people: stopped while it crops and while it measures.
+# 65_train_command.sh: "arcfaced train" and its --job on a few people: stopped while it crops and while it measures; from a layer
+# that is named.
 . tests/api/lib.bash
 CROPS=$FACES/celeb_112
 skip_without "$CROPS"
@@ -17,11 +18,18 @@ people() {
     done
 }
 
-# train OUT FLAGS...: on the set, in the background; sets CHILD.
+# train OUT FLAGS...: the status is the program's.
 train() {
     local out=$1
     shift
-    "$ARCFACED" train --recognizer "$RECOGNIZER" --aligned --learn 0.1 --looks 1 --batch 16 --out "$out" "$@" >"$out.log" 2>"$out.said" &
+    "$ARCFACED" train --recognizer "$RECOGNIZER" --aligned --looks 1 --batch 16 --out "$out" "$@" >"$out.log" 2>"$out.said"
+}
+
+# begin_train OUT FLAGS...: in the background; CHILD is the program, which a signal reaches.
+begin_train() {
+    local out=$1
+    shift
+    "$ARCFACED" train --recognizer "$RECOGNIZER" --aligned --looks 1 --batch 16 --out "$out" "$@" >"$out.log" 2>"$out.said" &
     CHILD=$!
 }
 
@@ -33,7 +41,7 @@ says() {
 # ---- Stopped ----
 
 people "$TEST_TMP/many" 60 30
-train "$TEST_TMP/cropping.onnx" --set "$TEST_TMP/many"
+begin_train "$TEST_TMP/cropping.onnx" --set "$TEST_TMP/many"
 until_true 300 [ -d "$TEST_TMP/cropping.onnx.run" ]
 kill -TERM "$CHILD"
 wait "$CHILD"
@@ -42,7 +50,7 @@ check "stopped while it crops, it says so by its status" "$([ $? = 1 ]; echo $?)
 check "and has not cropped the rest first" $?
 
 people "$TEST_TMP/some" 24 12
-train "$TEST_TMP/begun.onnx" --set "$TEST_TMP/some" --epochs 900
+begin_train "$TEST_TMP/begun.onnx" --set "$TEST_TMP/some" --learn 0.1 --epochs 900
 says "$TEST_TMP/begun.onnx.log" '"kind":"step"'
 check "a run begins" $? "$(cat "$TEST_TMP/begun.onnx.said")"
 kill -TERM "$CHILD"
@@ -61,3 +69,18 @@ wait "$CHILD"
 check "stopped there, it does not measure the rest" $? "$(tail -n 2 "$TEST_TMP/job.log")"
 [ ! -e "$TEST_TMP/job/report.json" ] && [ ! -e "$TEST_TMP/job/candidate.onnx" ]
 check "and leaves no candidate" $?
+
+# ---- From a layer ----
+
+people "$TEST_TMP/few" 12 6
+train "$TEST_TMP/no.onnx" --set "$TEST_TMP/few" --from nowhere
+[ $? = 1 ] && grep -q "has no layer 'nowhere'; there are /" "$TEST_TMP/no.onnx.said"
+check "an unknown layer is refused with some that there are" $? "$(cat "$TEST_TMP/no.onnx.said")"
+LAYER=$(sed -n "s/.*there are .*, //p" "$TEST_TMP/no.onnx.said")
+train "$TEST_TMP/upper.onnx" --set "$TEST_TMP/few" --from "$LAYER" --epochs 1 && [ -s "$TEST_TMP/upper.onnx" ]
+check "one of them can be learnt from" $? "$LAYER: $(cat "$TEST_TMP/upper.onnx.said")"
+grep -q "the layer $LAYER and all above it" "$TEST_TMP/upper.onnx.html"
+check "and the report says so" $?
+train "$TEST_TMP/no.onnx" --set "$TEST_TMP/few" --from "$LAYER" --learn 0.5
+[ $? = 2 ] && grep -q -e "--learn and --from" "$TEST_TMP/no.onnx.said"
+check "two ways to say where are one too many" $? "$(cat "$TEST_TMP/no.onnx.said")"
