@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # 65_train_command.sh: "arcfaced train" and its --job on a few people: stopped while it crops and while it measures; from a layer
-# that is named.
+# that is named; from what was trained before.
 . tests/api/lib.bash
 CROPS=$FACES/celeb_112
 skip_without "$CROPS"
@@ -40,7 +40,7 @@ says() {
 
 # ---- Stopped ----
 
-people "$TEST_TMP/many" 60 30
+people "$TEST_TMP/many" 40 30
 begin_train "$TEST_TMP/cropping.onnx" --set "$TEST_TMP/many"
 until_true 300 [ -d "$TEST_TMP/cropping.onnx.run" ]
 kill -TERM "$CHILD"
@@ -49,7 +49,7 @@ check "stopped while it crops, it says so by its status" "$([ $? = 1 ]; echo $?)
 [ ! -e "$TEST_TMP/cropping.onnx.run/data" ]
 check "and has not cropped the rest first" $?
 
-people "$TEST_TMP/some" 24 12
+people "$TEST_TMP/some" 20 10
 begin_train "$TEST_TMP/begun.onnx" --set "$TEST_TMP/some" --learn 0.1 --epochs 900
 says "$TEST_TMP/begun.onnx.log" '"kind":"step"'
 check "a run begins" $? "$(cat "$TEST_TMP/begun.onnx.said")"
@@ -84,3 +84,21 @@ check "and the report says so" $?
 train "$TEST_TMP/no.onnx" --set "$TEST_TMP/few" --from "$LAYER" --learn 0.5
 [ $? = 2 ] && grep -q -e "--learn and --from" "$TEST_TMP/no.onnx.said"
 check "two ways to say where are one too many" $? "$(cat "$TEST_TMP/no.onnx.said")"
+
+# ---- Further ----
+
+train "$TEST_TMP/once.onnx" --set "$TEST_TMP/few" --learn 0.2 --epochs 1 --purify none --whole
+RECOGNIZER=$TEST_TMP/once.onnx
+for threads in 1 2; do
+    train "$TEST_TMP/twice$threads.onnx" --set "$TEST_TMP/few" --learn 0.2 --epochs 1 --purify none --whole --threads $threads
+    check "what was trained is trained further, on $threads" $? "$(cat "$TEST_TMP/twice$threads.onnx.said")"
+done
+cmp -s "$TEST_TMP/twice1.onnx" "$TEST_TMP/twice2.onnx"
+check "to the same bytes by the same seed" $?
+! cmp -s "$TEST_TMP/once.onnx" "$TEST_TMP/twice1.onnx"
+check "and to other bytes than it had" $?
+[ "$(jq -r .trained.from "$TEST_TMP/twice1.onnx.json")" = "$(sha256sum "$TEST_TMP/once.onnx" | cut -d ' ' -f 1)" ]
+check "its manifest names the first training's model" $? "$(cat "$TEST_TMP/twice1.onnx.json")"
+"$ARCFACED" embed --recognizer "$TEST_TMP/twice1.onnx" --aligned "$TEST_TMP/few"/*/*.jpg >"$TEST_TMP/embedded"
+jq -es 'length > 0 and all(.[]; .dim == 128 and (.faces | length) == 1)' "$TEST_TMP/embedded" >/dev/null
+check "and what comes out embeds" $? "$(head -c 500 "$TEST_TMP/embedded")"
