@@ -350,6 +350,7 @@ static enum err train(struct run *run)
     (void)json_object_set_new(run->report, "purified", purified);
     (void)json_object_set_new(run->report, "photos_trained_on", json_integer(course->n_taught));
     (void)json_object_set_new(run->report, "people_trained_on", json_integer(course->classes));
+    (void)json_object_set_new(run->report, "photos_distilled_only", json_integer(course->n_followed));
     (void)json_object_set_new(run->report, "first", phase_json(&course->first));
     (void)json_object_set_new(run->report, "last", phase_json(&course->last));
     (void)json_object_set_new(run->report, "share", share_json(course));

@@ -139,6 +139,7 @@ static void add_facts(const struct train_out *out, struct report *report)
     add_fact(report, "distillation",
              arena_format(mem, "squared distance %g, cosine %g, KL %g", (double)o->distill_l2,
                           (double)o->distill_cosine, (double)o->distill_kl));
+    add_fact(report, "photos in the distillation alone", arena_format(mem, "%d", course->n_followed));
     add_fact(report, "learning",
              wish->from != NULL ? arena_format(mem, "the layer %s and all above it", wish->from)
                                 : arena_format(mem, "the upper %.0f %% of the convolutions", 100 * wish->learn));

@@ -17,7 +17,7 @@ struct maker {
 struct ahead {
     /* immutable after ahead_new */
     const struct student *student;
-    int batch;
+    int most;      /* crops of a batch */
     size_t floats; /* of one input */
     struct maker *makers;
     int n_started;
@@ -27,15 +27,15 @@ struct ahead {
 
     /* guarded by the lock */
     bool closing;
-    int next, done; /* crops of the batch that were begun, that are there; both batch: nothing is asked for */
-    int ask;        /* which of the two buffers is being filled */
-    enum err err;   /* the first of this batch */
+    int n, next, done; /* crops of the batch, that were begun, that are there; all the same: nothing is asked for */
+    int ask;           /* which of the two buffers is being filled */
+    enum err err;      /* the first of this batch */
     struct err_note note;
 
     /* written while nothing is asked for */
-    int *item; /* [batch] */
+    int *item; /* [most] */
     long epoch;
-    float *input[2]; /* [batch, floats] */
+    float *input[2]; /* [most, floats] */
 };
 
 /* ---- The threads ------------------------------------------------------------------------------------------------- */
@@ -46,7 +46,7 @@ static int take_crop(struct ahead *ahead)
     int i = -1;
 
     (void)pthread_mutex_lock(&ahead->lock);
-    while (ahead->next == ahead->batch && !ahead->closing) {
+    while (ahead->next == ahead->n && !ahead->closing) {
         (void)pthread_cond_wait(&ahead->asked, &ahead->lock);
     }
     if (!ahead->closing) {
@@ -63,7 +63,7 @@ static void give_crop(struct ahead *ahead, enum err err, const struct err_note *
         ahead->err = err;
         ahead->note = *note;
     }
-    if (++ahead->done == ahead->batch) {
+    if (++ahead->done == ahead->n) {
         (void)pthread_cond_signal(&ahead->made);
     }
     (void)pthread_mutex_unlock(&ahead->lock);
@@ -86,10 +86,11 @@ static void *make(void *context)
 
 /* ---- Asking ------------------------------------------------------------------------------------------------------- */
 
-void ahead_ask(struct ahead *ahead, const int *item, long epoch)
+void ahead_ask(struct ahead *ahead, const int *item, int n, long epoch)
 {
     (void)pthread_mutex_lock(&ahead->lock);
-    memcpy(ahead->item, item, (size_t)ahead->batch * sizeof *item);
+    memcpy(ahead->item, item, (size_t)n * sizeof *item);
+    ahead->n = n;
     ahead->epoch = epoch;
     ahead->ask = 1 - ahead->ask;
     ahead->err = ERR_NONE;
@@ -103,7 +104,7 @@ void ahead_ask(struct ahead *ahead, const int *item, long epoch)
 enum err ahead_take(struct ahead *ahead, float **ret, struct err_note *note)
 {
     (void)pthread_mutex_lock(&ahead->lock);
-    while (ahead->done < ahead->batch) {
+    while (ahead->done < ahead->n) {
         (void)pthread_cond_wait(&ahead->made, &ahead->lock);
     }
     enum err err = ahead->err;
@@ -116,10 +117,10 @@ enum err ahead_take(struct ahead *ahead, float **ret, struct err_note *note)
 
 static enum err start(struct ahead *ahead, int threads)
 {
-    ahead->item = MEM_ARRAY(int, ahead->batch);
+    ahead->item = MEM_ARRAY(int, ahead->most);
     ahead->makers = MEM_ARRAY(struct maker, threads);
     for (int i = 0; i < 2; i++) {
-        ahead->input[i] = MEM_ARRAY(float, (size_t)ahead->batch * ahead->floats);
+        ahead->input[i] = MEM_ARRAY(float, (size_t)ahead->most * ahead->floats);
     }
     if (ahead->item == NULL || ahead->makers == NULL || ahead->input[0] == NULL || ahead->input[1] == NULL) {
         return ERR_NOMEM;
@@ -137,7 +138,7 @@ static enum err start(struct ahead *ahead, int threads)
     return ERR_NONE;
 }
 
-enum err ahead_new(const struct student *student, int batch, int threads, struct ahead **ret)
+enum err ahead_new(const struct student *student, int most, int threads, struct ahead **ret)
 {
     const struct tensor one = student_input(student, 1);
     struct ahead *ahead = MEM_NEW(struct ahead);
@@ -146,10 +147,8 @@ enum err ahead_new(const struct student *student, int batch, int threads, struct
         return ERR_NOMEM;
     }
     ahead->student = student;
-    ahead->batch = batch;
+    ahead->most = most;
     ahead->floats = (size_t)shape_elements(&one.shape);
-    ahead->next = batch;
-    ahead->done = batch;
     (void)pthread_mutex_init(&ahead->lock, NULL);
     (void)pthread_cond_init(&ahead->asked, NULL);
     (void)pthread_cond_init(&ahead->made, NULL);

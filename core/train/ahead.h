@@ -13,21 +13,21 @@
 struct ahead;
 
 /*
- * Starts the threads.
+ * Starts the threads, for batches of at most so many crops.
  * Owns:   *ret belongs to the caller (ahead_free); student must outlive it.
  * Errors: ERR_NOMEM, also where a thread cannot be started.
  */
-MUST_CHECK enum err ahead_new(const struct student *student, int batch, int threads, struct ahead **ret);
+MUST_CHECK enum err ahead_new(const struct student *student, int most, int threads, struct ahead **ret);
 
 /* Stops what is being made. */
 void ahead_free(struct ahead *ahead);
 
-/* Begins to make the inputs of a batch.  Shapes: item [batch] crops, copied.  Nothing that was asked for is still untaken. */
-void ahead_ask(struct ahead *ahead, const int *item, long epoch);
+/* Begins to make the inputs of a batch.  Shapes: item [n] crops, copied.  Nothing that was asked for is still untaken. */
+void ahead_ask(struct ahead *ahead, const int *item, int n, long epoch);
 
 /*
  * Waits for what was asked for.
- * Shapes: *ret [batch, floats of an input] in the order of the crops, valid until the next but one is asked for.
+ * Shapes: *ret [n, floats of an input] in the order of the crops, valid until the next but one is asked for.
  * Errors: those of student_fill.
  */
 MUST_CHECK enum err ahead_take(struct ahead *ahead, float **ret, struct err_note *note);

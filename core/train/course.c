@@ -23,7 +23,7 @@ struct course {
     struct err_note *note;
 
     int count, people, dim;
-    int *label; /* [count] classes, -1: takes no part */
+    int *label; /* [count] classes, TRAIN_FOLLOWS, -1: takes no part */
     int classes;
     int *person_of; /* [classes] */
     float *frozen;  /* [n_frozen, dim] */
@@ -73,6 +73,12 @@ static bool teaches(const struct course *course, int i)
     return course->parts->part[i] == PART_TEACHES && !course->result.dropped[i];
 }
 
+/* What becomes of a photo that stands in no class: those who choose and judge are left alone. */
+static int label_apart(const struct course *course, int i)
+{
+    return course->parts->part[i] == PART_TEACHES ? TRAIN_FOLLOWS : -1;
+}
+
 /* Numbers the people with photos enough, and makes frozen centers of the others' photos. */
 static enum err number_classes(struct course *course)
 {
@@ -97,8 +103,9 @@ static enum err number_classes(struct course *course)
         }
     }
     for (int i = 0; i < course->count; i++) {
-        course->label[i] = teaches(course, i) ? number[course->person[i]] : -1;
-        if (teaches(course, i) && course->label[i] < 0) {
+        bool frozen = teaches(course, i) && number[course->person[i]] < 0;
+        course->label[i] = teaches(course, i) && !frozen ? number[course->person[i]] : label_apart(course, i);
+        if (frozen) {
             memcpy(course->frozen + (size_t)course->n_frozen++ * dim, teacher + (size_t)i * dim, dim * sizeof(float));
         }
     }
@@ -106,6 +113,16 @@ static enum err number_classes(struct course *course)
                ? ERR_NONE
                : ERR_SAY(course->note, ERR_FORMAT,
                          "%d people are left with two photos or more: there is nothing to learn", course->classes);
+}
+
+static int n_following(const struct course *course)
+{
+    int n = 0;
+
+    for (int i = 0; i < course->count; i++) {
+        n += course->label[i] == TRAIN_FOLLOWS;
+    }
+    return n;
 }
 
 static int n_labelled(const struct course *course)
@@ -370,6 +387,7 @@ static enum err walk(struct course *course)
         course->result.classes = course->classes;
         course->result.n_frozen = course->n_frozen;
         course->result.n_taught = n_labelled(course);
+        course->result.n_followed = objective_distils(&last.objective) ? n_following(course) : 0;
         if (options->rule == COURSE_KEEPS_ALL && options->subcenters > 0) {
             last.objective.subcenters = options->subcenters; /* there is no first phase for them */
         }

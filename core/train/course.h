@@ -6,7 +6,9 @@
  *
  * The plain rule looks through the network that learnt the sub-centers; the refined one through the network as it was before, because
  * what has been trained on wrong names has bent towards them.  People who are left with one photo teach nothing about what a person has in
- * common; their photos stay as frozen centers, which only push.
+ * common; their photos stay as frozen centers, which only push.  These photos, and those that were dropped, are still faces: where a term of
+ * distillation has a weight, they are kept where the network had them (TRAIN_FOLLOWS), against forgetting.  Photos of people who choose
+ * or are held out are touched by nothing.
  * Resumed by calling it again with the same folder, like a phase (trainer.h).
  */
 #ifndef CORE_TRAIN_COURSE_H
@@ -63,6 +65,7 @@ struct course_result {
 
     int classes, n_frozen; /* of the last phase */
     int n_taught;          /* photos of the last phase */
+    int n_followed;        /* photos in its distillation alone */
     bool blended;          /* false: nobody could be asked, or nobody was to be */
     struct blend blend;
 };

@@ -32,10 +32,14 @@ enum err objective_choose(struct objective *objective, const char *loss, struct 
     return ERR_NONE;
 }
 
+bool objective_distils(const struct objective *objective)
+{
+    return objective->distill_cosine > 0 || objective->distill_l2 > 0 || objective->distill_kl > 0;
+}
+
 static bool has_terms(const struct objective *objective)
 {
-    return objective->intra > 0 || objective->inter > 0 || objective->triplet > 0 || objective->distill_cosine > 0 ||
-           objective->distill_l2 > 0 || objective->distill_kl > 0;
+    return objective->intra > 0 || objective->inter > 0 || objective->triplet > 0 || objective_distils(objective);
 }
 
 enum err objective_check(const struct objective *objective, struct err_note *note)
@@ -149,4 +153,23 @@ void objective_shard(const struct objective *objective, const float *x, const in
     sums->loss += n * stats.loss;
     sums->correct += n * stats.correct;
     sums->angle += n * stats.mean_angle;
+}
+
+void objective_follow(const struct objective *objective, const float *x, const float *teacher, int n, float weight,
+                      int batch, int dim, const struct objective_classes *classes, float *work, float *ret_dx,
+                      float *dv, struct objective_sums *sums)
+{
+    size_t floats = (size_t)n * (size_t)dim;
+    float *u = work;
+    float *du = work + floats;
+    float *length = work + 2 * floats;
+    float share = weight * (float)n / (float)batch;
+    struct objective alone = *objective;
+
+    alone.intra = alone.inter = alone.triplet = 0; /* they ask whose a row is */
+    memset(ret_dx, 0, floats * sizeof *ret_dx);
+    memset(du, 0, floats * sizeof *du);
+    unit_rows(x, n, dim, u, length);
+    sums->terms += (double)weight * n * add_terms(&alone, share, u, NULL, teacher, n, dim, classes, length + n, du, dv);
+    unit_rows_backward(u, length, du, n, dim, ret_dx);
 }

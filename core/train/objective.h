@@ -62,4 +62,15 @@ void objective_shard(const struct objective *objective, const float *x, const in
                      int batch, int dim, const struct objective_classes *classes, float *work, float *ret_dx, float *dv,
                      float *dbias, float *ret_angles, struct objective_sums *sums);
 
+/*
+ * The terms of distillation alone, for a shard of crops that belong to no class; each counts weight times a row of the batch.
+ * Shapes: as above; classes for the KL term.  sums: their part of terms; what the classification has seen stays.
+ */
+void objective_follow(const struct objective *objective, const float *x, const float *teacher, int n, float weight,
+                      int batch, int dim, const struct objective_classes *classes, float *work, float *ret_dx,
+                      float *dv, struct objective_sums *sums);
+
+/* Whether any term of distillation has a weight. */
+bool objective_distils(const struct objective *objective);
+
 #endif

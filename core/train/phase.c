@@ -8,39 +8,59 @@
 /* PyTorch's: how fast running statistics follow. */
 #define FOLLOW 0.1F
 
+/* Those who follow are drawn in another order than those who teach. */
+#define FOLLOW_SEED 0xD1B54A32D192ED03U
+
 /* ---- Who ---------------------------------------------------------------------------------------------------------- */
 
-/* Shapes: ret [batch] positions in items of a step's crops. */
-static enum err choose_items(struct phase *phase, long step, struct arena *mem, int *ret)
+static enum err order_epoch(struct phase *phase, long epoch, struct arena *mem)
+{
+    const struct train_options *options = phase->options;
+    enum err err = epoch_order(phase->label, phase->n_items, phase->classes, options->balanced, options->seed, epoch,
+                               mem, phase->order);
+
+    arena_reset(mem);
+    if (err == ERR_NONE && phase->n_followers > 0) {
+        err = epoch_order(NULL, phase->n_followers, 0, 0, options->seed ^ FOLLOW_SEED, epoch, mem, phase->follow_order);
+        arena_reset(mem);
+    }
+    phase->ordered = err == ERR_NONE ? epoch : -1;
+    return err;
+}
+
+/* The batch of a step, and behind it the shards of followers that fall to it. */
+static enum err draw(struct phase *phase, long step, struct arena *mem, struct phase_draw *ret)
 {
     long epoch = step / phase->steps_per_epoch;
     long in_epoch = step % phase->steps_per_epoch;
-    enum err err = ERR_NONE;
+    long from = in_epoch * phase->follow_shards / phase->steps_per_epoch;
+    long to = (in_epoch + 1) * phase->follow_shards / phase->steps_per_epoch;
+    enum err err = phase->ordered == epoch ? ERR_NONE : order_epoch(phase, epoch, mem);
 
-    if (phase->ordered != epoch) {
-        err = epoch_order(phase->label, phase->n_items, phase->classes, phase->options->balanced, phase->options->seed,
-                          epoch, mem, phase->order);
-        arena_reset(mem);
-        phase->ordered = err == ERR_NONE ? epoch : -1;
+    if (err != ERR_NONE) {
+        return err;
     }
-    for (int i = 0; i < phase->batch && err == ERR_NONE; i++) {
+    for (int i = 0; i < phase->batch; i++) {
         /* a set smaller than a batch goes round */
-        ret[i] = phase->order[(in_epoch * phase->batch + i) % phase->n_items];
+        int at = phase->order[(in_epoch * phase->batch + i) % phase->n_items];
+        ret->item[i] = phase->items[at];
+        ret->label[i] = phase->label[at];
     }
-    return err;
+    for (long i = 0; i < (to - from) * phase->shard; i++) {
+        long at = (from * phase->shard + i) % phase->n_followers;
+        ret->item[phase->batch + i] = phase->followers[phase->follow_order[at]];
+    }
+    ret->shards = phase->batch / phase->shard + (int)(to - from);
+    return ERR_NONE;
 }
 
 /* Has the inputs of a step made. */
 static enum err ask_ahead(struct phase *phase, long step, struct arena *mem)
 {
-    enum err err = choose_items(phase, step, mem, phase->next_item);
-    int *crop = phase->worker[0].label; /* scratch of batch numbers */
+    enum err err = draw(phase, step, mem, &phase->next);
 
     if (err == ERR_NONE) {
-        for (int i = 0; i < phase->batch; i++) {
-            crop[i] = phase->items[phase->next_item[i]];
-        }
-        ahead_ask(phase->ahead, crop, step / phase->steps_per_epoch);
+        ahead_ask(phase->ahead, phase->next.item, phase->next.shards * phase->shard, step / phase->steps_per_epoch);
         phase->asked = step;
     }
     return err;
@@ -52,7 +72,9 @@ static enum err take_ahead(struct phase *phase, struct arena *mem)
     enum err err = phase->asked == phase->step ? ERR_NONE : ask_ahead(phase, phase->step, mem);
 
     if (err == ERR_NONE) {
-        memcpy(phase->batch_item, phase->next_item, (size_t)phase->batch * sizeof *phase->batch_item);
+        const struct phase_draw taken = phase->next;
+        phase->next = phase->now;
+        phase->now = taken;
         err = ahead_take(phase->ahead, &phase->inputs, phase->note);
     }
     return err == ERR_NONE && phase->step + 1 < phase->steps ? ask_ahead(phase, phase->step + 1, mem) : err;
@@ -90,20 +112,15 @@ static void fill_centers(struct phase *phase)
 enum err phase_choose(struct phase *phase, struct arena *mem)
 {
     const struct objective *objective = &phase->options->objective;
-    enum err err =
-        phase->ahead == NULL ? choose_items(phase, phase->step, mem, phase->batch_item) : take_ahead(phase, mem);
+    enum err err = phase->ahead == NULL ? draw(phase, phase->step, mem, &phase->now) : take_ahead(phase, mem);
 
     if (err != ERR_NONE) {
         return err;
     }
-    for (int i = 0; i < phase->batch; i++) {
-        phase->batch_class[i] = phase->label[phase->batch_item[i]];
-    }
+    memcpy(phase->batch_class, phase->now.label, (size_t)phase->batch * sizeof *phase->batch_class);
     if (objective->sample_rate < 1) {
-        int *label = phase->worker[0].label; /* scratch of batch numbers */
-        memcpy(label, phase->batch_class, (size_t)phase->batch * sizeof *label);
         phase->n_chosen =
-            sample_classes(label, phase->batch, phase->classes, objective->sample_rate, phase->options->seed,
+            sample_classes(phase->now.label, phase->batch, phase->classes, objective->sample_rate, phase->options->seed,
                            (unsigned long long)phase->step, phase->mark, phase->chosen, phase->batch_class);
     }
     if (!objective->softmax) {
@@ -114,6 +131,11 @@ enum err phase_choose(struct phase *phase, struct arena *mem)
 
 /* ---- Shards ------------------------------------------------------------------------------------------------------- */
 
+static bool teaches(const struct phase *phase, int shard)
+{
+    return shard < phase->batch / phase->shard;
+}
+
 static void fill_taught(const struct phase *phase, struct phase_worker *worker, int shard)
 {
     const float *teacher = student_teacher(phase->student);
@@ -121,25 +143,25 @@ static void fill_taught(const struct phase *phase, struct phase_worker *worker, 
 
     for (int i = 0; i < phase->shard; i++) {
         int at = shard * phase->shard + i;
-        int item = phase->items[phase->batch_item[at]];
-        worker->label[i] = phase->batch_class[at];
-        memcpy(worker->teacher + (size_t)i * dim, teacher + (size_t)item * dim, dim * sizeof *teacher);
+        if (teaches(phase, shard)) {
+            worker->label[i] = phase->batch_class[at];
+        }
+        memcpy(worker->teacher + (size_t)i * dim, teacher + (size_t)phase->now.item[at] * dim, dim * sizeof *teacher);
     }
 }
 
 /* The inputs of a shard: those made ahead, or kept maps. */
 static enum err take_inputs(const struct phase *phase, struct phase_worker *worker, int shard, float **ret)
 {
-    size_t first = (size_t)shard * (size_t)phase->shard;
+    const int first = shard * phase->shard;
     enum err err = ERR_NONE;
 
     if (phase->ahead != NULL) {
-        *ret = phase->inputs + first * phase->map_floats;
+        *ret = phase->inputs + (size_t)first * phase->map_floats;
         return ERR_NONE;
     }
     for (int i = 0; i < phase->shard && err == ERR_NONE; i++) {
-        int item = phase->items[phase->batch_item[first + (size_t)i]];
-        err = student_fill(phase->student, item, phase->epoch, worker->mem,
+        err = student_fill(phase->student, phase->now.item[first + i], phase->epoch, worker->mem,
                            worker->input + (size_t)i * phase->map_floats, &worker->note);
         arena_reset(worker->mem);
     }
@@ -172,9 +194,14 @@ static enum err run_shard(const struct phase *phase, struct phase_worker *worker
         input.data = inputs;
         err = tape_forward(worker->tape, &input, drop, &output, &worker->note);
     }
-    if (err == ERR_NONE) {
+    if (err == ERR_NONE && teaches(phase, shard)) {
         objective_shard(&options->objective, output.data, worker->label, worker->teacher, phase->shard, phase->batch,
                         phase->dim, &classes, worker->work, worker->dx, dv, dbias, worker->angles, &worker->sums);
+    } else if (err == ERR_NONE) {
+        objective_follow(&options->objective, output.data, worker->teacher, phase->shard, phase->follow_weight,
+                         phase->batch, phase->dim, &classes, worker->work, worker->dx, dv, &worker->sums);
+    }
+    if (err == ERR_NONE) {
         err = tape_backward(worker->tape, worker->dx, worker->gradients, NULL, &worker->note);
     }
     return err;
@@ -228,7 +255,7 @@ static void spread_centers(struct phase *phase)
  */
 enum err phase_gradient(struct phase *phase)
 {
-    int shards = phase->batch / phase->shard;
+    int shards = phase->now.shards;
 
     memset(phase->total, 0, phase->gradient_floats * sizeof(float));
     memset(&phase->sums, 0, sizeof phase->sums);
@@ -243,7 +270,7 @@ enum err phase_gradient(struct phase *phase)
                                                     : ERR_SAY(phase->note, worker->err, "%s", worker->note.text);
             }
             add_worker(phase, worker);
-            for (int i = 0; i < phase->shard; i++) {
+            for (int i = 0; i < phase->shard && teaches(phase, phase->first_shard + t); i++) {
                 int bin = (int)(worker->angles[i] * (TRAIN_ANGLE_BINS / 3.14159265F));
                 phase->step_bins[bin < 0 ? 0 : bin >= TRAIN_ANGLE_BINS ? TRAIN_ANGLE_BINS - 1 : bin]++;
             }
@@ -268,7 +295,7 @@ enum err phase_apply(struct phase *phase, struct train_point *point)
                        phase->step + 1, sums->loss / sums->rows, norm, (double)rate);
     }
     if (phase->options->batch_statistics) {
-        parameters_follow(phase->parameters, phase->total, FOLLOW, phase->batch / phase->shard);
+        parameters_follow(phase->parameters, phase->total, FOLLOW, phase->now.shards);
     }
     optimizer_step(phase->network_steps, rate, phase->total, phase->parameters->values);
     optimizer_step(phase->center_steps, rate, phase->center_gradient, phase->centers);

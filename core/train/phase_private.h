@@ -24,6 +24,13 @@ struct phase_worker {
     struct err_note note;
 };
 
+/* The crops of a step. */
+struct phase_draw {
+    int *item;  /* [rows of most shards]: the batch, then the shards of followers */
+    int *label; /* [batch] classes */
+    int shards;
+};
+
 struct phase {
     struct student *student;
     struct parameters *parameters;
@@ -37,6 +44,10 @@ struct phase {
     int *items; /* [n_items] crops */
     int *label; /* [n_items] */
     int n_items;
+    int *followers; /* [n_followers] crops that are kept near the teacher, and teach no class */
+    int n_followers;
+    long follow_shards;  /* of an epoch, the last one filled up from the first */
+    float follow_weight; /* so that each counts as much in an epoch as a crop that teaches */
     int classes, subcenters;
     int batch, shard;
     long steps_per_epoch, steps;
@@ -49,15 +60,16 @@ struct phase {
     struct optimizer *center_steps;
 
     /* one step */
-    int *order;       /* [n_items] positions of this epoch */
-    long ordered;     /* epoch that order is of, -1: none */
-    int *batch_item;  /* [batch] positions in items */
-    int *next_item;   /* [batch] the same of the step that was asked for ahead */
-    long asked;       /* that step; -1: none */
-    float *inputs;    /* [batch, map_floats] of this step; NULL without ahead */
-    int *batch_class; /* [batch] positions in chosen */
-    int *chosen;      /* [classes] */
-    int *centers_now; /* [chosen + frozen] sub-centers of each; NULL: all have as many */
+    int *order;             /* [n_items] positions of this epoch */
+    long ordered;           /* epoch that order is of, -1: none */
+    int *follow_order;      /* [n_followers] of the same epoch */
+    struct phase_draw now;  /* this step's */
+    struct phase_draw next; /* the next one's, whose inputs are being made */
+    long asked;             /* the step that next is of; -1: none */
+    float *inputs;          /* [rows of most shards, map_floats] of now; NULL without ahead */
+    int *batch_class;       /* [batch] positions in chosen */
+    int *chosen;            /* [classes] */
+    int *centers_now;       /* [chosen + frozen] sub-centers of each; NULL: all have as many */
     int n_chosen;
     unsigned char *mark;
     int rows; /* of v: (chosen + frozen) · subcenters */

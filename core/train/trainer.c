@@ -77,8 +77,8 @@ static void hash_run(const struct phase *phase, unsigned char ret[HASH_SHA256_BY
     const struct schedule *s = &o->schedule;
     struct {
         unsigned char student[HASH_SHA256_BYTES], start[HASH_SHA256_BYTES], items[HASH_SHA256_BYTES],
-            label[HASH_SHA256_BYTES], centers_of[HASH_SHA256_BYTES], frozen[HASH_SHA256_BYTES],
-            options[HASH_SHA256_BYTES];
+            label[HASH_SHA256_BYTES], followers[HASH_SHA256_BYTES], centers_of[HASH_SHA256_BYTES],
+            frozen[HASH_SHA256_BYTES], options[HASH_SHA256_BYTES];
     } all;
     char text[1024];
 
@@ -87,6 +87,7 @@ static void hash_run(const struct phase *phase, unsigned char ret[HASH_SHA256_BY
     hash_sha256(phase->parameters->values, phase->parameters->n_floats * sizeof(float), all.start);
     hash_sha256(phase->items, (size_t)phase->n_items * sizeof(int), all.items);
     hash_sha256(phase->label, (size_t)phase->n_items * sizeof(int), all.label);
+    hash_sha256(phase->followers, (size_t)phase->n_followers * sizeof(int), all.followers);
     hash_sha256(o->centers_of != NULL ? (const void *)o->centers_of : "",
                 o->centers_of != NULL ? (size_t)phase->classes * sizeof(int) : 0, all.centers_of);
     hash_sha256(o->frozen != NULL ? (const void *)o->frozen : "",
@@ -132,6 +133,7 @@ static enum err choose_items(struct phase *phase, const int *label, struct arena
 
     (void)carve(mem, &fine, &phase->items, (size_t)count, sizeof(int));
     (void)carve(mem, &fine, &phase->label, (size_t)count, sizeof(int));
+    (void)carve(mem, &fine, &phase->followers, (size_t)count, sizeof(int));
     if (!carve(mem, &fine, &photos, (size_t)phase->classes, sizeof(int))) {
         return arena_why(mem);
     }
@@ -144,6 +146,8 @@ static enum err choose_items(struct phase *phase, const int *label, struct arena
             phase->items[phase->n_items] = i;
             phase->label[phase->n_items++] = label[i];
             photos[label[i]]++;
+        } else if (label[i] == TRAIN_FOLLOWS && objective_distils(&phase->options->objective)) {
+            phase->followers[phase->n_followers++] = i;
         }
     }
     for (int j = 0; j < phase->classes; j++) {
@@ -152,6 +156,14 @@ static enum err choose_items(struct phase *phase, const int *label, struct arena
         }
     }
     return ERR_NONE;
+}
+
+/* Rows of followers in a step, at most. */
+static size_t most_followers(const struct phase *phase)
+{
+    long shards = (phase->follow_shards + phase->steps_per_epoch - 1) / phase->steps_per_epoch;
+
+    return (size_t)shards * (size_t)phase->shard;
 }
 
 static enum err carve_step(struct phase *phase, struct arena *mem)
@@ -174,8 +186,12 @@ static enum err carve_step(struct phase *phase, struct arena *mem)
     (void)carve(mem, &fine, &phase->center_gradient, phase->center_floats, sizeof(float));
     (void)carve(mem, &fine, &phase->total, phase->gradient_floats, sizeof(float));
     (void)carve(mem, &fine, &phase->order, (size_t)phase->n_items, sizeof(int));
-    (void)carve(mem, &fine, &phase->batch_item, (size_t)phase->batch, sizeof(int));
-    (void)carve(mem, &fine, &phase->next_item, (size_t)phase->batch, sizeof(int));
+    (void)carve(mem, &fine, &phase->follow_order, (size_t)phase->n_followers, sizeof(int));
+    for (int i = 0; i < 2; i++) {
+        struct phase_draw *draw = i == 0 ? &phase->now : &phase->next;
+        (void)carve(mem, &fine, &draw->item, (size_t)phase->batch + most_followers(phase), sizeof(int));
+        (void)carve(mem, &fine, &draw->label, (size_t)phase->batch, sizeof(int));
+    }
     (void)carve(mem, &fine, &phase->batch_class, (size_t)phase->batch, sizeof(int));
     (void)carve(mem, &fine, &phase->chosen, classes, sizeof(int));
     (void)carve(mem, &fine, &phase->mark, classes, 1);
@@ -277,6 +293,9 @@ static enum err prepare(struct phase *phase, const int *label, struct arena *mem
     }
     phase->steps_per_epoch = phase->n_items < phase->batch ? 1 : phase->n_items / phase->batch;
     phase->steps = phase->steps_per_epoch * options->epochs;
+    phase->follow_shards = (phase->n_followers + phase->shard - 1) / phase->shard;
+    phase->follow_weight =
+        phase->n_followers > 0 ? (float)phase->n_followers / (float)(phase->follow_shards * phase->shard) : 0;
     phase->schedule = options->schedule;
     phase->schedule.steps = phase->steps;
     phase->schedule.warmup = (long)((double)options->warmup_share * (double)phase->steps);
@@ -285,7 +304,7 @@ static enum err prepare(struct phase *phase, const int *label, struct arena *mem
         err = make_worker(phase, &phase->worker[t], mem);
     }
     if (err == ERR_NONE && student_maps_bytes(phase->student) == 0) {
-        err = ahead_new(phase->student, phase->batch, phase->threads, &phase->ahead);
+        err = ahead_new(phase->student, phase->batch + (int)most_followers(phase), phase->threads, &phase->ahead);
     }
     return err != ERR_NONE ? err : make_optimizers(phase);
 }

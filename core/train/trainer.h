@@ -49,7 +49,7 @@ struct train_options train_default(void);
 /* One step, as it is kept for the report. */
 struct train_point {
     float loss;  /* of the classification */
-    float terms; /* of what stands beside it */
+    float terms; /* of what stands beside it, with the part of the crops that follow */
     float rate;
     float angle;   /* mean, radians */
     float correct; /* share nearest to their own class */
@@ -61,8 +61,8 @@ struct train_step {
     long step, steps; /* done; in all */
     long epoch;
     const struct train_point *point;
-    double images_per_s;
-    size_t peak_bytes; /* of all tapes */
+    double images_per_s; /* of those that teach */
+    size_t peak_bytes;   /* of all tapes */
 };
 
 /* Called after every step, on the thread that runs the phase. */
@@ -81,9 +81,15 @@ struct train_result {
 };
 void train_result_release(struct train_result *result);
 
+/* The label of a crop that teaches no class, and is only kept where the teacher has it: by the terms of distillation, once an epoch; it takes
+ * no part where none of them has a weight. */
+#define TRAIN_FOLLOWS (-2)
+
 /*
  * Runs one phase.
- * Shapes: label [count of the student's crops]: 0 .. classes-1, or -1 for crops that take no part; every class has a crop.
+ * Shapes: label [count of the student's crops]: 0 .. classes-1, TRAIN_FOLLOWS, or -1 for crops that take no part; every class has a
+ *         crop.  Crops that follow are shards of their own beside those of the batches, spread evenly over the steps of an epoch; they
+ *         change neither how many steps there are nor which crops teach in each.
  * Owns:   *ret until train_result_release.
  * Errors: ERR_MISUSE options that contradict each other, a class without a crop; ERR_CANCELLED: the parameters and the checkpoint
  *         are those of the last whole step; ERR_CONFLICT the folder holds another run's checkpoint; ERR_FORMAT the loss is no number

@@ -39,13 +39,13 @@ static void inputs_are_those_of_the_student(void **state)
 
         assert_int_equal(ahead_new(student, BATCH, threads, &ahead), ERR_NONE);
         crops_of(0, item[0]);
-        ahead_ask(ahead, item[0], 0);
+        ahead_ask(ahead, item[0], BATCH, 0);
         for (int batch = 0; batch < 40; batch++) {
             float *inputs = NULL;
             assert_int_equal(ahead_take(ahead, &inputs, NULL), ERR_NONE);
             assert_ptr_not_equal(inputs, before);
             crops_of(batch + 1, item[(batch + 1) % 2]);
-            ahead_ask(ahead, item[(batch + 1) % 2], (batch + 1) / 10);
+            ahead_ask(ahead, item[(batch + 1) % 2], BATCH, (batch + 1) / 10);
             same_as_filled(student, item[batch % 2], batch / 10, inputs); /* while the next is being made */
             before = inputs;
         }
@@ -88,10 +88,10 @@ static void a_damaged_crop_is_told(void **state)
     assert_int_equal(dataset_open(path, &damaged, NULL), ERR_NONE);
     struct student *student = damaged_student(damaged);
     assert_int_equal(ahead_new(student, BATCH, 2, &ahead), ERR_NONE);
-    ahead_ask(ahead, bad, 0);
+    ahead_ask(ahead, bad, BATCH, 0);
     assert_int_equal(ahead_take(ahead, &inputs, &note), ERR_CORRUPT);
     assert_non_null(strstr(note.text, "crop 0 "));
-    ahead_ask(ahead, fine, 0); /* one bad batch spoils no other */
+    ahead_ask(ahead, fine, BATCH, 0); /* one bad batch spoils no other */
     assert_int_equal(ahead_take(ahead, &inputs, &note), ERR_NONE);
     same_as_filled(student, fine, 0, inputs);
     ahead_free(ahead);

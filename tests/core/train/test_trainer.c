@@ -202,16 +202,21 @@ static const struct bits_row {
     enum optimizer_kind optimizer;
     bool balanced, cut;
     int frozen;
-    bool mixed; /* every third person has one sub-center */
+    bool mixed;  /* every third person has one sub-center */
+    int follows; /* each so many-th photo of the strangers */
 } bits_rows[] = {
-    {"arcface", "arcface", 1, 1, 0, 0, 0, 0, 0, 0, OPTIMIZER_SGD, false, false, 0, false},
-    {"sub-centers, AdamW, balanced", "arcface", 3, 1, 0, 0, 0, 0, 0, 0, OPTIMIZER_ADAMW, true, false, 0, false},
-    {"sampled centers beside frozen ones", "cosface", 2, .6, .1F, 0, 0, 0, 1, 0, OPTIMIZER_SGD, false, false, 5, false},
-    {"every term", "cm1", 1, 1, .1F, .1F, .5F, .5F, .5F, .1F, OPTIMIZER_SGD, false, false, 5, false},
-    {"plain softmax with triplets", "softmax", 1, 1, 0, 0, .5F, .5F, 0, 0, OPTIMIZER_SGD, false, false, 0, false},
-    {"above a cut", "arcface", 1, 1, 0, 0, 0, 1, 0, .1F, OPTIMIZER_SGD, false, true, 0, false},
+    {"arcface", "arcface", 1, 1, 0, 0, 0, 0, 0, 0, OPTIMIZER_SGD, false, false, 0, false, 0},
+    {"sub-centers, AdamW, balanced", "arcface", 3, 1, 0, 0, 0, 0, 0, 0, OPTIMIZER_ADAMW, true, false, 0, false, 0},
+    {"sampled centers beside frozen ones", "cosface", 2, .6, .1F, 0, 0, 0, 1, 0, OPTIMIZER_SGD, false, false, 5, false,
+     0},
+    {"every term", "cm1", 1, 1, .1F, .1F, .5F, .5F, .5F, .1F, OPTIMIZER_SGD, false, false, 5, false, 0},
+    {"plain softmax with triplets", "softmax", 1, 1, 0, 0, .5F, .5F, 0, 0, OPTIMIZER_SGD, false, false, 0, false, 0},
+    {"above a cut", "arcface", 1, 1, 0, 0, 0, 1, 0, .1F, OPTIMIZER_SGD, false, true, 0, false, 0},
     {"people with three sub-centers and with one", "arcface", 3, .6, .1F, 0, 0, 0, 1, 0, OPTIMIZER_SGD, false, false, 5,
-     true},
+     true, 0},
+    {"others who follow", "arcface", 1, 1, 0, 0, 0, .5F, 1, .1F, OPTIMIZER_SGD, true, false, 5, false, 5},
+    {"others who follow, few and above a cut", "softmax", 1, 1, 0, 0, .5F, 0, 1, 0, OPTIMIZER_SGD, false, true, 0,
+     false, 80},
 };
 #define N_BITS_ROWS ((int)(sizeof bits_rows / sizeof bits_rows[0]))
 
@@ -248,6 +253,14 @@ static struct train_options row_options(const struct bits_row *row)
     return options;
 }
 
+/* Strangers' photos follow, each so many-th; 0: none. */
+static void let_follow(int each)
+{
+    for (int i = TRAINED * PHOTOS; i < COUNT; i++) {
+        label[i] = each > 0 && i % each == 0 ? TRAIN_FOLLOWS : -1;
+    }
+}
+
 static const char *row_cut(const struct bits_row *row, char ret[64])
 {
     struct graph *graph = make_network();
@@ -267,6 +280,7 @@ static void threads_change_no_bit(void **state)
         struct train_options options = row_options(row);
         unsigned char hash[3][3][HASH_SHA256_BYTES];
         char cut[64];
+        let_follow(row->follows);
         for (int threads = 1; threads <= 3; threads++) {
             struct pool *pool = NULL;
             struct train_result result;
@@ -282,6 +296,7 @@ static void threads_change_no_bit(void **state)
             fail_msg("row %d (%s): threads change the result", i, row->name);
         }
     }
+    let_follow(0);
 }
 
 struct cutter {
@@ -316,6 +331,7 @@ static void resume_changes_no_bit(void **state)
         struct err_note note = {0};
         char cut[64];
 
+        let_follow(row->follows);
         struct student *student = make_student(row_cut(row, cut), NULL);
         run(student, &options, &whole);
         hash_outcome(student, &whole, hash[0]);
@@ -354,10 +370,16 @@ static void resume_changes_no_bit(void **state)
         label[0] = 1;
         assert_int_equal(train_phase(student, label, TRAINED, &options, NULL, NULL, NULL, &rest, NULL), ERR_CONFLICT);
         label[0] = 0;
+        if (row->follows > 0) {
+            let_follow(row->follows + 1);
+            assert_int_equal(train_phase(student, label, TRAINED, &options, NULL, NULL, NULL, &rest, NULL),
+                             ERR_CONFLICT);
+        }
         student_free(student);
         empty_folder(path);
         (void)rmdir(path);
     }
+    let_follow(0);
 }
 
 /* ---- Limits ------------------------------------------------------------------------------------------------------- */
@@ -495,6 +517,80 @@ static void another_teacher_is_followed(void **state)
     student_free(student);
 }
 
+/* Mean cosine with the teacher over each so many-th photo of the strangers. */
+static double strangers_agreement(struct student *student, const float *rows, int each)
+{
+    static float u[COUNT * DIM];
+    double sum = 0;
+    int n = 0;
+
+    assert_int_equal(student_embed(student, NULL, u, NULL), ERR_NONE);
+    for (int i = TRAINED * PHOTOS; i < COUNT; i++) {
+        for (int k = 0; i % each == 0 && k < DIM; k++) {
+            sum += (double)u[i * DIM + k] * (double)rows[i * DIM + k];
+        }
+        n += i % each == 0;
+    }
+    return sum / n;
+}
+
+/* What a phase does to the photos that follow, against a phase in which they take no part. */
+static double followed(int each, float weight, struct train_result *ret)
+{
+    static float rows[COUNT * DIM];
+    struct student_options how = {.how = {.mean = {127.5F, 127.5F, 127.5F}, .std = {64, 64, 64}},
+                                  .learn_norms = true,
+                                  .teacher = rows,
+                                  .teacher_dim = DIM};
+    struct student *student = NULL;
+    struct train_options options = quick_options();
+
+    teach(rows);
+    let_follow(each);
+    assert_int_equal(student_new(make_network(), dataset, &how, NULL, NULL, &student, NULL), ERR_NONE);
+    options.epochs = 10;
+    options.objective.distill_cosine = weight;
+    run(student, &options, ret);
+    let_follow(0);
+    double after = strangers_agreement(student, rows, 3);
+    student_free(student);
+    return after;
+}
+
+/* Photos that teach nothing are kept near the teacher; the classification sees as many crops and steps as without them. */
+static void who_follows_is_kept_near(void **state)
+{
+    struct train_result alone;
+    struct train_result with;
+    struct train_result without_term;
+
+    (void)state;
+    double forgotten = followed(0, 20, &alone);
+    double kept = followed(3, 20, &with);
+    printf("# mean cosine of strangers with the teacher %.3f, of those who follow %.3f\n", forgotten, kept);
+    assert_true(kept > forgotten + .3);
+    assert_int_equal(with.steps, alone.steps);
+    assert_true(with.points[with.steps - 1].correct > .9F);
+    assert_true(with.points[with.steps - 1].terms < with.points[0].terms / 2);
+    for (long epoch = 0; epoch < with.epochs; epoch++) {
+        long sum = 0;
+        for (int bin = 0; bin < TRAIN_ANGLE_BINS; bin++) {
+            sum += with.angles[epoch][bin];
+        }
+        assert_int_equal(sum, TRAINED * PHOTOS); /* those who teach, and no other */
+    }
+    train_result_release(&alone);
+    train_result_release(&with);
+
+    /* without a term of distillation they take no part: the same bits */
+    (void)followed(0, 0, &alone);
+    (void)followed(3, 0, &without_term);
+    assert_memory_equal(alone.points, without_term.points, (size_t)alone.steps * sizeof *alone.points);
+    assert_memory_equal(alone.centers, without_term.centers, TRAINED * DIM * sizeof(float));
+    train_result_release(&alone);
+    train_result_release(&without_term);
+}
+
 static void forbid_heap(void *context, const struct train_step *step)
 {
     long *steps = context;
@@ -512,8 +608,11 @@ static void steps_allocate_nothing(void **state)
     long steps = 0;
 
     (void)state;
+    options.objective.distill_l2 = 1;
+    let_follow(3);
     enum err err = train_phase(student, label, TRAINED, &options, NULL, forbid_heap, &steps, &result, NULL);
     mem_fail_at(-1);
+    let_follow(0);
     if (err != ERR_NONE) {
         fail_msg("after step %ld: %s", steps, err_word(err));
     }
@@ -528,7 +627,8 @@ int main(void)
         cmocka_unit_test(phases_follow_each_other),    cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(resume_changes_no_bit),       cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(too_high_a_rate_is_told),     cmocka_unit_test(maps_have_a_limit),
-        cmocka_unit_test(another_teacher_is_followed), cmocka_unit_test(steps_allocate_nothing)};
+        cmocka_unit_test(another_teacher_is_followed), cmocka_unit_test(who_follows_is_kept_near),
+        cmocka_unit_test(steps_allocate_nothing)};
 
     return cmocka_run_group_tests(tests, make_people, remove_people);
 }
