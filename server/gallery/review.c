@@ -63,31 +63,36 @@ static int count_dropped(const struct verdict *verdicts, int n)
     return dropped;
 }
 
-/* Labels rise, so a person's faces stand together. */
-static int choose_subcenters(const struct labelled *all)
+/* Three for people with faces enough, one for others.  Shapes: ret [people].  Returns the most. */
+static int choose_subcenters(const struct labelled *all, int *ret)
 {
-    int enough = 0;
-    int first = 0;
+    int most = 1;
 
-    for (int i = 1; i <= all->n; i++) {
-        if (i == all->n || all->person[i] != all->person[first]) {
-            enough += i - first >= FACES_FOR_SUBCENTERS;
-            first = i;
-        }
+    for (int i = 0; i < all->n; i++) { /* faces first */
+        ret[all->person[i]]++;
     }
-    return 2 * enough > all->people ? 3 : 1;
+    for (int p = 0; p < all->people; p++) {
+        ret[p] = ret[p] >= FACES_FOR_SUBCENTERS ? 3 : 1;
+        most = ret[p] > most ? ret[p] : most;
+    }
+    return most;
 }
 
 static enum err judge_plain(const struct labelled *all, struct review *review, struct arena *mem, struct verdict *ret)
 {
-    review->subcenters = choose_subcenters(all);
+    int *centers_of = ARENA_ARRAY(mem, int, all->people);
+
+    if (centers_of == NULL) {
+        return arena_why(mem);
+    }
+    review->subcenters = choose_subcenters(all, centers_of);
     float *center = ARENA_ARRAY(mem, float, (size_t)all->people *(size_t)review->subcenters *(size_t)all->dim);
     enum err err = center == NULL ? arena_why(mem)
                                   : centers_begin(all->u, all->person, all->n, all->dim, all->people,
-                                                  review->subcenters, mem, center);
+                                                  review->subcenters, centers_of, mem, center);
 
     if (err == ERR_NONE) {
-        err = purify_plain(all->u, all->person, all->n, all->dim, center, all->people, review->subcenters,
+        err = purify_plain(all->u, all->person, all->n, all->dim, center, all->people, review->subcenters, centers_of,
                            review->degrees, mem, ret);
     }
     return err;

@@ -40,7 +40,7 @@ struct review {
     int n_found;            /* by the rule that was asked for */
     int n_likely;           /* of these: whose is told */
     int n_unsure;           /* faces of people with too few that agree to judge by; kept by the refined rule */
-    int subcenters;         /* a subject, of the plain rule: three where most have ten faces, else one */
+    int subcenters;         /* of the plain rule: three if a subject has ten faces; others have one */
     float degrees;          /* the limit used */
 };
 
