@@ -1,6 +1,7 @@
 /* trainer.c: a phase from its options to its result. */
 #include "core/train/trainer.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -161,6 +162,7 @@ static enum err choose_items(struct phase *phase, const int *label, struct arena
 /* Rows of followers in a step, at most. */
 static size_t most_followers(const struct phase *phase)
 {
+    assert(phase->steps_per_epoch > 0);
     long shards = (phase->follow_shards + phase->steps_per_epoch - 1) / phase->steps_per_epoch;
 
     return (size_t)shards * (size_t)phase->shard;
