@@ -9,8 +9,8 @@
 struct train_wish {
     const char *out, *set, *dataset, *only, *except, *photos;
     const char *loss, *purify; /* as words, for the report */
-    double learn;     /* share of the convolutions, where from is NULL */
-    const char *from; /* layer at which learning begins */
+    double learn;              /* share of the convolutions, where from is NULL */
+    const char *from;          /* layer at which learning begins */
     double holdout;
     long looks, threads;
     bool aligned;

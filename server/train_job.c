@@ -25,6 +25,7 @@
 #define TELL_EVERY_NS 250000000
 #define CHECKPOINT_STEPS 50
 #define CHILD_NICE 10
+#define NEGATIVES_BYTES ((size_t)512 << 20)
 
 struct plan {
     const char *model, *version;
@@ -304,6 +305,37 @@ static json_t *share_json(const struct course_result *course)
     return json_pack("{s:f, s:o}", "chosen", (double)course->blend.share, "tried", tried);
 }
 
+/* Directions of people who are enrolled beside those of the data set (server/gallery/freeze.h); none without a file. */
+static enum err read_negatives(struct run *run, struct train_options *options)
+{
+    const char *path = arena_format(run->mem, "%s/" FREEZE_NEGATIVES, run->folder);
+    size_t row_bytes = (size_t)run->model->dim * sizeof(float);
+    unsigned char *bytes = NULL;
+    size_t n_bytes = 0;
+
+    if (path == NULL) {
+        return spent(run);
+    }
+    enum err err = file_read(path, NEGATIVES_BYTES, &bytes, &n_bytes, run->note);
+    if (err == ERR_NOT_FOUND) {
+        *run->note = (struct err_note){0};
+        return ERR_NONE;
+    }
+    if (err == ERR_NONE && n_bytes % row_bytes != 0) {
+        err = ERR_SAY(run->note, ERR_CORRUPT, "%s holds no whole embeddings of %d numbers", path, run->model->dim);
+    }
+    float *rows = err != ERR_NONE ? NULL : arena_alloc(run->mem, n_bytes / row_bytes, row_bytes);
+    if (rows != NULL) {
+        memcpy(rows, bytes, n_bytes);
+        options->frozen = rows;
+        options->n_frozen = (int)(n_bytes / row_bytes);
+    } else if (err == ERR_NONE) {
+        err = spent(run);
+    }
+    mem_free_wiped(bytes);
+    return err;
+}
+
 static enum err train(struct run *run)
 {
     struct course_options options = course_default();
@@ -329,6 +361,10 @@ static enum err train(struct run *run)
     options.rule = run->plan.rule;
     options.purify_degrees = (float)run->plan.purify_deg;
     options.folder = run->folder;
+    err = read_negatives(run, &options.train);
+    if (err != ERR_NONE) {
+        return err;
+    }
     err = course_run(run->student, run->name, run->people, &run->parts, &options, &stop, watch, run, run->mem, course,
                      run->note);
     if (err != ERR_NONE) {
@@ -351,6 +387,8 @@ static enum err train(struct run *run)
     (void)json_object_set_new(run->report, "photos_trained_on", json_integer(course->n_taught));
     (void)json_object_set_new(run->report, "people_trained_on", json_integer(course->classes));
     (void)json_object_set_new(run->report, "photos_distilled_only", json_integer(course->n_followed));
+    (void)json_object_set_new(run->report, "people_kept_away_from",
+                              json_integer(options.train.n_frozen + course->n_frozen));
     (void)json_object_set_new(run->report, "first", phase_json(&course->first));
     (void)json_object_set_new(run->report, "last", phase_json(&course->last));
     (void)json_object_set_new(run->report, "share", share_json(course));

@@ -26,7 +26,7 @@ struct course {
     int *label; /* [count] classes, TRAIN_FOLLOWS, -1: takes no part */
     int classes;
     int *person_of; /* [classes] */
-    float *frozen;  /* [n_frozen, dim] */
+    float *frozen;  /* [n_frozen, dim] those of the options, then people with one photo */
     int n_frozen;
     float *first_weights;
 
@@ -82,20 +82,25 @@ static int label_apart(const struct course *course, int i)
 /* Numbers the people with photos enough, and makes frozen centers of the others' photos. */
 static enum err number_classes(struct course *course)
 {
+    const struct train_options *given = &course->options->train;
     const float *teacher = student_teacher(course->student);
     size_t dim = (size_t)course->dim;
     int *photos = ARENA_ARRAY(course->mem, int, course->people);
     int *number = ARENA_ARRAY(course->mem, int, course->people);
 
     course->person_of = ARENA_ARRAY(course->mem, int, course->people);
-    course->frozen = ARENA_ARRAY(course->mem, float, (size_t)course->people *dim);
+    course->n_frozen = given->n_frozen;
+    course->frozen = ARENA_ARRAY(course->mem, float, ((size_t)course->people + (size_t)given->n_frozen) * dim);
     if (photos == NULL || number == NULL || course->person_of == NULL || course->frozen == NULL) {
         return spent(course);
+    }
+    if (given->n_frozen > 0) {
+        memcpy(course->frozen, given->frozen, (size_t)given->n_frozen * dim * sizeof(float));
     }
     for (int i = 0; i < course->count; i++) {
         photos[course->person[i]] += teaches(course, i);
     }
-    course->classes = course->n_frozen = 0;
+    course->classes = 0;
     for (int p = 0; p < course->people; p++) {
         number[p] = photos[p] >= LEAST_PHOTOS ? course->classes : -1;
         if (number[p] >= 0) {
@@ -192,10 +197,9 @@ static enum err run_phase(struct course *course, const char *name, const struct 
     struct train_options options = *wanted;
 
     begin(course, name);
-    if (course->n_frozen > 0 && !options.objective.softmax) {
-        options.frozen = course->frozen;
-        options.n_frozen = course->n_frozen;
-    }
+    /* the plain softmax has no angles that they could push by */
+    options.n_frozen = options.objective.softmax ? 0 : course->n_frozen;
+    options.frozen = options.n_frozen > 0 ? course->frozen : NULL;
     if (course->options->folder != NULL) {
         options.checkpoint_folder = arena_format(course->mem, "%s/%s", course->options->folder, name);
         if (options.checkpoint_folder == NULL) {
@@ -385,7 +389,7 @@ static enum err walk(struct course *course)
         struct train_options last = options->train;
         course->all = course->before + steps_of(course, last.epochs);
         course->result.classes = course->classes;
-        course->result.n_frozen = course->n_frozen;
+        course->result.n_frozen = course->n_frozen - options->train.n_frozen;
         course->result.n_taught = n_labelled(course);
         course->result.n_followed = objective_distils(&last.objective) ? n_following(course) : 0;
         if (options->rule == COURSE_KEEPS_ALL && options->subcenters > 0) {

@@ -26,7 +26,8 @@ enum course_rule {
 };
 
 struct course_options {
-    struct train_options train; /* of the last phase; the first has a third of its epochs */
+    struct train_options
+        train;      /* of the last phase; the first has a third of its epochs.  frozen: people whom no photo shows */
     int subcenters; /* of everybody in the first phase (without one: in the last); 0: three of people with ten photos, one of
                        others */
     enum course_rule rule; /* by which photos are dropped */
@@ -63,10 +64,11 @@ struct course_result {
     int n_plain, n_refined;  /* dropped */
     bool *dropped;           /* [count] by the rule that was asked for */
 
-    int classes, n_frozen; /* of the last phase */
-    int n_taught;          /* photos of the last phase */
-    int n_followed;        /* photos in its distillation alone */
-    bool blended;          /* false: nobody could be asked, or nobody was to be */
+    int classes;    /* of the last phase */
+    int n_frozen;   /* people with one photo, frozen centers beside those of the options */
+    int n_taught;   /* photos of the last phase */
+    int n_followed; /* photos in its distillation alone */
+    bool blended;   /* false: nobody could be asked, or nobody was to be */
     struct blend blend;
 };
 

@@ -5,7 +5,7 @@
  * faces' rows.  Beside it lies people.json, the subjects' UUIDs in the order of the labels.  Faces that are set aside, faces
  * without a crop and crops of another size than the model's input are left out and counted.  A filter (filter_rows.h) leaves
  * out everybody whom it does not let pass, uncounted; NULL leaves out nobody.
- * Both files are personal data: whoever asked for them removes them.
+ * All files are personal data: whoever asked for them removes them.
  */
 #ifndef SERVER_GALLERY_FREEZE_H
 #define SERVER_GALLERY_FREEZE_H
@@ -16,6 +16,7 @@
 
 #define FREEZE_DATASET "crops.dataset"
 #define FREEZE_PEOPLE "people.json"
+#define FREEZE_NEGATIVES "negatives.f32"
 #define FREEZE_GUARD "guard" /* folder of another collection's crops, in a training's */
 #define FREEZE_LEAST_PEOPLE 10
 #define FREEZE_LEAST_PHOTOS 3 /* a person, in the mean */
@@ -47,5 +48,17 @@ MUST_CHECK enum err gallery_freezable(struct gallery_worker *worker, const char 
 MUST_CHECK enum err gallery_freeze(struct gallery_worker *worker, const char *collection, const char *filter,
                                    const char *folder, const struct long_work *work, struct freezable *ret,
                                    struct gallery_fault *fault);
+
+/*
+ * Writes, beside a data set that gallery_freeze has written, the directions of the collection's other people: of whom it holds no crop,
+ * because none is kept or a filter did not let them pass.  A training keeps who is in it away from them.  Each is the dominant center
+ * (purify_center) of the person's stored embeddings of the model, [n, dim] unit rows of floats as this machine has them; no file where
+ * there are none.  Of more than 20,000 faces a share of the people is taken, a function of their row ids.
+ * People of other collections are not among them: the same person may be enrolled in two, and was enrolled there for something else.
+ * Errors: ERR_CORRUPT, ERR_LIMIT the embeddings; ERR_CANCELLED, ERR_NO_SPACE, ERR_NOMEM.  The file is then as it was.
+ */
+MUST_CHECK enum err gallery_freeze_negatives(struct gallery_worker *worker, const struct freezable *found,
+                                             const char *folder, const struct long_work *work, int *ret_count,
+                                             struct gallery_fault *fault);
 
 #endif

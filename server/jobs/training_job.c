@@ -137,6 +137,7 @@ static enum err freeze(struct training *training)
     const char *filter = json_string_value(json_object_get(training->arguments, "filter"));
     struct freezable found = {0};
     struct freezable guarded = {0};
+    int n_negatives = 0;
     char path[PATH_MAX];
     enum err err = ERR_NONE;
 
@@ -148,6 +149,10 @@ static enum err freeze(struct training *training)
     }
     if (err == ERR_NONE) {
         err = freeze_one(training, collection, filter, training->folder, &work, &found);
+    }
+    if (err == ERR_NONE) {
+        err =
+            gallery_freeze_negatives(training->worker, &found, training->folder, &work, &n_negatives, &training->fault);
     }
     point_reached("training.frozen");
     if (err == ERR_NONE) {

@@ -70,6 +70,9 @@ misname 12
 check "a crop of each of 12 people is enrolled under another one's name" "$([ "$(grep -c -- - <<<"$WRONG")" = 12 ]; echo $?)" "$WRONG"
 enroll 12 6
 check "12 people are enrolled" $?
+embedding=$(jq -nc '[range(128) | if . % 3 == 0 then 1 else 0.1 end] | (map(. * .) | add | sqrt) as $length | map(. / $length)')
+call POST /v1/enroll -H "$JSON" -d "{\"embedding\": $embedding, \"subject\": \"without a crop\"}"
+answers "and one of whom no crop is kept" 201 '.faces | length == 1'
 train '{"dry_run": true, "epochs": 1}'
 answers "the plan is told" 200 '.people == 12 and .photos >= 72 and .steps >= 1 and .estimated_s > 0 and .estimated_bytes > 10000000'
 train '{"dry_run": true, "filter": {"site": "nowhere"}}'
@@ -95,7 +98,7 @@ train '{"epochs": 1, "activate": false, "guard": "guard", "kl": 0.1, "rule": "pl
 answers "a training is queued, with a guard" 202 '.kind == "training" and .arguments.loss == "cosface"'
 until_true 300 ended "$JOB"
 answers "it succeeds with a verdict" 200 \
-    '.state == "succeeded" and (.result.report.gate.reason | length > 0) and .result.report.guard.after.people >= 10 and (.result.state == "ready" or .result.state == "rejected")'
+    '.state == "succeeded" and (.result.report.gate.reason | length > 0) and .result.report.guard.after.people >= 10 and .result.report.people_kept_away_from >= 1 and (.result.state == "ready" or .result.state == "rejected")'
 answers "its photos were judged by both rules, and dropped by the one that was asked for" 200 \
     '.arguments.rule == "plain" and (.result.report | .purified.rule == "plain" and .purified.refined >= 0 and .photos_trained_on == .purified.photos - .purified.plain)'
 PLAIN=$(printf '%s' "$BODY" | jq .result.report.purified.plain)

@@ -350,7 +350,7 @@ static void few_photos_have_one_center(void **state)
 
 /* One course on spoiled names, by a teacher of which some rows were turned round; returns what it makes of the network. */
 static struct course_result taught_by(const float *rows, const unsigned char *part, const int *person, float distill,
-                                      struct arena *mem, unsigned char weights[HASH_SHA256_BYTES])
+                                      const float *frozen, struct arena *mem, unsigned char weights[HASH_SHA256_BYTES])
 {
     struct student_options how = {.how = {.mean = {127.5F, 127.5F, 127.5F}, .std = {64, 64, 64}},
                                   .learn_norms = true,
@@ -364,6 +364,8 @@ static struct course_result taught_by(const float *rows, const unsigned char *pa
     options.train = quick_options();
     options.train.epochs = 1;
     options.train.objective.distill_l2 = distill;
+    options.train.frozen = frozen;
+    options.train.n_frozen = frozen != NULL ? 1 : 0;
     options.blends = false;
     assert_int_equal(student_new(make_network(), dataset, &how, NULL, NULL, &student, NULL), ERR_NONE);
     assert_int_equal(course_run(student, person, PEOPLE, &parts, &options, NULL, NULL, NULL, mem, &result, NULL),
@@ -414,7 +416,7 @@ static void the_rest_is_kept_near_and_judges_are_not_touched(void **state)
         part[i] = person[i] >= PEOPLE - 8 ? PART_HELD : person[i] >= PEOPLE - 12 ? PART_CHOOSES : PART_TEACHES;
     }
     teach(rows);
-    struct course_result first = taught_by(rows, part, person, 1, mem, weights[0]);
+    struct course_result first = taught_by(rows, part, person, 1, NULL, mem, weights[0]);
     for (int i = 0; i < COUNT; i++) {
         photos[person[i]] += part[i] == PART_TEACHES && !first.dropped[i];
     }
@@ -435,19 +437,28 @@ static void the_rest_is_kept_near_and_judges_are_not_touched(void **state)
             turn_round(rows, i);
         }
     }
-    struct course_result again = taught_by(rows, part, person, 1, mem, weights[1]);
+    struct course_result again = taught_by(rows, part, person, 1, NULL, mem, weights[1]);
     course_release(&again);
     assert_memory_equal(weights[0], weights[1], HASH_SHA256_BYTES);
 
     /* that of a dropped photo is: turned round it is still dropped, and pulls the other way */
     turn_round(rows, dropped);
-    struct course_result turned = taught_by(rows, part, person, 1, mem, weights[2]);
+    struct course_result turned = taught_by(rows, part, person, 1, NULL, mem, weights[2]);
     assert_true(turned.dropped[dropped]);
     course_release(&turned);
     assert_memory_not_equal(weights[0], weights[2], HASH_SHA256_BYTES);
 
+    /* a person whom no photo shows is one more to keep away from, unless there are no angles */
+    float other[DIM] = {0};
+    other[0] = 1;
+    struct course_result away = taught_by(rows, part, person, 1, other, mem, weights[0]);
+    assert_int_equal(away.n_frozen, turned.n_frozen);
+    assert_int_equal(away.classes, turned.classes);
+    course_release(&away);
+    assert_memory_not_equal(weights[0], weights[2], HASH_SHA256_BYTES);
+
     /* and without distillation nobody is kept near */
-    struct course_result none = taught_by(rows, part, person, 0, mem, weights[2]);
+    struct course_result none = taught_by(rows, part, person, 0, NULL, mem, weights[2]);
     assert_int_equal(none.n_followed, 0);
     course_release(&none);
     arena_free(mem);

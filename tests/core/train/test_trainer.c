@@ -591,6 +591,52 @@ static void who_follows_is_kept_near(void **state)
     train_result_release(&without_term);
 }
 
+/* Mean cosine of a person's photos with a direction, after a phase in which that was frozen, or not. */
+static double cosine_after(const float *direction, int n_frozen)
+{
+    static float u[COUNT * DIM];
+    struct student *student = make_student(NULL, NULL);
+    struct train_options options = quick_options();
+    struct train_result result;
+    double sum = 0;
+
+    options.epochs = 12;
+    options.frozen = direction;
+    options.n_frozen = n_frozen;
+    run(student, &options, &result);
+    assert_int_equal(result.classes, TRAINED); /* it is nobody's class */
+    assert_int_equal(student_embed(student, NULL, u, NULL), ERR_NONE);
+    for (int i = 0; i < PHOTOS * DIM; i++) {
+        sum += (double)u[i] * (double)direction[i % DIM];
+    }
+    train_result_release(&result);
+    student_free(student);
+    return sum / PHOTOS;
+}
+
+/* A frozen center where a person would come to lie pushes them elsewhere, and stays. */
+static void a_frozen_center_pushes(void **state)
+{
+    float direction[DIM] = {0};
+    float kept[DIM];
+    float length;
+    struct student *student = make_student(NULL, NULL);
+
+    (void)state;
+    for (int i = 0; i < TRAINED * PHOTOS * DIM; i++) { /* person 0, as the network tells them from others before */
+        direction[i % DIM] +=
+            (i < PHOTOS * DIM ? TRAINED : 0) * student_teacher(student)[i] - student_teacher(student)[i];
+    }
+    student_free(student);
+    unit_rows(direction, 1, DIM, direction, &length);
+    memcpy(kept, direction, sizeof kept);
+    double alone = cosine_after(direction, 0);
+    double pushed = cosine_after(direction, 1);
+    printf("# mean cosine with where one was: %.3f, with a frozen center there %.3f\n", alone, pushed);
+    assert_true(pushed < alone - .1);
+    assert_memory_equal(direction, kept, sizeof kept);
+}
+
 static void forbid_heap(void *context, const struct train_step *step)
 {
     long *steps = context;
@@ -628,7 +674,7 @@ int main(void)
         cmocka_unit_test(resume_changes_no_bit),       cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(too_high_a_rate_is_told),     cmocka_unit_test(maps_have_a_limit),
         cmocka_unit_test(another_teacher_is_followed), cmocka_unit_test(who_follows_is_kept_near),
-        cmocka_unit_test(steps_allocate_nothing)};
+        cmocka_unit_test(a_frozen_center_pushes),      cmocka_unit_test(steps_allocate_nothing)};
 
     return cmocka_run_group_tests(tests, make_people, remove_people);
 }
