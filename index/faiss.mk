@@ -5,5 +5,8 @@
 FAISS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/arcfaced
 export FAISS_CACHE
 FAISS_CFLAGS :=
-FAISS_VERSION := $(shell dpkg-query -W -f='$${Version}-$${Architecture}' libfaiss-dev 2>/dev/null)
+# FAISS_ARCH: whose library, for packages of several architectures may be installed.
+FAISS_ARCH ?= $(shell dpkg --print-architecture 2>/dev/null)
+export FAISS_ARCH
+FAISS_VERSION := $(shell dpkg-query -W -f='$${Version}-$${Architecture}' libfaiss-dev:$(FAISS_ARCH) 2>/dev/null)
 LIBS_index := -L$(FAISS_CACHE)/faiss-$(FAISS_VERSION) -lfaiss_c -lfaiss -l:libopenblas.a -lstdc++ -lgomp

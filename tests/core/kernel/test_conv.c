@@ -202,9 +202,6 @@ static void same_bits_at_any_thread_count(void **state)
     size_t blocks = mem_live_blocks();
     struct pool *pool = NULL;
 
-    if (getenv("TEST_NO_THREADS") != NULL) { /* under emulation (tests/portable.mk) */
-        skip();
-    }
     assert_int_equal(pool_new(3, &pool), ERR_NONE);
     for (int i = 0; i < (int)(sizeof rows / sizeof rows[0]); i++) {
         if (is_left_out(i)) {

@@ -347,9 +347,6 @@ static void same_bits_at_any_thread_count(void **state)
     struct pool *pool = NULL;
     struct finish finish = finish_of(FINISH_PRELU);
 
-    if (getenv("TEST_NO_THREADS") != NULL) { /* under emulation (tests/portable.mk) */
-        skip();
-    }
     assert_int_equal(pool_new(3, &pool), ERR_NONE);
     for (int row = 0; row < N_ROWS; row++) {
         if (is_left_out(row)) {

@@ -204,9 +204,7 @@ static void equals_two_layers(void **state)
     const struct kernel_variant *variant = NULL;
     struct pool *pool = NULL;
 
-    if (getenv("TEST_NO_THREADS") == NULL) { /* under emulation (tests/portable.mk) there is no pool */
-        assert_int_equal(pool_new(3, &pool), ERR_NONE);
-    }
+    assert_int_equal(pool_new(3, &pool), ERR_NONE);
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         struct problem p = problem_of(&rows[r], (int)r % 5);
         for (int n = 0; kernels_nth(KERNELS_blocks, n, &table, &variant); n++) {

@@ -88,9 +88,7 @@ static void equals_reference(void **state)
     const struct kernel_variant *variant = NULL;
     struct pool *pool = NULL;
 
-    if (getenv("TEST_NO_THREADS") == NULL) { /* under emulation (tests/portable.mk) there is no pool */
-        assert_int_equal(pool_new(3, &pool), ERR_NONE);
-    }
+    assert_int_equal(pool_new(3, &pool), ERR_NONE);
     for (int row = 0; row < (int)(sizeof rows / sizeof rows[0]); row++) {
         for (int v = 0; kernels_nth(KERNELS_blocks, v, &table, &variant); v++) {
             check(row, table.blocks, variant->name, GEMM_AS_IS, false, NULL);

@@ -240,9 +240,7 @@ static void blocks_equal_dense(void **state)
     struct graph *blocked = network(true);
     struct pool *pool = NULL;
 
-    if (getenv("TEST_NO_THREADS") == NULL) { /* under emulation (tests/portable.mk) there is no pool */
-        assert_int_equal(pool_new(2, &pool), ERR_NONE);
-    }
+    assert_int_equal(pool_new(2, &pool), ERR_NONE);
     for (int run = 0; run < 4; run++) {
         struct session_options options = {.pool = run % 2 == 1 ? pool : NULL, .keep_all = run == 2};
         struct session *a = NULL;
