@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/cpu.h"
 #include "core/graph/packing.h"
 #include "core/kernel/kernels.h"
 
@@ -56,6 +57,16 @@ static const char *said(const char *text)
     return text[0] == '\0' ? NULL : text;
 }
 
+/* A layer of a face network is a few hundred microseconds of work: more threads than this meet too often to gain by it. */
+#define LONE_THREADS_MOST 8
+
+static int lone_threads(const struct config *config)
+{
+    int threads = config_workers(config) < cpu_count() ? config_workers(config) : cpu_count();
+
+    return threads < LONE_THREADS_MOST ? threads : LONE_THREADS_MOST;
+}
+
 struct gallery_options command_gallery_options(const struct config *config)
 {
     struct gallery_options options = {.data = config->data,
@@ -68,6 +79,7 @@ struct gallery_options command_gallery_options(const struct config *config)
 
     options.batch = (int)config->batch;
     options.batch_wait_ms = config->batch_wait_ms;
+    options.lone_threads = lone_threads(config);
     options.policy.threshold = (float)config->threshold;
     options.policy.max_fmr = config->max_fmr;
     options.policy.margin = (float)config->margin;

@@ -45,6 +45,7 @@ struct pool {
     atomic_int sleepers; /* helpers that wait for work, or are about to */
     atomic_bool waiting; /* the caller waits for finished, or is about to */
     atomic_bool closing;
+    atomic_int guests;
 
     pthread_mutex_t lock; /* guards nothing but the two conditions */
     pthread_cond_t work, finished;
@@ -203,6 +204,29 @@ int pool_threads(const struct pool *pool)
     return pool == NULL ? 1 : pool->n_threads;
 }
 
+/*
+ * A round of a guest is over before it leaves, and it begins one only where it is the only one: so a second guest, who counts
+ * before it asks, never begins one beside it.
+ */
+void pool_enter(struct pool *pool)
+{
+    if (pool != NULL) {
+        atomic_fetch_add(&pool->guests, 1);
+    }
+}
+
+void pool_leave(struct pool *pool)
+{
+    if (pool != NULL) {
+        atomic_fetch_sub(&pool->guests, 1);
+    }
+}
+
+int pool_guests(struct pool *pool)
+{
+    return pool == NULL ? 0 : atomic_load(&pool->guests);
+}
+
 /* Until everybody who entered the closed round has left it. */
 static void wait_empty(struct pool *pool)
 {
@@ -223,7 +247,7 @@ static void wait_empty(struct pool *pool)
 
 void pool_run(struct pool *pool, int count, void (*task)(void *context, int i), void *context)
 {
-    if (pool == NULL || pool->n_threads == 1 || count <= 1) {
+    if (pool == NULL || pool->n_threads == 1 || count <= 1 || pool_guests(pool) > 1) {
         for (int i = 0; i < count; i++) {
             task(context, i);
         }

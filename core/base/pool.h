@@ -24,8 +24,18 @@ int pool_threads(const struct pool *pool);
  * returned.  Of n threads each begins with an n-th of them, in order, the same one in every loop of as many tasks; so tasks
  * that read what others wrote before stand best at the same place of their loops.  A NULL pool runs them in order on the
  * caller's thread.
- * Threads: one caller at a time; a task must not call pool_run on the same pool.
+ * Threads: one caller at a time, or any number of guests; a task must not call pool_run on the same pool.
  */
 void pool_run(struct pool *pool, int count, void (*task)(void *context, int i), void *context);
+
+/*
+ * A pool that several threads share: each is its guest while it is at work, with or without loops.  The loops of the only
+ * guest are spread; where there are several, each runs its own in order on its own thread, because the others have the
+ * processors.  That changes from one loop to the next, as guests come and go; nobody waits for anybody.
+ * A NULL pool has no guests.
+ */
+void pool_enter(struct pool *pool);
+void pool_leave(struct pool *pool);
+int pool_guests(struct pool *pool);
 
 #endif

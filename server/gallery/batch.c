@@ -272,8 +272,10 @@ enum err batch_embed(struct gallery_worker *worker, struct model *model, const s
     come(batcher, worker);
     elect(batcher);
     while (!ticket.leads && !ticket.done) {
+        worker_at_work(worker, false); /* its processor is free for the run that takes its crops */
         (void)pthread_cond_wait(&ticket.news, &batcher->lock);
     }
+    worker_at_work(worker, true);
     if (ticket.leads) {
         lead(worker, &ticket);
     }

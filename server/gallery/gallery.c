@@ -251,6 +251,9 @@ enum err gallery_open(const struct gallery_options *options, struct gallery **re
         const struct batch_plan plan = {
             .crops = options->batch, .wait_ns = options->batch_wait_ms * 1000000, .runs = cpu_count()};
         err = options->batch > 1 ? batcher_new(&plan, &gallery->batcher) : ERR_NONE;
+        if (err == ERR_NONE && options->lone_threads > 1) {
+            err = pool_new(options->lone_threads, &gallery->lone);
+        }
         err = err != ERR_NONE ? err : load_models(gallery, options, mem, note);
         if (err == ERR_NONE && gallery->store != NULL) {
             err = load_collections(gallery, options, mem, note);
@@ -275,6 +278,7 @@ void gallery_close(struct gallery *gallery)
     models_free(gallery->models);
     model_free(gallery->detector);
     batcher_free(gallery->batcher);
+    pool_free(gallery->lone);
     mem_free(gallery);
 }
 

@@ -113,6 +113,7 @@ struct gallery_options {
     struct gallery_policy policy;
     int batch;             /* crops of several requests in one run; 0, 1: every request by itself */
     int64_t batch_wait_ms; /* how long a run waits for requests that are on their way */
+    int lone_threads;      /* over which a worker spreads its networks while no other is at work; 0, 1: its own */
     size_t session_bytes;  /* activations of one network in one thread; 0: 2 GiB */
     bool map_saved;        /* vectors are read from the index's files as soon as they are written (index.h) */
     size_t segment_rows;   /* faces of one file of an index (index.h); 0: 65536 */

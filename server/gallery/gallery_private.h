@@ -4,6 +4,7 @@
 #ifndef SERVER_GALLERY_GALLERY_PRIVATE_H
 #define SERVER_GALLERY_GALLERY_PRIVATE_H
 
+#include "core/base/pool.h"
 #include "core/image/decode.h"
 #include "server/gallery/filter.h"
 #include "server/gallery/gallery.h"
@@ -24,15 +25,25 @@ struct gallery {
 
     /* guard themselves */
     struct batcher *batcher; /* batch.h; NULL: every request embeds by itself */
+    struct pool *lone;       /* its guests are the workers that are at work; NULL: each has one thread */
     struct models *models;
     struct live *live;
     struct filters *filters;
 };
 
-/* A recogniser's session of one thread, with the loan that keeps its graph. */
-struct worker_session {
-    struct model *model;
-    struct session *session;
+/*
+ * A network's sessions, each NULL until it is needed: of one thread, for the times when several workers are at work, and of
+ * the gallery's pool, for those when this one is alone.  They are two because what is cut for several threads and run on one
+ * costs 2 % more than what was cut for one.
+ */
+struct worker_sessions {
+    struct session *own, *lone;
+};
+
+/* A recogniser's, with the loan that keeps its graph. */
+struct worker_slot {
+    struct model *model; /* NULL: free */
+    struct worker_sessions sessions;
     uint64_t used; /* counts uses: the smallest is the one to evict */
 };
 
@@ -44,9 +55,10 @@ struct gallery_worker {
     struct arena *mem;
     struct gallery_times times;
     struct gallery_request request;
-    struct session *detector_session; /* NULL until the first photo */
-    bool expected;                    /* the batcher counts it as on its way */
-    struct worker_session sessions[WORKER_SESSIONS];
+    struct worker_sessions detector;
+    bool expected; /* the batcher counts it as on its way */
+    bool at_work;  /* a guest of the gallery's pool */
+    struct worker_slot slots[WORKER_SESSIONS];
     uint64_t uses;
 };
 
@@ -62,10 +74,15 @@ enum err gallery_fail(struct gallery_fault *fault, enum gallery_reason reason, e
 /* ERR_TIMEOUT or ERR_CANCELLED, with a sentence, when the request in hand shall not go on. */
 MUST_CHECK enum err worker_may_go_on(const struct gallery_worker *worker, struct gallery_fault *fault);
 
+/* Counts as at work, or not while it waits for another one's run; said again, it counts once. */
+void worker_at_work(struct gallery_worker *worker, bool at_work);
+
 /* Who asks, for an audit row; never NULL. */
 const char *worker_actor(const struct gallery_worker *worker);
 
-/* The worker's session for a network, made at first use.  Owns: the worker. */
+/*
+ * The worker's session for a network and one run, made at first use; the worker is at work from here on.  Owns: the worker.
+ */
 MUST_CHECK enum err worker_detector_session(struct gallery_worker *worker, struct session **ret,
                                             struct gallery_fault *fault);
 MUST_CHECK enum err worker_session(struct gallery_worker *worker, struct model *model, struct session **ret,

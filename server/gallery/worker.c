@@ -23,11 +23,17 @@ enum err gallery_worker_new(struct gallery *gallery, size_t arena_bytes, struct 
     return ERR_NONE;
 }
 
-static void end_session(struct gallery_worker *worker, struct worker_session *slot)
+static void end_sessions(struct worker_sessions *sessions)
 {
-    session_free(slot->session);
+    session_free(sessions->own);
+    session_free(sessions->lone);
+}
+
+static void empty_slot(struct gallery_worker *worker, struct worker_slot *slot)
+{
+    end_sessions(&slot->sessions);
     models_unref(worker->gallery->models, slot->model);
-    *slot = (struct worker_session){0};
+    *slot = (struct worker_slot){0};
 }
 
 void gallery_worker_free(struct gallery_worker *worker)
@@ -36,9 +42,9 @@ void gallery_worker_free(struct gallery_worker *worker)
         return;
     }
     for (int i = 0; i < WORKER_SESSIONS; i++) {
-        end_session(worker, &worker->sessions[i]);
+        empty_slot(worker, &worker->slots[i]);
     }
-    session_free(worker->detector_session);
+    end_sessions(&worker->detector);
     gallery_worker_reset(worker);
     arena_free(worker->mem);
     mem_free(worker);
@@ -47,6 +53,7 @@ void gallery_worker_free(struct gallery_worker *worker)
 void gallery_worker_reset(struct gallery_worker *worker)
 {
     batch_forget(worker);
+    worker_at_work(worker, false);
     arena_reset_wiped(worker->mem); /* it held faces */
     worker->times = (struct gallery_times){0};
     worker->request = (struct gallery_request){0};
@@ -55,6 +62,17 @@ void gallery_worker_reset(struct gallery_worker *worker)
 void gallery_worker_begin(struct gallery_worker *worker, const struct gallery_request *request)
 {
     worker->request = *request;
+    worker_at_work(worker, true);
+}
+
+void worker_at_work(struct gallery_worker *worker, bool at_work)
+{
+    if (at_work && !worker->at_work) {
+        pool_enter(worker->gallery->lone);
+    } else if (!at_work && worker->at_work) {
+        pool_leave(worker->gallery->lone);
+    }
+    worker->at_work = at_work;
 }
 
 struct arena *gallery_worker_arena(struct gallery_worker *worker)
@@ -90,53 +108,50 @@ const char *worker_actor(const struct gallery_worker *worker)
     return worker->request.actor != NULL ? worker->request.actor : "nobody";
 }
 
-static enum err make_session(struct gallery_worker *worker, const struct model *model, struct session **ret,
-                             struct gallery_fault *fault)
+/* Of a network's two sessions, the one that suits how many are at work. */
+static enum err pick_session(struct gallery_worker *worker, const struct model *model, struct worker_sessions *sessions,
+                             struct session **ret, struct gallery_fault *fault)
 {
-    /* One thread: parallelism comes from the requests beside each other. */
-    struct session_options options = {.memory_limit = worker->gallery->session_bytes};
-    enum err err = session_new(model_graph(model), &options, ret);
+    struct gallery *gallery = worker->gallery;
+    struct session_options options = {.memory_limit = gallery->session_bytes};
+    struct session **session = &sessions->own;
+    enum err err = ERR_NONE;
 
-    return err == ERR_NONE ? err : ERR_SAY(&fault->note, err, "no memory to run the network %s", model->name);
+    worker_at_work(worker, true);
+    if (pool_guests(gallery->lone) == 1) {
+        session = &sessions->lone;
+        options.pool = gallery->lone;
+    }
+    if (*session == NULL) {
+        err = session_new(model_graph(model), &options, session);
+    }
+    if (err != ERR_NONE) {
+        return ERR_SAY(&fault->note, err, "no memory to run the network %s", model->name);
+    }
+    *ret = *session;
+    return ERR_NONE;
 }
 
 enum err worker_detector_session(struct gallery_worker *worker, struct session **ret, struct gallery_fault *fault)
 {
-    enum err err = ERR_NONE;
-
-    if (worker->detector_session == NULL) {
-        err = make_session(worker, worker->gallery->detector, &worker->detector_session, fault);
-    }
-    if (err == ERR_NONE) {
-        *ret = worker->detector_session;
-    }
-    return err;
+    return pick_session(worker, worker->gallery->detector, &worker->detector, ret, fault);
 }
 
 enum err worker_session(struct gallery_worker *worker, struct model *model, struct session **ret,
                         struct gallery_fault *fault)
 {
-    struct worker_session *slot = &worker->sessions[0];
-    struct session *session = NULL;
+    struct worker_slot *slot = &worker->slots[0];
 
-    for (int i = 0; i < WORKER_SESSIONS; i++) {
-        struct worker_session *seen = &worker->sessions[i];
-        if (seen->model == model) {
-            seen->used = ++worker->uses;
-            *ret = seen->session;
-            return ERR_NONE;
-        }
-        if (seen->used < slot->used) {
+    for (int i = 0; i < WORKER_SESSIONS && slot->model != model; i++) {
+        struct worker_slot *seen = &worker->slots[i];
+        if (seen->model == model || seen->used < slot->used) {
             slot = seen;
         }
     }
-    enum err err = make_session(worker, model, &session, fault);
-    if (err != ERR_NONE) {
-        return err;
+    if (slot->model != model) {
+        empty_slot(worker, slot);
+        slot->model = models_ref(worker->gallery->models, model);
     }
-    end_session(worker, slot);
-    *slot = (struct worker_session){
-        .model = models_ref(worker->gallery->models, model), .session = session, .used = ++worker->uses};
-    *ret = session;
-    return ERR_NONE;
+    slot->used = ++worker->uses;
+    return pick_session(worker, model, &slot->sessions, ret, fault);
 }

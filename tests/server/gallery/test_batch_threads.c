@@ -129,11 +129,50 @@ static void test_alone_it_does_not_wait(void **state)
     fixture_close(f);
 }
 
+/* The only one at work is spread over the pool, one beside others is not; its numbers have the same bits. */
+static void test_alone_it_has_the_same_bits(void **state)
+{
+    struct fixture fixture;
+    struct fixture *f = &fixture;
+    struct hand hand = {0};
+    struct gallery_worker *other = NULL;
+    float vector[DIM];
+    float norm = 0;
+
+    (void)state;
+    fixture_open(f, -1);
+    hand.worker = f->worker;
+    paint(&hand, 3);
+    GOOD(batch_embed(f->worker, f->gallery->default_model, &hand.crop, 1, hand.expected, &norm, &f->fault));
+    assert_null(f->worker->slots[0].sessions.lone); /* there is no pool */
+    gallery_worker_reset(f->worker);
+    paint(&hand, 3);
+
+    GOOD(pool_new(3, &f->gallery->lone));
+    GOOD(batch_embed(f->worker, f->gallery->default_model, &hand.crop, 1, vector, &norm, &f->fault));
+    assert_non_null(f->worker->slots[0].sessions.lone);
+    assert_memory_equal(vector, hand.expected, sizeof vector);
+
+    session_free(f->worker->slots[0].sessions.own);
+    f->worker->slots[0].sessions.own = NULL;
+    GOOD(gallery_worker_new(f->gallery, (size_t)16 << 20, &other));
+    gallery_worker_begin(other, &(struct gallery_request){0});
+    assert_int_equal(pool_guests(f->gallery->lone), 2);
+    GOOD(batch_embed(f->worker, f->gallery->default_model, &hand.crop, 1, vector, &norm, &f->fault));
+    assert_non_null(f->worker->slots[0].sessions.own); /* the one for a single thread was needed again */
+    assert_memory_equal(vector, hand.expected, sizeof vector);
+    gallery_worker_free(other);
+    gallery_worker_reset(f->worker);
+    assert_int_equal(pool_guests(f->gallery->lone), 0);
+    fixture_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_share_runs),
         cmocka_unit_test(test_alone_it_does_not_wait),
+        cmocka_unit_test(test_alone_it_has_the_same_bits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
