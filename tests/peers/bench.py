@@ -25,7 +25,7 @@ import statistics
 import subprocess
 import sys
 
-from common import HERE, model, ours, theirs
+from common import HERE, is_new, model, ours, theirs
 from daemon import bench_daemon
 
 # name, network, batch, threads, side, required, aim
@@ -46,19 +46,26 @@ LEAST_ROUNDS = 7  # a median of fewer follows a busy neighbour
 # What is required of an r100: that it answers so soon after its file is opened, and what is left of its weights with memory=small.
 READY_MS = 2000
 REST = 1.8
-# class of layers: (channels in, channels out, side, kernel, stride, groups)
+# class of layers: form (layer.py), channels in, channels out, side, kernel, stride, groups
 LAYERS = {
-    "first 3x3": [(3, 64, 112, 3, 1, 1)],
-    "3x3 at 112": [(64, 64, 112, 3, 1, 1)],
-    "3x3 at 56": [(64, 64, 56, 3, 1, 1)],
-    "3x3 at 28": [(128, 128, 28, 3, 1, 1)],
-    "3x3 at 14": [(256, 256, 14, 3, 1, 1)],
-    "3x3 at 7": [(512, 512, 7, 3, 1, 1)],
-    "3x3 stride 2": [(64, 64, 112, 3, 2, 1)],
-    "1x1": [(128, 128, 28, 1, 1, 1)],
-    "1x1 stride 2": [(64, 128, 56, 1, 2, 1)],
-    "depthwise": [(256, 256, 28, 3, 1, 256)],
-    "groups of 2": [(128, 128, 56, 3, 1, 64)],
+    "first 3x3": ("fp32", 3, 64, 112, 3, 1, 1),
+    "3x3 at 112": ("fp32", 64, 64, 112, 3, 1, 1),
+    "3x3 at 56": ("fp32", 64, 64, 56, 3, 1, 1),
+    "3x3 at 28": ("fp32", 128, 128, 28, 3, 1, 1),
+    "3x3 at 14": ("fp32", 256, 256, 14, 3, 1, 1),
+    "3x3 at 7": ("fp32", 512, 512, 7, 3, 1, 1),
+    "3x3 stride 2": ("fp32", 64, 64, 112, 3, 2, 1),
+    "1x1": ("fp32", 128, 128, 28, 1, 1, 1),
+    "1x1 stride 2": ("fp32", 64, 128, 56, 1, 2, 1),
+    "depthwise": ("fp32", 256, 256, 28, 3, 1, 256),
+    "groups of 2": ("fp32", 128, 128, 56, 3, 1, 64),
+    "FC": ("fc", 512, 512, 7, 7, 1, 1),
+    "int8 3x3 at 56": ("int8", 64, 64, 56, 3, 1, 1),
+    "int8 3x3 at 28": ("int8", 128, 128, 28, 3, 1, 1),
+    "int8 3x3 at 14": ("int8", 256, 256, 14, 3, 1, 1),
+    "int8 3x3 at 7": ("int8", 512, 512, 7, 3, 1, 1),
+    "int8 3x3 stride 2": ("int8", 128, 128, 56, 3, 2, 1),
+    "int8 1x1": ("int8", 128, 128, 28, 1, 1, 1),
 }
 
 
@@ -122,18 +129,21 @@ def bench_cases(args):
 
 def bench_layers(args):
     peak = float(subprocess.run([args.folder + "/peak"], check=True, capture_output=True, text=True).stdout)
-    print("\nclass of layers    ms      GFLOPS of a direct sum, and of the peak of %.0f (Winograd may pass 1)" % peak)
-    for name, shapes in LAYERS.items():
-        ci, co, side, kernel, stride, groups = shapes[0]
-        path = "%s/layer_%d_%d_%d_%d_%d_%d.onnx" % ((args.folder,) + shapes[0])
-        if not os.path.exists(path):
-            subprocess.run(["/usr/bin/python3", HERE + "/layer.py", path] + [str(v) for v in shapes[0]], check=True)
+    print("\nclass of layers        ms  GFLOPS of a direct sum, and of the peak of %.0f (Winograd may pass 1); of int8, of four times that,"
+          " which VNNI has" % peak)
+    for name, shape in LAYERS.items():
+        form, ci, co, side, kernel, stride, groups = shape
+        count = 2 if form == "fc" else 8  # layers in a row; those of products are large
+        path = "%s/layer_%s.onnx" % (args.folder, "_".join(str(v) for v in shape))
+        if not is_new(path, HERE + "/layer.py", HERE + "/models.py"):
+            subprocess.run(["/usr/bin/python3", HERE + "/layer.py", path, str(count)] + [str(v) for v in shape], check=True)
         worker = ours(args.folder, path, 1, 1, side)
-        ms = min(worker.run(runs_for(worker, 0.2))["wall"]) / 8  # eight such layers in a row
+        ms = min(worker.run(runs_for(worker, 0.2))["wall"]) / count
         worker.end()
-        out = side // stride
+        out = 1 if form == "fc" else side // stride
         flops = 2 * co * (ci // groups) * kernel * kernel * out * out
-        print("%-16s %6.3f  %7.1f  %5.2f" % (name, ms, flops / ms / 1e6, flops / ms / 1e6 / peak), flush=True)
+        print("%-18s %6.3f  %7.1f  %5.2f" % (name, ms, flops / ms / 1e6, flops / ms / 1e6 / peak / (4 if form == "int8" else 1)),
+              flush=True)
 
 
 def bench_memory(args):

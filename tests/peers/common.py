@@ -42,9 +42,14 @@ def theirs(folder, model, batch=1, threads=1, side=112, span=(-1, 1), dump=""):
     return Worker([str(c) for c in command], {"NODE_PATH": folder + "/node_modules"})
 
 
+def is_new(path, *makers):
+    """Whether a file is there and not older than the scripts that make it."""
+    return os.path.exists(path) and all(os.path.getmtime(path) >= os.path.getmtime(m) for m in makers)
+
+
 def model(folder, name):
     """The file of a generated network, made if it is not there or older than what makes it."""
     path = "%s/%s.onnx" % (folder, name)
-    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(HERE + "/models.py"):
+    if not is_new(path, HERE + "/models.py"):
         subprocess.run(["/usr/bin/python3", HERE + "/models.py", folder, name], check=True)
     return path
