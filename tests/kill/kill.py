@@ -364,7 +364,7 @@ class Test:
     def tell(self, name, complaints):
         self.n += 1
         self.failed += bool(complaints)
-        print('%sok %d - %s' % ('not ' if complaints else '', self.n, name))
+        print('%sok %d - %s%s' % ('not ' if complaints else '', self.n, name, ', seed %s' % self.seed if complaints else ''))
         for text in complaints[:10]:
             print('# ' + str(text).replace('\n', ' ')[:1000])
         sys.stdout.flush()
