@@ -16,7 +16,7 @@ $(B)/obj/tests/bench/index/hnswlib_peer.o: tests/bench/index/hnswlib_peer.cpp $(
 # FAISS built for AVX2 stands in for Debian's package, which is built for SSE2, if docker/faiss-c --avx2 has made it.
 FAISS_AVX2 := $(wildcard $(FAISS_CACHE)/faiss-$(FAISS_VERSION)/libfaiss_avx2.a)
 $(B)/obj/tests/bench/index/bench_index.o: ALL_CFLAGS += '-DBENCH_FAISS="$(if $(FAISS_AVX2),AVX2,SSE2 as packaged)"'
-INDEX_BENCH_SHARED := $(patsubst %,$(B)/obj/tests/bench/index/%.o,faces peers hnswlib_peer)
+INDEX_BENCH_SHARED := $(patsubst %,$(B)/obj/tests/bench/index/%.o,faces memory peers hnswlib_peer)
 
 # libgfortran: training an inverted file reaches the Fortran part of OpenBLAS.
 $(B)/tests/bench/index/%: $(B)/obj/tests/bench/index/%.o $(INDEX_BENCH_SHARED) $(call link_of,index) $(FAISS_AVX2)

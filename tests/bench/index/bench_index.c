@@ -36,6 +36,7 @@
 #include "core/kernel/scan.h"
 #include "index/index.h"
 #include "tests/bench/index/faces.h"
+#include "tests/bench/index/memory.h"
 #include "tests/bench/index/peers.h"
 
 enum {
@@ -193,27 +194,12 @@ static void tune(struct contender *self, enum peer_kind kind)
 
 /* ---- Filling ----------------------------------------------------------------------------------------------------- */
 
-static size_t resident_bytes(void)
-{
-    long pages = 0;
-    long resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-
-    if (file == NULL || fscanf(file, "%ld %ld", &pages, &resident) != 2) {
-        resident = 0;
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static void fill(void)
 {
     float *vectors = mem_new(ADD_AT_ONCE, dim * sizeof(float));
     int64_t ids[ADD_AT_ONCE];
     int64_t spent = 0;
-    const size_t before = resident_bytes();
+    const struct memory before = memory_now();
 
     if (vectors == NULL) {
         must(false, "memory");
@@ -230,12 +216,13 @@ static void fill(void)
         spent += clock_thread_cpu_ns() - begin;
     }
     mem_free(vectors);
-    const size_t padded = dim <= 64 ? 64 : (size_t)1 << (64 - __builtin_clzl(dim - 1));
-    printf("  ours: built in %.2f s of CPU (%.1f us a face); %zu bytes a face, by the system %zu, predicted %zu "
-           "(floats %zu, bytes %zu, bits %zu, id and map 24 to 56)\n",
-           (double)spent * 1e-9, (double)spent * 1e-3 / (double)n_rows, index_bytes(ours) / n_rows,
-           (resident_bytes() - before) / n_rows, dim * 4 + dim + 8 + padded / 8 + 8 + 40, dim * 4, dim + 8,
-           padded / 8 + 8);
+    printf("  ours: built in %.2f s of CPU (%.1f us a face)\n", (double)spent * 1e-9,
+           (double)spent * 1e-3 / (double)n_rows);
+    const size_t predicted = memory_of_codes(dim) + memory_of_floats(dim) + MEMORY_OF_ID;
+    memory_print("all in memory", before, n_rows, index_bytes(ours), predicted);
+    /* The last segment stands in memory whole, and was half as long a moment ago. */
+    must(n_rows < 10 * (size_t)INDEX_SEGMENT_ROWS || index_bytes(ours) / n_rows <= predicted + predicted / 10,
+         "a face takes more memory than a tenth above what is predicted");
 }
 
 static void find_truth(void)
@@ -258,7 +245,7 @@ static void find_truth(void)
 /* ---- What is asked for besides speed ----------------------------------------------------------------------------- */
 
 struct changes {
-    double add_us, remove_us, longest_us;
+    double add_us, remove_us, flush_us, longest_us;
 };
 
 static struct changes time_changes(struct peer *peer, int n)
@@ -274,11 +261,15 @@ static struct changes time_changes(struct peer *peer, int n)
         int64_t begin = clock_thread_cpu_ns();
         bool fine = peer == NULL ? index_add(ours, &id, vector, 1, NULL) == ERR_NONE : peer_add(peer, vector, id);
         int64_t between = clock_thread_cpu_ns();
-        fine = fine && (peer == NULL ? index_remove(ours, &gone, 1, NULL, NULL) == ERR_NONE : peer_remove(peer, gone));
+        fine = fine && (peer == NULL ? index_remove_unflushed(ours, &gone, 1, NULL, NULL) == ERR_NONE
+                                     : peer_remove(peer, gone));
+        int64_t removed = clock_thread_cpu_ns();
+        fine = fine && (peer != NULL || index_flush(ours, NULL) == ERR_NONE);
         int64_t end = clock_thread_cpu_ns();
         must(fine || peer != NULL, "a change");
         times.add_us += (double)(between - begin) * 1e-3 / n;
-        times.remove_us += (double)(end - between) * 1e-3 / n;
+        times.remove_us += (double)(removed - between) * 1e-3 / n;
+        times.flush_us += (double)(end - removed) * 1e-3 / n;
         times.longest_us = fmax(times.longest_us, (double)(end - begin) * 1e-3);
     }
     return times;
@@ -346,7 +337,9 @@ static void through_files(struct contender *all, size_t n, const char *folder)
     struct index *mapped = NULL;
 
     (void)snprintf(path, sizeof path, "%s/segments_%zu", folder, dim);
-    const struct index_files files = {.folder = path, .accept = accept, .now = now};
+    const struct index_files files = {.folder = path, .accept = accept, .now = now, .map_saved = true};
+    const size_t predicted = memory_of_codes(dim) + MEMORY_OF_ID; /* the floats stay on the disk */
+    struct memory before = memory_now();
     must(index_files_destroy(path, NULL) == ERR_NONE && index_new((int)dim, &mapped, NULL) == ERR_NONE &&
              index_load(mapped, &files, &report, NULL) == ERR_NONE,
          "a folder");
@@ -364,20 +357,22 @@ static void through_files(struct contender *all, size_t n, const char *folder)
     int64_t begin = clock_monotonic_ns();
     must(index_save(mapped, NULL) == ERR_NONE, "saving");
     double saved_s = (double)(clock_monotonic_ns() - begin) * 1e-9;
+    memory_print("low_memory", before, n_rows, index_bytes(mapped), predicted);
     index_close_files(mapped, false);
     index_free(mapped);
     mapped = NULL;
-    const size_t before = resident_bytes();
+    before = memory_now();
     begin = clock_monotonic_ns();
     int64_t cpu = clock_thread_cpu_ns();
     must(index_new((int)dim, &mapped, NULL) == ERR_NONE && index_load(mapped, &files, &report, NULL) == ERR_NONE,
          "loading");
     double loaded_s = (double)(clock_monotonic_ns() - begin) * 1e-9;
     double loaded_cpu_s = (double)(clock_thread_cpu_ns() - cpu) * 1e-9;
-    printf("  files: %zu written in %.1f s; taken again in %.2f s (%.2f of CPU), %lld vectors, %zu bytes a face "
-           "resident\n",
-           report.n_taken, saved_s, loaded_s, loaded_cpu_s, (long long)report.n_vectors,
-           (resident_bytes() - before) / n_rows);
+    const size_t n_taken = (size_t)report.n_vectors;
+    printf("  files: %zu written in %.1f s; taken again in %.2f s (%.2f of CPU), %zu vectors\n", report.n_taken,
+           saved_s, loaded_s, loaded_cpu_s, n_taken);
+    memory_print("taken from files", before, n_taken, index_bytes(mapped), predicted);
+    must(index_bytes(mapped) / n_taken <= memory_of_codes(dim), "what is mapped takes memory of its own");
     struct index *memory = ours;
     double in_memory[16];
     for (size_t i = 0; i < n; i++) {
@@ -399,17 +394,20 @@ static void through_files(struct contender *all, size_t n, const char *folder)
     for (size_t i = 0; i < n; i++) {
         /* The last rows have no file and are not there: a share of them would have taken as long. */
         printf("  mapped: %-24s %10.1f us, a vector %.2f of memory's\n", all[i].name, all[i].ns * 1e-3,
-               all[i].ns / in_memory[i] * (double)n_rows / (double)report.n_vectors);
+               all[i].ns / in_memory[i] * (double)n_rows / (double)n_taken);
         all[i].ns = in_memory[i];
     }
-    printf("  mapped: %zu bytes a face resident after searching\n", (resident_bytes() - before) / n_rows);
+    memory_print("taken from files, searched", before, n_taken, index_bytes(mapped), predicted);
     begin = clock_monotonic_ns();
     ours = mapped;
     struct changes times = time_changes(NULL, 100);
     double wall_us = (double)(clock_monotonic_ns() - begin) * 1e-3 / 100;
     ours = memory;
-    printf("  mapped: one face added %.1f us, removed %.1f us of CPU; %.0f us a pair with the flush to the disk\n",
-           times.add_us, times.remove_us, wall_us);
+    printf(
+        "  mapped: one face added %.1f us, removed %.1f us of CPU (required 50 each), and %.1f us for the flush to the "
+        "disk; a pair takes %.0f us\n",
+        times.add_us, times.remove_us, times.flush_us, wall_us);
+    must(times.add_us <= 50 && times.remove_us <= 50, "a change beside files takes too long");
     index_close_files(mapped, true);
     index_free(mapped);
     must(index_files_destroy(path, NULL) == ERR_NONE, "removing files");
@@ -492,9 +490,9 @@ int main(int argc, char **argv)
         [FLAT_64] = {.name = "FAISS Flat, 64 at once", .at_once = 64},
     };
     size_t n = GRAPHS;
-    size_t held = resident_bytes();
+    size_t held = memory_now().own;
     all[FLAT].peer = all[FLAT_16].peer = all[FLAT_64].peer = peer_build(PEER_FLAT, dim, n_rows, &build_s);
-    printf("  FAISS Flat: built in %.2f s of CPU; %zu bytes a face\n", build_s, (resident_bytes() - held) / n_rows);
+    printf("  FAISS Flat: built in %.2f s of CPU; %zu bytes a face\n", build_s, (memory_now().own - held) / n_rows);
     for (enum peer_kind kind = PEER_HNSW; kind < N_PEER_KINDS; kind++) {
         char path[512];
         peer_path(kind, dim, n_rows, argv[3], path);
@@ -502,11 +500,11 @@ int main(int argc, char **argv)
             printf("  %s: not built for so many (INDEX_PEERS)\n", peer_name(kind));
             continue;
         }
-        held = resident_bytes();
+        held = memory_now().own;
         all[n] = (struct contender){.name = peer_name(kind), .at_once = 1};
         all[n].peer = peer_load(kind, dim, n_rows, argv[3], &build_s);
         printf("  %s: built in %.1f s of CPU; %zu bytes a face\n", all[n].name, build_s,
-               (resident_bytes() - held) / n_rows);
+               (memory_now().own - held) / n_rows);
         tune(&all[n], kind);
         n++;
     }
