@@ -1,8 +1,11 @@
 # bench-index.mk: the index against FAISS and hnswlib, on synthetic faces, in one process and in turns.
 #
-# INDEX_SIZES and INDEX_DIMS say on how many faces of how many dimensions.  The peers are built once and kept in the build
-# folder; a graph over a million faces takes an hour, so those are left out unless INDEX_PEERS says up to how many faces
-# graphs are built (INDEX_PEERS=1000000: all of them but FAISS's HNSW32, which takes hours there).
+# INDEX_SIZES and INDEX_DIMS say on how many faces of how many dimensions.  The peers are built once, as many at a time as there
+# are cores, and kept in the build folder; a graph over a million faces takes an hour, so those are left out unless INDEX_PEERS
+# says up to how many faces graphs are built (INDEX_PEERS=1000000: all of them but FAISS's HNSW32, which takes hours there).
+#
+# Two idle cores: some 10 minutes, and once before that 7 for the peers, of which HNSW32 over 100,000 faces of 512 dimensions is
+# the longest; beside other work twice that.
 INDEX_SIZES ?= 10000 100000 1000000
 INDEX_DIMS ?= 512 128
 INDEX_PEERS ?= 100000
@@ -32,8 +35,8 @@ index-peers: $(B)/tests/bench/index/build_peer
 	    [ $$n -gt $(INDEX_PEERS) ] && continue; \
 	    for kind in 1 2 3; do \
 	        [ $$kind = 1 ] && [ $$n -gt 100000 ] && continue; \
-	        $< $$kind $$dim $$n $(PEER_FOLDER) || exit 1; \
-	    done; done; done
+	        echo $$kind $$dim $$n; \
+	    done; done; done | sort -k3,3nr -k2,2nr -k1,1n | xargs -r -n 3 -P $$(nproc) sh -c '$< $$0 $$1 $$2 $(PEER_FOLDER)'
 bench-index: $(B)/arcfaced $(addprefix $(B)/tests/bench/index/,bench_index bench_candidates) index-peers ## the index against FAISS Flat, HNSW32, IVF,SQ8 and hnswlib (INDEX_SIZES= INDEX_DIMS= INDEX_PEERS=)
 	@failed=0; for dim in $(INDEX_DIMS); do for n in $(INDEX_SIZES); do \
 	    $(B)/tests/bench/index/bench_index $$dim $$n $(PEER_FOLDER) || failed=1; \
