@@ -4,8 +4,8 @@
 # are cores, and kept in the build folder; a graph over a million faces takes an hour, so those are left out unless INDEX_PEERS
 # says up to how many faces graphs are built (INDEX_PEERS=1000000: all of them but FAISS's HNSW32, which takes hours there).
 #
-# Two idle cores: some 10 minutes, and once before that 7 for the peers, of which HNSW32 over 100,000 faces of 512 dimensions is
-# the longest; beside other work twice that.
+# Two idle cores: some 10 minutes, and once before that 3 for the peers, of which hnswlib and HNSW32 over 100,000 faces of 512
+# dimensions take 136 and 101 s of CPU; beside other work twice that.
 INDEX_SIZES ?= 10000 100000 1000000
 INDEX_DIMS ?= 512 128
 INDEX_PEERS ?= 100000

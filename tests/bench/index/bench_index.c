@@ -7,10 +7,19 @@
  * probability allows, or a figure that is required (INDEX below) is not reached.
  *
  * 512 dimensions, two cores of a Sapphire Rapids with other work beside (read ratios), FAISS 1.7.3 built for AVX2:
- *   1,000,000: exact 40.3 ms, 6.0 times Flat; threshold .40 7.9 ms, 30.3 times Flat; 16 at once 5.7 ms, 43 times Flat's 16; a face
- *              added 16 us, removed 14 us, removed in a file 134 us with the flush, which takes half; 2,780 bytes a face
- *   100,000:   threshold .40 396 us; hnswlib (M 16, ef 77, recall .996, built in 200 s, -march=native) 790 us: 2.0 times, 3 are
- *              required and not reached.  A million with graphs was not measured: building takes an hour of an idle core.
+ *   1,000,000: exact 35 ms, 5.9 times Flat; threshold .40 6.0 ms, 34.6 times Flat; 16 at once 4.5 ms, 46 times Flat's 16; a face
+ *              added 8 us, removed 5 us; in a file 42 us, and 65 for the flush (one file, quiet: 16 and 15; before its sums stood
+ *              together 28 and 20).  Bytes of memory a face: whole in memory 2,798, where 2,696 are predicted and the last segment
+ *              is reserved whole; low_memory 250, of which that segment has 173; taken from files 59, and of maps 603 before the
+ *              first search, as predicted, and then up to all of them, which the system may drop
+ *   100,000:   exact 2.0 ms, 10.7 times Flat; threshold .40 306 us; HNSW32 (efSearch 120, built in 101 s) 1,560: 5.1 times;
+ *              IVF,SQ8 (nprobe 363, 18 s) 3,703: 12.1 times; hnswlib (M 16, ef 77, 136 s, -march=native) 437: 1.4 times, 2.0 on
+ *              another day; 3 are required and not reached.  A face removed in a file 19 us, and 35 for the flush
+ *   A million with graphs was not measured: building takes an hour of an idle core.
+ * 128 dimensions, where nothing is required: bits tell strangers less apart, bytes are scanned, and a graph has an easier task.
+ *   100,000:   exact 566 us, 10.5 times Flat; threshold .40 539 us; HNSW32 (ef 77, built in 26 s) 517, IVF,SQ8 (nprobe 566, 7 s)
+ *              1,740, hnswlib (ef 62, 54 s) 195
+ *   10,000:    exact 36 us, 5.8 times Flat; threshold .40 23; HNSW32 36, IVF,SQ8 103, hnswlib 24
  * What was tried for the scans (a bare loop over a million rows, best of some turns, quiet):
  *   1. codes asked for 4 KB ahead, within the kernel          bits 8.1 -> 4.8 ms, bytes 40 -> 33 ms
  *   2. the same from outside, a block at a time (present)     some 10 % less of a gain; two blocks at a time lose half of it
