@@ -1,4 +1,4 @@
-"""retrain.py ARCFACED: the real daemon learns over HTTP: from people with 20 % of the photos under a wrong name, from nothing but wrong
+"""retrain.py ARCFACED [PART...]: the real daemon learns over HTTP: from people with 20 % of the photos under a wrong name, from nothing but wrong
 names, and from people as a poor camera shows them.
 
 Prints one line per check and figure; the exit status is 1 if a check failed.  Needs ARCFACED_SHARED (../shared); the last part needs PIL.
@@ -13,6 +13,9 @@ import tempfile
 import time
 
 from learning_support import CROPS, Client, Daemon, by_a_poor_camera, people_of, percentile
+
+PEOPLE = 80, 15  # who learn, and photos each
+MOST_SECONDS = 600  # all parts together, on two cores that have nothing else to do
 
 failed = 0
 
@@ -71,41 +74,11 @@ def purified(daemon, job, wrong):
     return figures
 
 
-def learn(daemon, rng):
-    people = people_of(80, 15)
-    names = list(people)
-    wrong = set()
-    for name, crops in people.items():
-        for crop in crops:
-            other = rng.random() < .2
-            as_name = rng.choice([n for n in names if n != name]) if other else name
-            face = daemon.enroll("default", as_name, crop)
-            if other:
-                wrong.add(face)
-    probes = [people[name][3] for name in names[:20]]
-    before = {crop: daemon.identify(crop)[1]["faces"] for crop in probes}
-    client = Client(daemon, probes)
-    client.start()
-    job, row = train(daemon, {"activate": False}, 540, "wrong names")
-    ms = client.finish()
-    check("training succeeds", row["state"] == "succeeded", row["error"])
-    print("# %d requests meanwhile, p99 %.0f ms" % (len(ms), percentile(ms, .99)))
-    check("no request fails meanwhile", not client.bad and len(ms) > 10, client.bad[:1])
-    check("and the answers stay the old model's", all(daemon.identify(c)[1]["faces"] == before[c] for c in probes))
-    figures = purified(daemon, job, wrong)
-    check("precision of the refined rule >= .90", figures["refined"][0] >= .90)
-    check("recall of the refined rule >= .95", figures["refined"][1] >= .95)
-    report = row["result"]["report"]
-    tell(report)
-    check("the verdict follows its rule", follows_rule(report), report["gate"])
-    return row["result"]["model"], probes, sum(len(crops) for crops in people.values())
+class Reading(Client):
+    """A client that also keeps which model an answer says it is from, and what it says."""
 
-
-class Switching(Client):
-    """A client that also reads which model an answer is from."""
-
-    def __init__(self, daemon, crops):
-        super().__init__(daemon, crops)
+    def __init__(self, daemon, crops, pause_s=.02):
+        super().__init__(daemon, crops, pause_s)
         self.seen = []
 
     def run(self):
@@ -118,12 +91,50 @@ class Switching(Client):
                 self.seen.append((answer["model"], crop, answer["faces"]))
             else:
                 self.bad.append(answer)
+            time.sleep(self.pause_s)
+
+    def mixed(self, wanted):
+        """Answers whose cosines, to the last digit, are not those that the model they name gives ({model: {crop: faces}})."""
+        return [(model, faces) for model, crop, faces in self.seen if model not in wanted or faces != wanted[model][crop]]
+
+
+def learn(daemon, rng):
+    people = people_of(*PEOPLE)
+    names = list(people)
+    wrong = set()
+    for name, crops in people.items():
+        for crop in crops:
+            other = rng.random() < .2
+            as_name = rng.choice([n for n in names if n != name]) if other else name
+            face = daemon.enroll("default", as_name, crop)
+            if other:
+                wrong.add(face)
+    probes = [people[name][3] for name in names[:20]]
+    first = daemon.model()
+    before = {crop: daemon.identify(crop)[1]["faces"] for crop in probes}
+    client = Reading(daemon, probes)
+    client.start()
+    job, row = train(daemon, {"activate": False}, 540, "wrong names")
+    ms = client.finish()
+    check("training succeeds", row["state"] == "succeeded", row["error"])
+    print("# %d requests meanwhile, p99 %.0f ms" % (len(ms), percentile(ms, .99)))
+    check("no request fails meanwhile", not client.bad and len(ms) > 10, client.bad[:1])
+    mixed = client.mixed({first: before})
+    check("each answer meanwhile has the scores of the model that it names", len(client.seen) == len(ms) and not mixed, mixed[:1])
+    check("and the answers stay the old model's", all(daemon.identify(c)[1]["faces"] == before[c] for c in probes))
+    figures = purified(daemon, job, wrong)
+    check("precision of the refined rule >= .90", figures["refined"][0] >= .90)
+    check("recall of the refined rule >= .95", figures["refined"][1] >= .95)
+    report = row["result"]["report"]
+    tell(report)
+    check("the verdict follows its rule", follows_rule(report), report["gate"])
+    return row["result"]["model"], probes, sum(len(crops) for crops in people.values())
 
 
 def switch(daemon, version, probes, n_faces):
     first = daemon.model()
     before = {crop: daemon.identify(crop)[1]["faces"] for crop in probes}
-    client = Switching(daemon, probes)
+    client = Reading(daemon, probes, 0)
     client.start()
     status, job = daemon.call("POST", "/v1/admin/models/%s/activate" % version, {"collections": ["default"], "force": True})
     check("a forced change over is queued", status == 202, job)
@@ -134,8 +145,9 @@ def switch(daemon, version, probes, n_faces):
     after = {crop: daemon.identify(crop)[1]["faces"] for crop in probes}
     check("the answers are another model's", after != before and daemon.model() == version)
     wanted = {first: before, version: after}
-    check("each answer meanwhile is of the model that it names", not client.bad and client.seen and all(
-        faces == wanted[model][crop] for model, crop, faces in client.seen), client.bad[:1])
+    mixed = client.mixed(wanted)
+    check("each answer meanwhile has the scores of the model that it names", not client.bad and client.seen and not mixed,
+          client.bad[:1] or mixed[:1])
     print("# %d answers while changing over, %d of the new model" % (len(client.seen), sum(m == version for m, _, _ in client.seen)))
     status, answer = daemon.call("POST", "/v1/admin/collections/default/rollback", {})
     check("rolling back", status == 200, answer)
@@ -143,14 +155,23 @@ def switch(daemon, version, probes, n_faces):
 
 
 def noise(daemon, rng):
-    people = people_of(30, 8)
+    """The people and crops of learn once more, each crop under a name that is drawn: there is nothing to learn.
+
+    A name then holds a pair of one person here and there, so TAR is some 2 % before and after, and what the gate sees is a change of
+    nought, give or take half a point.
+    """
+    people = people_of(*PEOPLE)
     for name, crops in people.items():
         for crop in crops:
             daemon.enroll("noise", rng.choice(list(people)), crop)
     _, row = train(daemon, {"collection": "noise", "epochs": 2}, 300, "noise")
     result = row["result"]
-    print("# noise: %s" % (row["error"]["sentence"] if row["error"] else result["report"]["gate"]["reason"]))
-    nothing_left = row["state"] == "failed" and "left to learn from" in row["error"]["sentence"]
+    if row["error"]:
+        print("# noise: %s" % row["error"]["sentence"])
+    else:
+        tell(result["report"])
+    nothing_left = row["state"] == "failed" and any(
+        said in row["error"]["sentence"] for said in ("left to learn from", "there is nothing to learn"))
     check("noise is rejected", nothing_left or (result is not None and result["state"] == "rejected" and not result["activation"]), row)
 
 
@@ -180,9 +201,11 @@ def main():
     if not os.path.isdir(CROPS):
         print("ok - # SKIP no faces in ARCFACED_SHARED")
         return
+    began = time.time()
     folder = tempfile.mkdtemp()
     daemon = Daemon(os.path.realpath(sys.argv[1]), folder)
-    parts = sys.argv[2:] or ["learn", "noise", "camera"]
+    every = ["learn", "noise", "camera"]
+    parts = sys.argv[2:] or every
     try:
         for name in ("noise", "camera"):
             daemon.call("PUT", "/v1/collections/" + name, {})
@@ -197,6 +220,10 @@ def main():
         daemon.process.terminate()
         daemon.process.wait(60)
         shutil.rmtree(folder)
+    seconds = time.time() - began
+    print("# %.0f s in all" % seconds)
+    if parts == every:
+        check("all of it takes ten minutes at most", seconds <= MOST_SECONDS, "%.0f s" % seconds)
     sys.exit(1 if failed else 0)
 
 
