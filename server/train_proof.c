@@ -234,10 +234,24 @@ static enum err compare(const struct proof *proof, const struct set *set, const 
     return err;
 }
 
+/* Of the photos that were to teach. */
+static double share_misnamed(const struct proof_question *question)
+{
+    int teaching = 0;
+    int dropped = 0;
+
+    for (int i = 0; i < question->count; i++) {
+        teaching += question->parts->part[i] == PART_TEACHES;
+        dropped += question->parts->part[i] == PART_TEACHES && question->dropped[i];
+    }
+    return teaching > 0 ? (double)dropped / teaching : 0;
+}
+
 static enum err judge(const struct proof *proof, const struct evaluation *held, const struct set *guard,
                       const struct evaluation *guarded, json_t *report)
 {
     struct gate_question question = {.allowed_loss = proof->question->allowed_loss,
+                                     .misnamed = share_misnamed(proof->question),
                                      .has_guard = proof->question->guard != NULL};
     char reason[GATE_REASON_TEXT];
 

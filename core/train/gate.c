@@ -6,6 +6,8 @@
 /* Figures are differences of quotients: half a point of loss may come out as .0050000000000000044, and is still half a point. */
 #define ROUNDING 1e-9
 
+#define MOST_MISNAMED 0.5
+
 /* False too where the figure is no number. */
 static bool is_safe(const struct gate_change *change, double allowed_loss)
 {
@@ -21,6 +23,12 @@ bool gate_judge(const struct gate_question *question, char reason[GATE_REASON_TE
         (void)snprintf(reason, GATE_REASON_TEXT, "%s",
                        !(held->fmr > 0) ? "too few pairs are held out to prove anything"
                                         : "the guard collection has too few pairs to prove anything");
+        return false;
+    }
+    if (question->misnamed > MOST_MISNAMED) {
+        (void)snprintf(reason, GATE_REASON_TEXT,
+                       "%.0f %% of the photos seem to stand under a wrong name: names like these prove nothing",
+                       100 * question->misnamed);
         return false;
     }
     bool safe = is_safe(held, question->allowed_loss);

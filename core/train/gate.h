@@ -3,7 +3,8 @@
  *
  * A rule over figures that were measured elsewhere (evaluate.h): it sees no embeddings and no files.  On what was held out, and on a guard
  * where one is named, the lower end of the interval of the change in TAR must not lie below minus the allowed loss; on what was held out
- * the change itself must be a gain.  What could not be measured is not proven.  Any thread.
+ * the change itself must be a gain.  What could not be measured is not proven; nor is anything where most photos seem to stand under a wrong
+ * name, for the names of what was held out are then no better.  Any thread.
  */
 #ifndef CORE_TRAIN_GATE_H
 #define CORE_TRAIN_GATE_H
@@ -22,6 +23,7 @@ struct gate_change {
 
 struct gate_question {
     double allowed_loss; /* of TAR, 0 .. 1 */
+    double misnamed;     /* share of the photos that were to teach which seem to be somebody else's */
     struct gate_change held;
     bool has_guard; /* a guard was named */
     struct gate_change guard;
