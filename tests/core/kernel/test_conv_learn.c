@@ -193,22 +193,21 @@ static void check_back(int row, const struct learn_loops *loops, const struct pr
     mem_free(dw);
 }
 
-static void check_row(int row, const struct learn_loops *loops)
+static void check_set(int row, const struct learn_loops *loops, const struct problem *p)
 {
-    struct problem p = problem_of(&rows[row]);
     size_t bytes[2] = {0};
-    bool back = conv_learn_has_gradients(&p.s);
+    bool back = conv_learn_has_gradients(&p->s);
 
-    assert_true(conv_learn_f32_work_bytes(&p.s, &bytes[0]));
-    assert_true(!back || conv_learn_backward_work_bytes(&p.s, &bytes[1]));
+    assert_true(conv_learn_f32_work_bytes(&p->s, &bytes[0]));
+    assert_true(!back || conv_learn_backward_work_bytes(&p->s, &bytes[1]));
     for (int way = 0; way < 2; way++) {
         char *work = mem_new(bytes[way] + GUARD, 1);
         assert_non_null(work);
         memset(work, 0xFF, bytes[way] + GUARD); /* no numbers: whoever reads what he has not written shows */
         if (way == 0) {
-            check_forward(row, loops, &p, work);
+            check_forward(row, loops, p, work);
         } else if (back) {
-            check_back(row, loops, &p, work);
+            check_back(row, loops, p, work);
         }
         for (int i = 0; i < GUARD; i++) {
             if (work[bytes[way] + (size_t)i] != (char)0xFF) {
@@ -217,27 +216,22 @@ static void check_row(int row, const struct learn_loops *loops)
         }
         mem_free(work);
     }
-    problem_release(&p);
-}
-
-static void check_all(const struct learn_loops *loops)
-{
-    size_t live = mem_live_blocks();
-
-    for (int i = 0; i < N_ROWS; i++) {
-        check_row(i, loops);
-    }
-    assert_int_equal(mem_live_blocks(), live);
 }
 
 static void every_set_against_doubles(void **state)
 {
-    struct kernels table;
-    const struct kernel_variant *variant = NULL;
+    size_t live = mem_live_blocks();
 
-    for (int n = 0; kernels_nth(KERNELS_learn_loops, n, &table, &variant); n++) {
-        check_all(table.learn_loops);
+    for (int i = 0; i < N_ROWS; i++) {
+        struct problem p = problem_of(&rows[i]);
+        struct kernels table;
+        const struct kernel_variant *variant = NULL;
+        for (int n = 0; kernels_nth(KERNELS_learn_loops, n, &table, &variant); n++) {
+            check_set(i, table.learn_loops, &p);
+        }
+        problem_release(&p);
     }
+    assert_int_equal(mem_live_blocks(), live);
 }
 
 /* ---- The self-test finds each loop that does nothing ---------------------------------------------------------------- */
