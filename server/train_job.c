@@ -379,10 +379,10 @@ static enum err train(struct run *run)
         err = write_json(run, TRAINING_FOUND, found);
         json_decref(found);
     }
-    json_t *purified =
-        json_pack("{s:s, s:i, s:i, s:i, s:f, s:i, s:i}", "rule", run->plan.rule == COURSE_PLAIN ? "plain" : "refined",
-                  "photos", course->n_judged, "plain", course->n_plain, "refined", course->n_refined, "max_degrees",
-                  run->plan.purify_deg, "subcenters", course->subcenters, "people_with_subcenters", course->n_subcenters);
+    json_t *purified = json_pack(
+        "{s:s, s:i, s:i, s:i, s:f, s:i, s:i}", "rule", run->plan.rule == COURSE_PLAIN ? "plain" : "refined", "photos",
+        course->n_judged, "plain", course->n_plain, "refined", course->n_refined, "max_degrees", run->plan.purify_deg,
+        "subcenters", course->subcenters, "people_with_subcenters", course->n_subcenters);
     (void)json_object_set_new(run->report, "purified", purified);
     (void)json_object_set_new(run->report, "photos_trained_on", json_integer(course->n_taught));
     (void)json_object_set_new(run->report, "people_trained_on", json_integer(course->classes));
