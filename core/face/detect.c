@@ -128,7 +128,7 @@ enum err detector_new(struct graph *take, const struct preprocess *how, struct d
     if (err != ERR_NONE) {
         goto fail;
     }
-    /* The weights as written stay, unlike a recogniser's: photos of another shape are planned with other forms of them. */
+    graph_drop_packed(detector->graph); /* other sizes take the forms that the probe has packed */
     arena_free(mem);
     *ret = detector;
     return ERR_NONE;

@@ -292,6 +292,40 @@ static void networks_that_normalise_themselves(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+/* What is kept of a detector's weights is packed, and yet photos of any size and shape are searched. */
+static void detectors_keep_packed_weights_only(void **state)
+{
+    static const char *const models[] = {"scrfd_500m", "scrfd_2.5g"};
+    static const int sides[] = {20, 64, 160, 333, 640};
+    struct arena *mem = real_arena();
+
+    for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
+        struct detector *detector = real_detector(models[m]);
+        struct session *session = real_session(detector_graph(detector), false);
+        const struct detect_options options = {.side = 640};
+
+        /* what is left is read as it is written: weights of layers that need no other form */
+        assert_true(4 * graph_constant_bytes(detector_graph(detector)) < graph_packed_bytes(detector_graph(detector)));
+        for (size_t i = 0; i < sizeof sides / sizeof sides[0] * sizeof sides / sizeof sides[0]; i++) {
+            const int width = sides[i % (sizeof sides / sizeof sides[0])];
+            const int height = sides[i / (sizeof sides / sizeof sides[0])];
+            struct image black;
+            struct face *faces;
+            struct err_note note = {0};
+            int n = 0;
+            assert_int_equal(image_new(width, height, mem, &black), ERR_NONE);
+            if (detector_run(detector, session, &black, &options, mem, &faces, &n, &note) != ERR_NONE) {
+                fail_msg("%s on a photo of %d x %d: %s", models[m], width, height, note.text);
+            }
+            arena_reset(mem);
+        }
+        session_free(session);
+        detector_free(detector);
+    }
+    arena_free(mem);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
 /* A detector of another family says so; a recogniser is no detector. */
 static void other_networks_are_no_detectors(void **state)
 {
@@ -477,6 +511,7 @@ int main(void)
         cmocka_unit_test(embeddings_of_the_crops),
         cmocka_unit_test(integer_layers_are_exact),
         cmocka_unit_test(networks_that_normalise_themselves),
+        cmocka_unit_test(detectors_keep_packed_weights_only),
         cmocka_unit_test(other_networks_are_no_detectors),
     };
 
