@@ -249,6 +249,7 @@ for _ in 1 2 3 4 5; do
     answers "the model comes back" 201 ".version == \"$Y1\""
     call POST "/v1/admin/models/$Y1/activate" -H "$JSON" -d '{"collections":["default"]}'
     JOB=$(jq -r .id <<<"$BODY")
+    rm -f "$TEST_TMP/events2" # of the time before: what is waited for is this stream's beginning
     curl -sN -m 120 -H "$AUTH" "$URL/v1/admin/jobs/$JOB/events" >"$TEST_TMP/events2" &
     EVENTS=$!
     until_true 30 test -s "$TEST_TMP/events2"
