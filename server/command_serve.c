@@ -236,6 +236,7 @@ static enum err run_daemon(const struct config *config, struct err_note *note)
         int signal_number = life_wait(daemon.life);
         log_event(LOG_LEVEL_INFO, "stopping", "signal=%d drain_ms=%ld", signal_number, (long)config->drain_ms);
         service_stop_admitting(daemon.service);
+        jobs_ask_stop(daemon.jobs); /* while the last requests are answered */
     }
     close_all(&daemon);
     life_end(daemon.life);

@@ -350,7 +350,7 @@ enum err jobs_cancel(struct jobs *jobs, int64_t id, const char *actor, enum job_
     return ERR_NONE;
 }
 
-void jobs_stop(struct jobs *jobs)
+void jobs_ask_stop(struct jobs *jobs)
 {
     if (jobs == NULL) {
         return;
@@ -362,6 +362,14 @@ void jobs_stop(struct jobs *jobs)
     }
     (void)pthread_cond_signal(&jobs->woken);
     (void)pthread_mutex_unlock(&jobs->lock);
+}
+
+void jobs_stop(struct jobs *jobs)
+{
+    if (jobs == NULL) {
+        return;
+    }
+    jobs_ask_stop(jobs);
     (void)pthread_join(jobs->thread, NULL);
     jobs_destroy(jobs);
 }

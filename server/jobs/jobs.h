@@ -66,6 +66,9 @@ void jobs_wake(struct jobs *jobs);
 MUST_CHECK enum err jobs_cancel(struct jobs *jobs, int64_t id, const char *actor, enum job_state *ret,
                                 struct err_note *note);
 
+/* Asks the running job to stop, and begins no other.  NULL does nothing. */
+void jobs_ask_stop(struct jobs *jobs);
+
 /*
  * Asks the running job to stop, waits until it has, and ends the worker.  A resumable job is queued again with its
  * checkpoint; another one fails in words.  NULL does nothing.

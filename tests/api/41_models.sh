@@ -250,7 +250,7 @@ for _ in 1 2 3 4 5; do
     call POST "/v1/admin/models/$Y1/activate" -H "$JSON" -d '{"collections":["default"]}'
     JOB=$(jq -r .id <<<"$BODY")
     rm -f "$TEST_TMP/events2" # of the time before: what is waited for is this stream's beginning
-    curl -sN -m 120 -H "$AUTH" "$URL/v1/admin/jobs/$JOB/events" >"$TEST_TMP/events2" &
+    curl -sN -m 120 -H "$AUTH" -D "$TEST_TMP/events2" -o "$TEST_TMP/events3" "$URL/v1/admin/jobs/$JOB/events" &
     EVENTS=$!
     until_true 30 test -s "$TEST_TMP/events2"
     stop
