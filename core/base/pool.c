@@ -237,7 +237,7 @@ static void wait_empty(struct pool *pool)
         relax();
     }
     (void)pthread_mutex_lock(&pool->lock);
-    atomic_store(&pool->waiting, true);
+    (void)atomic_exchange(&pool->waiting, true); /* a store and the load below change places in QEMU's arm64 */
     while (INSIDE(atomic_load(&pool->state)) != 0) {
         (void)pthread_cond_wait(&pool->finished, &pool->lock);
     }
