@@ -271,19 +271,15 @@ static enum err judge(const struct proof *proof, const struct evaluation *held, 
 /* Thresholds come from people who were in nobody's training: those who were are told apart better than strangers will be. */
 static enum err calibrate(const struct proof *proof, const struct set *held, json_t *manifest, json_t *report)
 {
-    static const double wanted[] = {1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5};
-    enum {
-        N_WANTED = sizeof wanted / sizeof wanted[0]
-    };
-    struct calibrated points[N_WANTED];
+    struct calibrated points[EVALUATE_RATES];
     struct err_note unsaid = {0};
     int n = 0;
     int refused = 0;
     enum err err = ERR_UNSUPPORTED;
 
     if (proof->question->parts->held_people) {
-        err = evaluate_calibrate(held->after, held->person, held->n, proof->trained->dim, held->people, wanted,
-                                 N_WANTED, proof->mem, points, &n, &refused, &unsaid);
+        err = evaluate_calibrate(held->after, held->person, held->n, proof->trained->dim, held->people, evaluate_rates,
+                                 EVALUATE_RATES, proof->mem, points, &n, &refused, &unsaid);
     }
     (void)json_object_set_new(report, "calibrated", json_boolean(err == ERR_NONE));
     if (err == ERR_UNSUPPORTED || err == ERR_MISUSE) { /* too little was held out: the daemon's cosine stands */

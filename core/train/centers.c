@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define PHOTOS_FOR_SEVERAL 10
 #define MOST_ROUNDS 20
 
 /* The photos of one class. */
@@ -124,6 +125,11 @@ static void divide(const struct group *group, int subcenters, int *part, float *
             }
         }
     }
+}
+
+int centers_by_photos(int photos)
+{
+    return photos >= PHOTOS_FOR_SEVERAL ? CENTERS_SEVERAL : 1;
 }
 
 enum err centers_begin(const float *u, const int *label, int n, int dim, int classes, int subcenters,

@@ -11,6 +11,12 @@
 #include "core/base/arena.h"
 #include "core/base/err.h"
 
+/* The most centers that a person gets by centers_by_photos. */
+#define CENTERS_SEVERAL 3
+
+/* How many centers a person with so many photos gets: three, or one where three would each have too few (below ten). */
+int centers_by_photos(int photos);
+
 /*
  * Spherical k-means in each class, begun with the rows that are farthest from each other; a class with fewer photos than
  * sub-centers repeats its mean, and one without any photo gets zeros.

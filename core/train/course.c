@@ -5,10 +5,9 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/train/centers.h"
 #include "core/train/loss.h"
 
-#define PHOTOS_FOR_SUBCENTERS 10 /* fewer a person: three sub-centers would each have too few */
-#define SUBCENTERS 3
 #define LEAST_PHOTOS 2 /* of a class; people with fewer are frozen centers */
 
 struct course {
@@ -169,11 +168,10 @@ static enum err choose_subcenters(struct course *course, struct train_options *o
         }
     }
     for (int j = 0; j < course->classes; j++) {
-        bool enough = photos[j] >= PHOTOS_FOR_SUBCENTERS;
-        centers_of[j] = enough ? SUBCENTERS : 1;
-        result->n_subcenters += enough;
+        centers_of[j] = centers_by_photos(photos[j]);
+        result->n_subcenters += centers_of[j] > 1;
     }
-    options->objective.subcenters = result->n_subcenters > 0 ? SUBCENTERS : 1;
+    options->objective.subcenters = result->n_subcenters > 0 ? CENTERS_SEVERAL : 1;
     options->centers_of = result->n_subcenters > 0 ? centers_of : NULL;
     return ERR_NONE;
 }

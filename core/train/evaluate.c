@@ -432,6 +432,8 @@ enum err evaluate_gain(const float *before, int dim_before, const float *after, 
 
 /* ---- Calibration ------------------------------------------------------------------------------------------------- */
 
+const double evaluate_rates[EVALUATE_RATES] = {1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5};
+
 enum err evaluate_calibrate(const float *u, const int *person, int n, int dim, int people, const double *wanted,
                             int n_wanted, struct arena *mem, struct calibrated *ret, int *ret_count, int *ret_refused,
                             struct err_note *note)

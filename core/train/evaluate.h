@@ -82,6 +82,10 @@ MUST_CHECK enum err evaluate_gain(const float *before, int dim_before, const flo
                                   const struct evaluate_options *options, struct arena *mem, struct interval *ret,
                                   struct err_note *note);
 
+/* The false match rates that a model's thresholds are told for, as far as the data supports them. */
+#define EVALUATE_RATES 8
+extern const double evaluate_rates[EVALUATE_RATES];
+
 /*
  * Thresholds for wanted false match rates: only of those rates that the data supports, by falling rate and rising threshold.
  * Shapes: wanted, ret [n_wanted].  *ret_refused counts the rates that were left out.

@@ -14,17 +14,13 @@
 /* Too few pairs of strangers are no failure: then nothing is proposed. */
 static enum err propose(const struct labelled *all, struct arena *mem, struct assessment *ret, struct err_note *note)
 {
-    static const double wanted[] = {1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5};
-    enum {
-        N_WANTED = sizeof wanted / sizeof wanted[0]
-    };
-    struct calibrated points[N_WANTED];
+    struct calibrated points[EVALUATE_RATES];
     struct err_note why = {0};
     int refused = 0;
     int n = 0;
 
-    enum err err = evaluate_calibrate(all->u, all->person, all->n, all->dim, all->people, wanted, N_WANTED, mem, points,
-                                      &n, &refused, &why);
+    enum err err = evaluate_calibrate(all->u, all->person, all->n, all->dim, all->people, evaluate_rates,
+                                      EVALUATE_RATES, mem, points, &n, &refused, &why);
     if (err == ERR_UNSUPPORTED) {
         (void)snprintf(ret->unproposed, sizeof ret->unproposed, "%s", why.text);
         return ERR_NONE;

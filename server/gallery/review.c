@@ -14,9 +14,6 @@
 #define MOST_BYTES ((size_t)4 << 30)    /* of the embeddings */
 #define JUDGING_BYTES ((size_t)2 << 30) /* of what judging keeps beside them: up to four centers a person */
 
-/* As for training (core/train/course.c): with fewer faces a person three groups would each have too few. */
-#define FACES_FOR_SUBCENTERS 10
-
 const char *review_rule_word(enum review_rule rule)
 {
     return rule == REVIEW_PLAIN ? "plain" : "refined";
@@ -63,7 +60,7 @@ static int count_dropped(const struct verdict *verdicts, int n)
     return dropped;
 }
 
-/* Three for people with faces enough, one for others.  Shapes: ret [people].  Returns the most. */
+/* By the faces of each, as in training.  Shapes: ret [people].  Returns the most. */
 static int choose_subcenters(const struct labelled *all, int *ret)
 {
     int most = 1;
@@ -72,7 +69,7 @@ static int choose_subcenters(const struct labelled *all, int *ret)
         ret[all->person[i]]++;
     }
     for (int p = 0; p < all->people; p++) {
-        ret[p] = ret[p] >= FACES_FOR_SUBCENTERS ? 3 : 1;
+        ret[p] = centers_by_photos(ret[p]);
         most = ret[p] > most ? ret[p] : most;
     }
     return most;
