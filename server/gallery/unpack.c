@@ -5,6 +5,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 struct unpack_source {
     struct archive *archive;
     struct unpack_limits limits;
+    locale_t utf8;               /* 0: the system has none */
     struct archive_entry *entry; /* the present one; the library's */
     int64_t number;
     int64_t unpacked_bytes;
@@ -100,9 +102,10 @@ enum err unpack_open(const char *path, const struct unpack_limits *limits, struc
         return ERR_NOMEM;
     }
     source->limits = *limits;
+    source->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     source->archive = archive_read_new();
     if (source->archive == NULL) {
-        mem_free(source);
+        unpack_close(source);
         return ERR_NOMEM;
     }
     int rc = archive_read_support_filter_gzip(source->archive);
@@ -122,6 +125,9 @@ void unpack_close(struct unpack_source *source)
 {
     if (source != NULL) {
         (void)archive_read_free(source->archive);
+        if (source->utf8 != (locale_t)0) {
+            freelocale(source->utf8);
+        }
         mem_free(source);
     }
 }
@@ -139,6 +145,25 @@ static enum err refuse(struct unpack_item *item, const char *outcome, const char
     item->outcome = outcome;
     item->sentence = sentence;
     return ERR_NONE;
+}
+
+/*
+ * Reads the next header.  The library turns names that an archive says are UTF-8 (zips with a letter beyond ASCII) into those of
+ * the thread's locale, and gives none where that has no such letter; a daemon's has none.  Names that say nothing stay as they are.
+ */
+static int header_read(struct unpack_source *source, const char **ret_path)
+{
+    locale_t before = source->utf8 == (locale_t)0 ? (locale_t)0 : uselocale(source->utf8);
+    int rc = archive_read_next_header(source->archive, &source->entry);
+
+    if (rc >= ARCHIVE_WARN && rc != ARCHIVE_EOF) {
+        const char *path = archive_entry_pathname_utf8(source->entry);
+        *ret_path = path == NULL ? archive_entry_pathname(source->entry) : path;
+    }
+    if (before != (locale_t)0) {
+        (void)uselocale(before);
+    }
+    return rc;
 }
 
 /* A copy to show: cut, and what is neither printable nor UTF-8 is a question mark. */
@@ -206,7 +231,10 @@ static enum err item_judge(struct archive_entry *entry, const char *path, struct
 {
     enum err err = ERR_NONE;
 
-    if (path == NULL || path_is_hostile(path)) {
+    if (path == NULL) {
+        return refuse(item, "bad_name", "the archive says that its path is UTF-8, and it is not");
+    }
+    if (path_is_hostile(path)) {
         return refuse(item, "bad_path", "the path is absolute, climbs with .. or holds a backslash");
     }
     if (archive_entry_hardlink(entry) != NULL || archive_entry_filetype(entry) == AE_IFLNK) {
@@ -303,7 +331,8 @@ enum err unpack_next(struct unpack_source *source, struct arena *mem, struct unp
             return err;
         }
     }
-    int rc = archive_read_next_header(source->archive, &source->entry);
+    const char *path = NULL;
+    int rc = header_read(source, &path);
     if (rc == ARCHIVE_EOF) {
         return ERR_NOT_FOUND;
     }
@@ -317,10 +346,6 @@ enum err unpack_next(struct unpack_source *source, struct arena *mem, struct unp
     err = bomb_check(source, note);
     if (err != ERR_NONE) {
         return err;
-    }
-    const char *path = archive_entry_pathname_utf8(source->entry);
-    if (path == NULL) {
-        path = archive_entry_pathname(source->entry);
     }
     struct unpack_item item = {.number = source->number, .name = name_to_show(path == NULL ? "?" : path, mem)};
     if (item.name == NULL) {

@@ -7,6 +7,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <cmocka.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -380,10 +381,66 @@ static void test_the_directory_of_a_zip(void **state)
     }
 }
 
+/* ---- Names of people ----------------------------------------------------------------------------------------------- */
+
+/* An archive as it comes from a desktop whose language has more letters than ASCII. */
+static void put_named(const char *path, const char *folder, int (*format)(struct archive *))
+{
+    struct archive *out = archive_write_new();
+    struct archive_entry *entry = archive_entry_new();
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    char name[128];
+
+    assert_true(utf8 != (locale_t)0);
+    locale_t before = uselocale(utf8);
+    (void)snprintf(name, sizeof name, "%s/a.jpg", folder);
+    assert_int_equal(format(out), ARCHIVE_OK);
+    assert_int_equal(archive_write_open_filename(out, path), ARCHIVE_OK);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_size(entry, 1);
+    archive_entry_set_pathname(entry, name);
+    assert_int_equal(archive_write_header(out, entry), ARCHIVE_OK);
+    assert_int_equal(archive_write_data(out, "x", 1), 1);
+    assert_int_equal(archive_write_free(out), ARCHIVE_OK);
+    archive_entry_free(entry);
+    (void)uselocale(before);
+    freelocale(utf8);
+}
+
+/* A person's name is the person's name, whatever the archive and whatever language the daemon was started in. */
+static void test_names_in_every_script(void **state)
+{
+    static const char *const folders[] = {"Jos\303\251", "\345\261\261\347\224\260", "Joe"};
+    static int (*const formats[])(struct archive *) = {archive_write_set_format_zip, archive_write_set_format_pax,
+                                                       archive_write_set_format_gnutar};
+    const struct unpack_limits limits = unpack_limits_default();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders * 3; i++) {
+        struct unpack_source *source = NULL;
+        struct unpack_item item = {0};
+        struct arena *mem = arena_new((size_t)1 << 20);
+        char path[64];
+        path_make(path);
+        put_named(path, folders[i / 3], formats[i % 3]);
+        assert_int_equal(unpack_open(path, &limits, &source, NULL), ERR_NONE);
+        assert_int_equal(unpack_next(source, mem, &item, NULL), ERR_NONE);
+        if (item.what != UNPACK_FILE || strcmp(item.folder, folders[i / 3]) != 0) {
+            fail_msg("row %zu: \"%s\", %s", i, item.name, item.outcome == NULL ? item.folder : item.outcome);
+        }
+        unpack_close(source);
+        arena_free(mem);
+        (void)unlink(path);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_entry_is_judged), cmocka_unit_test(test_limits),
-                                       cmocka_unit_test(test_damage), cmocka_unit_test(test_a_million_empty_files),
-                                       cmocka_unit_test(test_the_directory_of_a_zip)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_entry_is_judged),
+                                       cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_damage),
+                                       cmocka_unit_test(test_a_million_empty_files),
+                                       cmocka_unit_test(test_the_directory_of_a_zip),
+                                       cmocka_unit_test(test_names_in_every_script)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
