@@ -37,6 +37,13 @@ int command_verify_erasure(int argc, char **argv);
 int command_health(int argc, char **argv);
 int command_version(int argc, char **argv);
 
+/* What those say with --help that have flags of their own; train_flags.h has that of train. */
+extern const char command_eval_usage[];
+extern const char command_train_recognizer_usage[];
+extern const char command_generate_usage[];
+extern const char command_train_detector_usage[];
+extern const char command_key_usage[];
+
 /* Prints "arcfaced: sentence" (the note's, else the error's word) on standard error and returns status. */
 int command_fail(int status, enum err err, const struct err_note *note);
 

@@ -22,7 +22,7 @@
 #define ARENA_BYTES ((size_t)4 << 30)
 #define MOST_LFW_PHOTOS 65536
 
-static const char usage[] =
+const char command_eval_usage[] =
     "usage: arcfaced eval --recognizer F SET [--detector F | --aligned] [--flip] [flags]\n"
     "SET is one of\n"
     "  --lfw DIR --view 1   threshold chosen on pairsDevTrain.txt, accuracy on pairsDevTest.txt\n"
@@ -558,7 +558,7 @@ int command_eval(int argc, char **argv)
     }
     const char *wrong = wrong_flags(&eval, &config);
     if (wrong != NULL) {
-        (void)fprintf(stderr, "arcfaced: %s\n%s", wrong, usage);
+        (void)fprintf(stderr, "arcfaced: %s\n%s", wrong, command_eval_usage);
         config_release(&config);
         return EXIT_USAGE;
     }

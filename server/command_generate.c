@@ -24,7 +24,7 @@
 #define ARENA_BYTES ((size_t)8 << 30)
 #define SHEET_CELLS 12
 
-static const char usage[] =
+const char command_generate_usage[] =
     "usage: arcfaced generate --recognizer F.onnx TARGETS --out DIR [--detector F | --aligned] [flags]\n"
     "Finds pictures that the recogniser takes for a person, and writes DIR/NAME-N.png and a contact sheet "
     "DIR/sheet.png.\n"
@@ -404,7 +404,7 @@ int command_generate(int argc, char **argv)
     }
     const char *wrong = wrong_flags(&generate, &config);
     if (wrong != NULL) {
-        (void)fprintf(stderr, "arcfaced: %s\n%s", wrong, usage);
+        (void)fprintf(stderr, "arcfaced: %s\n%s", wrong, command_generate_usage);
         config_release(&config);
         return EXIT_USAGE;
     }

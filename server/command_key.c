@@ -16,11 +16,11 @@
 #define DAY_MS 86400000LL
 #define DAYS_LIMIT 36500
 
-static const char usage[] = "usage: arcfaced key create --name NAME --scopes SCOPE,... [--days N] [--data DIR]\n"
-                            "       arcfaced key list [--data DIR]\n"
-                            "       arcfaced key revoke ID [--data DIR]\n"
-                            "scopes: identify, enroll, delete, images, admin\n"
-                            "The daemon must be stopped; while it runs, use /v1/admin/keys.\n";
+const char command_key_usage[] = "usage: arcfaced key create --name NAME --scopes SCOPE,... [--days N] [--data DIR]\n"
+                                 "       arcfaced key list [--data DIR]\n"
+                                 "       arcfaced key revoke ID [--data DIR]\n"
+                                 "scopes: identify, enroll, delete, images, admin\n"
+                                 "The daemon must be stopped; while it runs, use /v1/admin/keys.\n";
 
 /* The open data folder that a key command works on. */
 struct keys {
@@ -185,7 +185,7 @@ int command_key(int argc, char **argv)
     err = run_on_folder(&config, &asked, &wrong, &note);
     config_release(&config);
     if (wrong) {
-        (void)fprintf(stderr, "%s", usage);
+        (void)fprintf(stderr, "%s", command_key_usage);
         return EXIT_USAGE;
     }
     return err == ERR_NONE ? EXIT_DONE : command_fail(EXIT_FAILED, err, &note);

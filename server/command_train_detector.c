@@ -22,7 +22,7 @@
 #define MODEL_BYTES ((size_t)64 << 20)
 #define TELL_EVERY 50 /* steps, where no terminal looks on */
 
-static const char usage[] =
+const char command_train_detector_usage[] =
     "usage: arcfaced train-detector --teacher YUNET.onnx --set DIR --out OUT.onnx [flags]\n"
     "Makes a face detector with five points.  A teacher labels the photos first.  Writes OUT.onnx, OUT.onnx.json (its "
     "manifest)\n"
@@ -246,7 +246,7 @@ static bool read_flags(struct training *training, int *argc, char **argv)
     training->options.side = (int)training->side;
     training->options.seed = (uint64_t)training->seed;
     if (*argc != 0 || training->teacher == NULL || training->set == NULL || training->out == NULL) {
-        (void)fputs(usage, stderr);
+        (void)fputs(command_train_detector_usage, stderr);
         return false;
     }
     return true;

@@ -25,7 +25,7 @@
 #define MODEL_BYTES ((size_t)512 << 20)
 #define TELL_EVERY 50 /* steps, where no terminal looks on */
 
-static const char usage[] =
+const char command_train_recognizer_usage[] =
     "usage: arcfaced train-recognizer --teacher F.onnx --set DIR --detector F --out OUT.onnx [flags]\n"
     "Makes a recogniser: a teacher embeds the crops once, and the new network learns to give its embeddings, with\n"
     "ArcFace on the people beside it.  Writes OUT.onnx, OUT.onnx.json (its manifest) and, while it runs, the folder\n"
@@ -361,10 +361,6 @@ int command_train_recognizer(int argc, char **argv)
                          .distill = 100,
                          .note = &note};
 
-    if (command_switch(&argc, argv, "--help")) {
-        (void)printf("%s", usage);
-        return EXIT_DONE;
-    }
     if (!take_flags(&t, &argc, argv)) {
         return EXIT_USAGE;
     }
@@ -375,7 +371,8 @@ int command_train_recognizer(int argc, char **argv)
     const char *wrong = wrong_flags(&t, &config);
     if (wrong != NULL || snprintf(t.folder, sizeof t.folder, "%s.run", t.out) >= (int)sizeof t.folder ||
         snprintf(t.checkpoints, sizeof t.checkpoints, "%s.run/steps", t.out) >= (int)sizeof t.checkpoints) {
-        (void)fprintf(stderr, "arcfaced: %s\n%s", wrong != NULL ? wrong : "the path of --out is too long", usage);
+        (void)fprintf(stderr, "arcfaced: %s\n%s", wrong != NULL ? wrong : "the path of --out is too long",
+                      command_train_recognizer_usage);
         return EXIT_USAGE;
     }
     t.detector_path = config.detector;

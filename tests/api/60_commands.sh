@@ -90,6 +90,13 @@ check "config names value, origin, default and bounds" \
     "$(grep -q '^queue_length  *9  *environment  *64  *1 \.\. 65535  *ARCFACED_QUEUE_LENGTH' printed && grep -q '^workers  *3  *flag ' printed; echo $?)" "$(cat printed)"
 says "a setting out of its bounds" 2 'queue.length' config --queue-length 0
 says "a command that is none" 2 'nonsense' nonsense
+says "a command that is none has no help either" 2 'nonsense' nonsense --help
+for row in serve:--listen detect:PHOTO eval:--calibrate train:--holdout train-recognizer:--mixes generate:--nobody train-detector:--level \
+    key:revoke restore:BACKUP index:rebuild verify-erasure:EXPORT; do
+    "$ARCFACED" "${row%%:*}" --help >printed 2>said
+    [ $? -eq 0 ] && head -n 1 printed | grep -q "^usage: arcfaced ${row%%:*} " && grep -q -e "${row#*:}" printed && [ ! -s said ]
+    check "${row%%:*} --help tells its own flags" $? "$(head -n 5 printed said)"
+done
 
 # ---- Keys while the daemon is stopped --------------------------------------------------------------------------------------
 "$ARCFACED" key create --name door --scopes identify >printed 2>said
