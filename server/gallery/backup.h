@@ -3,7 +3,7 @@
  *
  * DATA/backups/TIME/ holds arcfaced.db, models/ and backup.json, which lists every file with its SHA-256.  A folder with a name
  * is complete; one that is being made has a hidden name.  Indexes are not in it: they are made from the rows.
- * A backup holds what was there when it was made, also what is erased later: receipts of erasures name the backups that there are.
+ * A backup holds what was there when it was made, also what is erased later: receipts of erasures name the backups that hold it.
  */
 #ifndef SERVER_GALLERY_BACKUP_H
 #define SERVER_GALLERY_BACKUP_H
@@ -32,10 +32,12 @@ MUST_CHECK enum err backup_make(struct store *store, const char *data, const cha
 MUST_CHECK enum err backup_list(const char *data, struct arena *mem, struct backup_info **ret, int *ret_count);
 
 /*
- * The names of all backups that may hold what was erased just now: complete ones, damaged ones, and one that is being made.
+ * The names of the backups that hold what a receipt says was erased, and of those that may: damaged ones, and one that is being
+ * made.
  * Owns: carved from mem.
  */
-MUST_CHECK enum err backup_names(const char *data, struct arena *mem, const char ***ret, int *ret_count);
+MUST_CHECK enum err backup_names_holding(const char *data, const struct receipt *receipt, struct arena *mem,
+                                         const char ***ret, int *ret_count);
 
 struct restore_report {
     struct backup_info backup;

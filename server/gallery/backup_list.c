@@ -6,6 +6,7 @@
 #include "core/base/file.h"
 #include "core/base/mem.h"
 #include "server/gallery/backup_private.h"
+#include "server/store/backup.h"
 
 #define LIST_BYTES ((size_t)1 << 20)
 #define BACKUPS_MOST 10000
@@ -124,6 +125,8 @@ enum err backup_list(const char *data, struct arena *mem, struct backup_info **r
 }
 
 struct naming {
+    const char *folder;
+    const struct receipt *receipt;
     struct arena *mem;
     const char *names[BACKUPS_MOST];
     int count;
@@ -150,12 +153,27 @@ static enum err naming_add(void *context, const char *name)
     return ERR_NONE;
 }
 
+/* One with a name is complete, so its rows can be asked. */
+static enum err naming_add_holding(void *context, const char *name)
+{
+    const struct naming *naming = context;
+    char folder[PATH_MAX];
+    char path[PATH_MAX];
+
+    if (backup_path(folder, naming->folder, name, NULL) == ERR_NONE &&
+        backup_path(path, folder, BACKUP_DATABASE, NULL) == ERR_NONE && !store_backup_holds(path, naming->receipt)) {
+        return ERR_NONE;
+    }
+    return naming_add(context, name);
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b); /* names are times */
 }
 
-enum err backup_names(const char *data, struct arena *mem, const char ***ret, int *ret_count)
+enum err backup_names_holding(const char *data, const struct receipt *receipt, struct arena *mem, const char ***ret,
+                              int *ret_count)
 {
     char folder[PATH_MAX];
     struct naming *naming = ARENA_NEW(mem, struct naming);
@@ -163,6 +181,8 @@ enum err backup_names(const char *data, struct arena *mem, const char ***ret, in
     if (naming == NULL) {
         return arena_why(mem);
     }
+    naming->folder = folder;
+    naming->receipt = receipt;
     naming->mem = mem;
     enum err err = backup_path(folder, data, "backups", NULL);
     /* Hidden ones first: one that gets its name meanwhile is seen then, or twice. */
@@ -170,7 +190,7 @@ enum err backup_names(const char *data, struct arena *mem, const char ***ret, in
         err = backup_folder_each_named(folder, BACKUP_HIDDEN, naming_add, naming);
     }
     if (err == ERR_NONE) {
-        err = backup_folder_each(folder, naming_add, naming);
+        err = backup_folder_each(folder, naming_add_holding, naming);
     }
     if (err != ERR_NONE) {
         return err;

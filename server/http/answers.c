@@ -114,7 +114,7 @@ void call_receipt(struct call *call, const char *what, const struct receipt *rec
                 json_pack("{s:s, s:s, s:o, s:b, s:I, s:s, s:o, s:o, s:o}", "what", what, "id", call->argument,
                           "deleted", deleted, "scrubbed", (int)receipt->scrubbed, "audit_id",
                           (json_int_t)receipt->audit_id, "audit_hash", receipt->audit_hash, "at",
-                          json_time(receipt->at_ms), "backups", json_backups_held(call), "trainings",
+                          json_time(receipt->at_ms), "backups", json_backups_held(call, receipt), "trainings",
                           json_trainings_held(call)));
 }
 

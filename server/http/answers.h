@@ -31,8 +31,8 @@ json_t *json_threshold(const struct threshold_used *used);
 /* The members of both in one object; takes both.  NULL if either is NULL, so a document has no holes. */
 json_t *json_join(json_t *take, json_t *take_more);
 
-/* The names of the backups that there are, which may hold what is being erased; null when the folder cannot be read. */
-json_t *json_backups_held(const struct call *call);
+/* The names of the backups that hold what was erased, or may hold it; null when the folder cannot be read. */
+json_t *json_backups_held(const struct call *call, const struct receipt *receipt);
 
 /* The jobs of training whose folder holds frozen crops, by id; null if they cannot be listed. */
 json_t *json_trainings_held(const struct call *call);

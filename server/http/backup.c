@@ -45,13 +45,13 @@ void handle_backups_list(struct call *call)
     call_answer(call, 200, json_pack("{s:o}", "backups", items));
 }
 
-json_t *json_backups_held(const struct call *call)
+json_t *json_backups_held(const struct call *call, const struct receipt *receipt)
 {
     const char **list = NULL;
     int count = 0;
 
     /* A folder that cannot be read is no reason to hide that an erasure is done; it shows as null, "not known". */
-    if (backup_names(call->config->data, call->mem, &list, &count) != ERR_NONE) {
+    if (backup_names_holding(call->config->data, receipt, call->mem, &list, &count) != ERR_NONE) {
         return json_null();
     }
     json_t *names = json_array();

@@ -94,3 +94,36 @@ enum err store_backup(struct store *store, const char *path, struct err_note *no
     }
     return err;
 }
+
+/* ---- What is in one ----------------------------------------------------------------------------------------------- */
+
+/* Whether a question about any of these ids has a row for its answer; true also where it has none that can be read. */
+static bool holds_any(sqlite3 *copy, const char *sql, const int64_t *ids, int64_t n)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = n > 0 ? sqlite3_prepare_v2(copy, sql, -1, &statement, NULL) : SQLITE_DONE;
+
+    for (int64_t i = 0; i < n && (rc == SQLITE_OK || rc == SQLITE_DONE); i++) {
+        (void)sqlite3_reset(statement);
+        (void)sqlite3_bind_int64(statement, 1, ids[i]);
+        rc = sqlite3_step(statement);
+    }
+    (void)sqlite3_finalize(statement);
+    return rc != SQLITE_DONE;
+}
+
+bool store_backup_holds(const char *path, const struct receipt *receipt)
+{
+    sqlite3 *copy = NULL;
+    int rc = sqlite3_open_v2(path, &copy, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+
+    bool holds = rc != SQLITE_OK || sqlite3_exec(copy, "SELECT 1 FROM faces LIMIT 1", NULL, NULL, NULL) != SQLITE_OK ||
+                 holds_any(copy, "SELECT 1 FROM faces WHERE id = ?1", receipt->face_ids,
+                           receipt->face_ids == NULL ? 0 : receipt->n_faces) ||
+                 holds_any(copy, "SELECT 1 FROM subjects WHERE id = ?1", &receipt->subject_id,
+                           receipt->subject_id == 0 ? 0 : 1) ||
+                 holds_any(copy, "SELECT 1 FROM subjects WHERE collection_id = ?1", &receipt->collection_id,
+                           receipt->collection_id == 0 ? 0 : 1);
+    (void)sqlite3_close(copy);
+    return holds;
+}

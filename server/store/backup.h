@@ -17,4 +17,10 @@
  */
 MUST_CHECK enum err store_backup(struct store *store, const char *path, struct err_note *note);
 
+/*
+ * Whether such a copy holds what a receipt says was erased: a face, the subject, somebody of the collection.  By row ids, which are
+ * never given twice.  One that cannot be read may hold it: true.
+ */
+bool store_backup_holds(const char *path, const struct receipt *receipt);
+
 #endif

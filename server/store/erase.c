@@ -102,7 +102,8 @@ enum err erase_apply(struct db *db, void *context, struct err_note *note)
     char ids[AUDIT_IDS_TEXT];
     char objects[512];
 
-    *receipt = (struct receipt){0};
+    *receipt = (struct receipt){.subject_id = erase->what == ERASE_SUBJECT ? erase->id : 0,
+                                .collection_id = erase->what == ERASE_COLLECTION ? erase->id : 0};
     enum err err = count_all(db, plan, id, receipt, note);
     if (err == ERR_NONE && erase->what != ERASE_COLLECTION) {
         err = ids_read(db, plan, id, erase->mem, receipt, note);

@@ -89,6 +89,16 @@ answers "the receipt of a face names the backup that still holds it" 200 ".scrub
 [ $? -eq 0 ] && grep -q "in a backup: backups/$backup/arcfaced.db" "$TEST_TMP/said" && ! grep -q FOUND "$TEST_TMP/said"
 check "verify-erasure says so, and finds it nowhere else" $? "$(cat "$TEST_TMP/said")"
 
+call POST /v1/enroll -H "$JSON" -d "{\"subject\":\"newcomer\",\"embedding\":$(vector 77)}"
+call DELETE "/v1/subjects/$(subject_of newcomer)"
+answers "of who came after it the receipt names no backup" 200 '.scrubbed and .backups == [] and .deleted.faces == 1'
+mkdir "$data/backups/damaged"
+echo "not a database, and of no use to anybody" >"$data/backups/damaged/arcfaced.db"
+call POST /v1/enroll -H "$JSON" -d "{\"subject\":\"newcomer\",\"embedding\":$(vector 78)}"
+call DELETE "/v1/subjects/$(subject_of newcomer)"
+answers "but one that nobody can read it does" 200 '.backups == ["damaged"]'
+rm -r "$data/backups/damaged"
+
 # ---- A long read keeps the log: many deletions while others search and enroll ----
 (for i in $(seq 60); do
     curl -s -m 20 -o /dev/null -H "$AUTH" -H "$JSON" -d "{\"embedding\":$(vector $i)}" "$URL/v1/identify"

@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "server/store/backup.h"
 #include "server/store/export_rows.h"
+#include "server/store/face_rows.h"
 #include "server/store/import_rows.h"
 #include "server/store/merge_rows.h"
 #include "server/store/retention_rows.h"
@@ -304,12 +305,66 @@ static void test_backup(void **state)
     fixture_close(&f);
 }
 
+/* Which copies a receipt is about: those that hold what it says was erased, and those that nobody can read. */
+static void test_what_a_copy_holds(void **state)
+{
+    struct fixture f;
+    struct receipt receipt = {0};
+    char path[128];
+    char damaged[128];
+
+    (void)state;
+    fixture_open(&f);
+    int64_t ada = enroll_one(&f, "ada", 1, 0);
+    int64_t bob = enroll_one(&f, "bob", 2, 0);
+    (void)enroll_one(&f, "bob", 3, 0);
+    (void)snprintf(path, sizeof path, "%s/copy.db", f.folder);
+    (void)snprintf(damaged, sizeof damaged, "%s/damaged.db", f.folder);
+    GOOD(store_backup(f.store, path, &note));
+    int64_t cyd = enroll_one(&f, "cyd", 4, 0);
+
+    GOOD(store_subject_delete(f.store, cyd, "key1", NULL, f.mem, &receipt, &note));
+    assert_false(store_backup_holds(path, &receipt));
+    GOOD(store_subject_delete(f.store, ada, "key1", NULL, f.mem, &receipt, &note));
+    assert_true(store_backup_holds(path, &receipt));
+    /* Bob's later face is not in the copy, Bob is: by his name. */
+    (void)enroll_one(&f, "bob", 5, 0);
+    GOOD(store_face_delete(f.store, 5, "key1", NULL, f.mem, &receipt, &note));
+    assert_int_equal(receipt.n_faces, 1);
+    assert_false(store_backup_holds(path, &receipt));
+    GOOD(store_face_delete(f.store, 3, "key1", NULL, f.mem, &receipt, &note));
+    assert_true(store_backup_holds(path, &receipt));
+    GOOD(store_face_delete(f.store, 2, "key1", NULL, f.mem, &receipt, &note));
+    GOOD(store_subject_delete(f.store, bob, "key1", NULL, f.mem, &receipt, &note));
+    assert_int_equal(receipt.n_faces, 0);
+    assert_true(store_backup_holds(path, &receipt));
+    GOOD(store_collection_delete(f.store, f.collection_id, "key1", NULL, &receipt, &note));
+    assert_true(store_backup_holds(path, &receipt));
+
+    /* What cannot be read may hold anything. */
+    (void)memset(&receipt, 0, sizeof receipt);
+    assert_false(store_backup_holds(path, &receipt));
+    FILE *file = fopen(damaged, "wb");
+    assert_non_null(file);
+    assert_true(fputs("no database at all, and longer than a hundred bytes, so that nobody takes it for an empty one: "
+                      "................",
+                      file) >= 0);
+    (void)fclose(file);
+    assert_true(store_backup_holds(damaged, &receipt));
+    (void)unlink(damaged);
+    assert_true(store_backup_holds(damaged, &receipt));
+    assert_int_not_equal(access(damaged, F_OK), 0); /* looking makes none */
+    (void)unlink(path);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_duplicates),     cmocka_unit_test(test_many_or_none), cmocka_unit_test(test_import_items),
-        cmocka_unit_test(test_merge_and_undo), cmocka_unit_test(test_expiry),       cmocka_unit_test(test_export_pages),
-        cmocka_unit_test(test_backup),
+        cmocka_unit_test(test_duplicates),   cmocka_unit_test(test_many_or_none),
+        cmocka_unit_test(test_import_items), cmocka_unit_test(test_merge_and_undo),
+        cmocka_unit_test(test_expiry),       cmocka_unit_test(test_export_pages),
+        cmocka_unit_test(test_backup),       cmocka_unit_test(test_what_a_copy_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
