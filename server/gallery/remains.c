@@ -27,7 +27,8 @@
 struct piece {
     const unsigned char *bytes;
     int thing;
-    int next; /* of the same slot; -1 ends */
+    int next;        /* of the same slot; -1 ends */
+    int64_t seen_in; /* the last file that has it, by number */
 };
 
 struct thing {
@@ -45,6 +46,8 @@ struct remains {
     int n_things, room_things;
     struct piece *pieces;
     int n_pieces, room_pieces;
+
+    int64_t n_files; /* looked at, over all scans */
 
     int *slots; /* 1 << FILTER_BITS, by the first eight bytes of a piece; -1 is empty.  Made by the first scan. */
     int n_slotted;
@@ -184,10 +187,13 @@ static enum err add_vector(struct remains *remains, const char *name, const json
         square += (double)values[i] * (double)values[i];
     }
     enum err err = add_floats(remains, name, values, n);
-    if (err == ERR_NONE && square > 0) {
-        for (size_t i = 0; i < n; i++) {
-            values[i] = (float)((double)values[i] / sqrt(square));
-        }
+    bool other = false;
+    for (size_t i = 0; square > 0 && i < n; i++) {
+        float unit = (float)((double)values[i] / sqrt(square));
+        other = other || unit != values[i];
+        values[i] = unit;
+    }
+    if (err == ERR_NONE && other) {
         err = add_floats(remains, name, values, n);
     }
     mem_free_wiped(values);
@@ -349,7 +355,7 @@ static enum err slots_make(struct remains *remains)
     return ERR_NONE;
 }
 
-/* All pieces that begin within these bytes and end within them too. */
+/* All pieces that begin within these bytes and end within them too; each counts once in a file. */
 static void look(struct remains *remains, const unsigned char *bytes, size_t n_bytes, int64_t at)
 {
     for (size_t i = 0; i + REMAINS_PIECE <= n_bytes; i++) {
@@ -358,8 +364,10 @@ static void look(struct remains *remains, const unsigned char *bytes, size_t n_b
             continue;
         }
         for (int p = remains->slots[slot]; p >= 0; p = remains->pieces[p].next) {
-            if (memcmp(remains->pieces[p].bytes, bytes + i, REMAINS_PIECE) == 0) {
-                struct thing *thing = &remains->things[remains->pieces[p].thing];
+            struct piece *piece = &remains->pieces[p];
+            if (piece->seen_in != remains->n_files && memcmp(piece->bytes, bytes + i, REMAINS_PIECE) == 0) {
+                struct thing *thing = &remains->things[piece->thing];
+                piece->seen_in = remains->n_files;
                 thing->offset = thing->n_seen == 0 ? at + (int64_t)i : thing->offset;
                 thing->n_seen++;
             }
@@ -402,6 +410,7 @@ static enum err scan_file(struct scan *scan, int folder_fd, const char *name, co
         /* Gone since it was listed: then nothing lies in it. */
         return errno == ENOENT ? ERR_NONE : ERR_SAY(scan->note, err_from_errno(errno), "%s cannot be read", shown);
     }
+    scan->remains->n_files++;
     for (;;) {
         ssize_t n = read(fd, scan->room + kept, READ_BYTES);
         if (n < 0) {

@@ -107,6 +107,12 @@ static void test_places(void **state)
                      (long long)last.offset);
         }
     }
+    /* Twice in one file: its pieces are counted once. */
+    memcpy(content + 100, thing, THING);
+    put_file("big", content, FILE_BYTES);
+    struct last twice = scan(remains);
+    assert_int_equal(twice.n_pieces, THING / REMAINS_PIECE);
+    assert_int_equal(twice.offset, 100);
     /* Half of it, from its middle; and less than a piece for certain. */
     memset(content, 0xA5, FILE_BYTES);
     memcpy(content + 5000, thing + 101, 2 * REMAINS_PIECE - 1);
@@ -177,6 +183,15 @@ static void test_json(void **state)
     assert_int_equal(scan(remains).n, 1);
     put_file("rows", json, (size_t)len);
     assert_int_equal(scan(remains).n, 0);
+    /* One that has unit length is one thing. */
+    len = snprintf(json, sizeof json, "{\"embedding\":[");
+    for (int i = 0; i < 16; i++) {
+        len += snprintf(json + len, sizeof json - (size_t)len, "%s%.9g", i == 0 ? "" : ",", (double)unit[i]);
+    }
+    len += snprintf(json + len, sizeof json - (size_t)len, "]}");
+    put_file("../test_remains.ndjson", json, (size_t)len);
+    assert_int_equal(remains_add_file(remains, path, &note), ERR_NONE);
+    assert_int_equal(remains_count(remains), 3);
     put_file("../test_remains.ndjson", "{\"embedding\":[1,2,3]}", 21);
     assert_int_equal(remains_add_file(remains, path, &note), ERR_FORMAT);
     assert_int_equal(unlink(path), 0);
