@@ -200,17 +200,12 @@ static enum err write_sheet(struct generate *generate, const struct image *pictu
 static void say_memory(struct generate *generate)
 {
     struct invert_memory memory = invert_memory_of(generate->graph);
+    char text[INVERT_MEMORY_TEXT];
 
     print_json(json_pack("{s:s, s:i, s:I, s:i}", "kind", "memory", "batch_norms", memory.norms, "channels",
                          (json_int_t)memory.channels, "convolutions", memory.convolutions));
-    if (memory.norms < memory.convolutions / 2) {
-        (void)fprintf(
-            stderr,
-            "arcfaced: of this network's BatchNormalizations %d are left beside %d convolutions, the others are "
-            "folded away: %s\n",
-            memory.norms, memory.convolutions,
-            memory.norms == 0 ? "nothing but smoothness tells what faces look like"
-                              : "what the network remembers of faces is only partly there");
+    if (!invert_memory_say(&memory, text)) {
+        (void)fprintf(stderr, "arcfaced: %s\n", text);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "core/train/invert.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/clock.h"
@@ -52,6 +53,21 @@ struct invert_memory invert_memory_of(const struct graph *graph)
         }
     }
     return memory;
+}
+
+bool invert_memory_say(const struct invert_memory *memory, char text[INVERT_MEMORY_TEXT])
+{
+    if (memory->norms >= memory->convolutions / 2 && memory->norms > 0) {
+        (void)snprintf(text, INVERT_MEMORY_TEXT, "the statistics of %d BatchNormalizations", memory->norms);
+        return true;
+    }
+    (void)snprintf(text, INVERT_MEMORY_TEXT,
+                   "of this network's BatchNormalizations %d are left beside %d convolutions, the others are folded "
+                   "away: %s",
+                   memory->norms, memory->convolutions,
+                   memory->norms == 0 ? "nothing but smoothness tells what faces look like"
+                                      : "what the network remembers of faces is only partly there");
+    return false;
 }
 
 /* ---- All parts --------------------------------------------------------------------------------------------------- */

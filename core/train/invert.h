@@ -70,6 +70,10 @@ struct invert_memory {
 };
 struct invert_memory invert_memory_of(const struct graph *graph);
 
+/* The same for a person; false if most of it was folded away, which the text says then. */
+#define INVERT_MEMORY_TEXT 256
+bool invert_memory_say(const struct invert_memory *memory, char text[INVERT_MEMORY_TEXT]);
+
 /*
  * Finds one picture for each target.
  * Shapes: targets [n, dim], any length above 0; ret [n] images of the network's side, ret_cosine [n]: of the network's embedding of the

@@ -69,6 +69,9 @@ enum err student_load(const void *onnx, size_t n_bytes, struct graph **ret, stru
 
     if (err == ERR_NONE) {
         err = onnx_save(first, NULL, &bytes, &saved, note);
+        if (err == ERR_UNSUPPORTED) {
+            err_prefix(note, "only networks of floats can learn or be gone back through, no quantised ones: ");
+        }
     }
     graph_free(first);
     if (err == ERR_NONE) {

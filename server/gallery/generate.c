@@ -295,11 +295,16 @@ enum err gallery_generate(struct gallery_worker *worker, const char *data, int64
     err = err != ERR_NONE ? err : load_network(worker, data, model->row_id, &graph, fault);
     if (err == ERR_NONE) {
         struct invert_memory memory = invert_memory_of(graph);
+        char text[INVERT_MEMORY_TEXT];
         made.norms = memory.norms;
         made.convolutions = memory.convolutions;
+        (void)invert_memory_say(&memory, text);
+        made.prior = arena_copy_text(worker->mem, text);
         made.collection = collection.name;
         made.model = arena_copy_text(worker->mem, model->version);
-        err = descend(worker, graph, model, target, job_id, numbers, work, &made, fault);
+        err = made.prior == NULL || made.model == NULL
+                  ? spent(worker->mem)
+                  : descend(worker, graph, model, target, job_id, numbers, work, &made, fault);
     }
     graph_free(graph);
     models_unref(models, model);
@@ -319,9 +324,6 @@ enum err gallery_generated_picture(struct gallery_worker *worker, int64_t job_id
     char objects[96];
     enum err err = store_generated_get(worker->gallery->store, job_id, number, worker->mem, &picture, &fault->note);
 
-    if (err == ERR_NOT_FOUND) {
-        return gallery_fail(fault, GALLERY_NO_IMAGE_KEPT, err);
-    }
     if (err == ERR_NONE) {
         (void)snprintf(objects, sizeof objects, "{\"job\":%lld,\"picture\":%d}", (long long)job_id, number);
         err = store_audit_add(worker->gallery->store, worker_actor(worker), "face.generated.show", objects, NULL,

@@ -41,6 +41,7 @@ struct generated {
     int n;
     double cosine[GENERATE_MOST]; /* of each picture, by the same model: high values prove nothing to another model */
     int norms, convolutions;      /* what the model remembers of faces: 0 norms: nothing */
+    const char *prior;            /* the same for a person */
     double seconds;
 };
 
@@ -53,7 +54,7 @@ MUST_CHECK enum err gallery_generate(struct gallery_worker *worker, const char *
                                      int64_t collection_id, const struct generate_wish *numbers,
                                      const struct long_work *work, struct generated *ret, struct gallery_fault *fault);
 
-/* A picture that a job made, as PNG.  Owns: the worker's arena.  Errors: GALLERY_NO_IMAGE_KEPT. */
+/* A picture that a job made, as PNG.  Owns: the worker's arena.  Errors: ERR_NOT_FOUND. */
 MUST_CHECK enum err gallery_generated_picture(struct gallery_worker *worker, int64_t job_id, int number,
                                               const unsigned char **ret, size_t *ret_bytes,
                                               struct gallery_fault *fault);

@@ -31,9 +31,9 @@ static enum err give_result(const struct generated *made, struct arena *mem, con
     for (int i = 0; i < made->n; i++) {
         (void)json_array_append_new(pictures, json_pack("{s:i, s:f}", "number", i + 1, "cosine", made->cosine[i]));
     }
-    json_t *root = json_pack("{s:s, s:s, s:s?, s:o, s:i, s:i, s:f}", "collection", made->collection, "model",
+    json_t *root = json_pack("{s:s, s:s, s:s?, s:o, s:i, s:i, s:s, s:f}", "collection", made->collection, "model",
                              made->model, "subject", made->subject_id, "pictures", pictures, "batch_norms", made->norms,
-                             "convolutions", made->convolutions, "seconds", made->seconds);
+                             "convolutions", made->convolutions, "prior", made->prior, "seconds", made->seconds);
     char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
     json_decref(root);
     *ret = text == NULL ? NULL : arena_copy_text(mem, text);

@@ -368,12 +368,21 @@ static void what_is_left_to_lean_on_is_counted(void **state)
     struct graph *whole = net_mobile(1);
     struct graph *bare = net_mixed(1);
     struct invert_memory memory = invert_memory_of(whole);
+    char text[INVERT_MEMORY_TEXT];
 
     assert_int_equal(memory.norms, 8);
+    assert_true(invert_memory_say(&memory, text));
+    assert_string_equal(text, "the statistics of 8 BatchNormalizations");
     assert_int_equal(memory.channels, 8 + 8 + 16 + 16 + 8 + 8 + 8 + 6);
     assert_int_equal(memory.convolutions, 7);
+    memory.norms = 2;
+    assert_false(invert_memory_say(&memory, text));
+    assert_non_null(strstr(text, "2 are left beside 7 convolutions"));
+    assert_non_null(strstr(text, "partly"));
     memory = invert_memory_of(bare);
     assert_int_equal(memory.norms, 0);
+    assert_false(invert_memory_say(&memory, text));
+    assert_non_null(strstr(text, "nothing but smoothness"));
     graph_free(whole);
     graph_free(bare);
 }
