@@ -11,18 +11,21 @@
 
 #include "core/base/clock.h"
 
-/* The same five questions for a face, a subject and a collection; column is that of the faces f. */
+/* The same six questions for a face, a subject and a collection; column is that of the faces f. */
 #define QUESTIONS(column)                                                                                              \
     .n_faces = "SELECT count(*) FROM faces f WHERE f." column " = ?1",                                                 \
     .face_ids = "SELECT f.id FROM faces f WHERE f." column " = ?1 ORDER BY f.id",                                      \
     .n_embeddings = "SELECT count(*) FROM faces f JOIN embeddings e ON e.face_id = f.id WHERE f." column " = ?1",      \
     .n_crops = "SELECT count(*) FROM faces f JOIN crops c ON c.face_id = f.id WHERE f." column " = ?1",                \
+    .n_photos_kept =                                                                                                   \
+        "SELECT count(DISTINCT f.photo_id) FROM faces f WHERE f." column " = ?1 AND EXISTS (SELECT 1 FROM "            \
+        "faces o WHERE o.photo_id = f.photo_id AND o." column " <> ?1)",                                               \
     .delete_photos = "DELETE FROM photos WHERE id IN (SELECT f.photo_id FROM faces f WHERE f." column " = ?1 "         \
                      "AND f.photo_id IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM faces f WHERE f.photo_id = photos.id " \
                      "AND f." column " <> ?1)"
 
 static const struct plan {
-    const char *n_faces, *face_ids, *n_embeddings, *n_crops, *delete_photos;
+    const char *n_faces, *face_ids, *n_embeddings, *n_crops, *n_photos_kept, *delete_photos;
     const char *n_subjects;
     const char *delete_rows;
     const char *objects; /* JSON of the ids, without its braces */
@@ -63,6 +66,9 @@ static enum err count_all(struct db *db, const struct plan *plan, const struct d
     }
     if (err == ERR_NONE) {
         err = db_integer(db, plan->n_crops, id, &receipt->n_crops, note);
+    }
+    if (err == ERR_NONE) {
+        err = db_integer(db, plan->n_photos_kept, id, &receipt->n_photos_kept, note);
     }
     return err;
 }
@@ -124,9 +130,11 @@ enum err erase_apply(struct db *db, void *context, struct err_note *note)
     /* The ids without their closing brace, then the counts. */
     size_t len = strlen(ids);
     (void)snprintf(objects, sizeof objects,
-                   "%.*s,\"subjects\":%lld,\"faces\":%lld,\"embeddings\":%lld,\"crops\":%lld,\"photos\":%lld}",
+                   "%.*s,\"subjects\":%lld,\"faces\":%lld,\"embeddings\":%lld,\"crops\":%lld,\"photos\":%lld,"
+                   "\"photos_kept\":%lld}",
                    (int)(len == 0 ? 0 : len - 1), ids, (long long)receipt->n_subjects, (long long)receipt->n_faces,
-                   (long long)receipt->n_embeddings, (long long)receipt->n_crops, (long long)receipt->n_photos);
+                   (long long)receipt->n_embeddings, (long long)receipt->n_crops, (long long)receipt->n_photos,
+                   (long long)receipt->n_photos_kept);
     receipt->at_ms = clock_unix_ms();
     return audit_append(db, erase->actor, plan->action, objects, &receipt->audit_id, receipt->audit_hash, note);
 }

@@ -94,7 +94,8 @@ struct receipt {
     char audit_hash[65]; /* hexadecimal: the log's chain up to and including this entry */
     int64_t at_ms;
     int64_t n_subjects, n_faces, n_embeddings, n_crops, n_photos;
-    int64_t *face_ids; /* n_faces row ids that the index must forget; NULL when a whole collection went */
+    int64_t n_photos_kept; /* they show what went, and others who are enrolled still */
+    int64_t *face_ids;     /* n_faces row ids that the index must forget; NULL when a whole collection went */
     int64_t subject_id, collection_id; /* row id of the subject or the collection that went; 0: none did */
     bool
         scrubbed; /* no file of the database holds the bytes any more; false: a long read keeps them in its log as yet */

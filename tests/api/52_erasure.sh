@@ -1,7 +1,7 @@
 #!/bin/bash
 # 52_erasure.sh: what is deleted is in no file any more: grep says so, and `arcfaced verify-erasure`, which finds it where it is.
 . "$(dirname "$0")/lib.bash"
-skip_without "$ONE" "$ONE2" "$OTHER"
+skip_without "$ONE" "$ONE2" "$OTHER" "$GROUP"
 
 # bytes OFFSET COUNT FILE: as an extended pattern for grep.
 pattern() {
@@ -73,6 +73,17 @@ check "but it finds who is still there" "$([ $? -eq 1 ]; echo $?)" "$(cat "$TEST
 call GET "/v1/admin/audit?limit=1000"
 answers "the audit log has the receipt, by ids alone" 200 \
     "any(.entries[]; .id == $audit_id and .hash == \"$audit_hash\" and .action == \"subject.delete\" and .objects.subject == \"$bush\") and (tostring | test(\"bush\") | not)"
+
+# ---- One face of a photo that shows others ----
+call POST "/v1/enroll?subject=crowd&faces=all&quality=none" -H "$JPEG" --data-binary @"$GROUP"
+answers "six of one photo" 201 '(.faces | length) == 6'
+sixth=$(printf '%s' "$BODY" | jq -r '.faces[5].id')
+call DELETE "/v1/faces/$sixth"
+answers "the receipt says that the photo stays, which shows it" 200 '.deleted == {subjects: 0, faces: 1, embeddings: 1, crops: 1, photos: 0} and .photos_kept == 1'
+call DELETE "/v1/subjects/$(subject_of crowd)"
+answers "it goes with the last of them" 200 '.deleted.faces == 5 and .deleted.photos == 1 and .photos_kept == 0'
+"$ARCFACED" verify-erasure --data "$data" "$GROUP" >"$TEST_TMP/said" 2>&1
+check "and is in no file" $? "$(cat "$TEST_TMP/said")"
 
 # ---- A face, with a backup from before ----
 call POST /v1/admin/backup
