@@ -7,16 +7,15 @@
 # alice-1.jpg, alice-2.jpg, bob-1.jpg and stranger.jpg lie in the folder where the lines run.  Halfway the daemon is stopped
 # and started again, so the second half also shows that nothing is lost.
 #
-# Prints TAP.  Needs curl and jq.  Without ARCFACED_SHARED it runs the models inside the program, if both are.
+# Prints TAP.  Needs curl and jq.  Without ARCFACED_SHARED it runs the models inside the program.
 set -u
 ARCFACED=$(realpath "$1")
 README=$(realpath "$2")
 export ARCFACED
-ARCFACED_SHARED=$(realpath "${ARCFACED_SHARED:-../shared}")
+ARCFACED_SHARED=$(realpath -m "${ARCFACED_SHARED:-../shared}")
 export ARCFACED_SHARED
 TEST_TMP=$(mktemp -d)
 export TEST_TMP
-OWN_WILL_DO=1
 . "$(dirname "$0")/api/lib.bash"
 trap 'finish; rm -rf "$TEST_TMP"' EXIT
 PHOTOS=$(realpath "$(dirname "$0")/photos")

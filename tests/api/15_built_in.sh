@@ -1,9 +1,7 @@
 #!/bin/bash
 # 15_built_in.sh: without a model of anybody's: the program's own detector and recogniser, on faces that the project made itself.
-OWN_WILL_DO=1
 . "$(dirname "$0")/lib.bash"
 NETWORKS_GIVEN=()
-skip_without "$REPOSITORY/core/models/detector.onnx" "$REPOSITORY/core/models/recognizer.onnx"
 PHOTOS=$REPOSITORY/tests/photos
 ONE=$PHOTOS/alice-1.jpg
 ONE2=$PHOTOS/alice-2.jpg

@@ -56,8 +56,7 @@ PY
 try() {
     starts=$((starts + 1))
     LOG=$TEST_TMP/log.$starts
-    ARCFACED_BOOTSTRAP_KEY=$KEY "$ARCFACED" serve --data "$data" --listen 127.0.0.1:0 --detector "$MODELS/scrfd_500m.onnx" \
-        --recognizer "$MODELS/mobilefacenet_128.onnx" >/dev/null 2>"$LOG" &
+    ARCFACED_BOOTSTRAP_KEY=$KEY "$ARCFACED" serve --data "$data" --listen 127.0.0.1:0 "${NETWORKS_GIVEN[@]}" >/dev/null 2>"$LOG" &
     PID=$!
     until_true 60 grep -q '"event":"listening"' "$LOG"
     URL=http://127.0.0.1:$(sed -n 's/.*"event":"listening".*"port":\([0-9]*\).*/\1/p' "$LOG")

@@ -3,7 +3,24 @@
 . "$(dirname "$0")/lib.bash"
 
 LFW=$FACES/lfw/images
-skip_without "$LFW"
+
+# Without it, the people whom the project made, each on a large picture, so that the program's own networks take a while and the import
+# can be killed in its middle.
+if [ ${#NETWORKS_GIVEN[@]} -eq 0 ] || [ ! -d "$LFW" ]; then
+    LFW=$TEST_TMP/made
+    /usr/bin/python3 - "$REPOSITORY/tests/photos" "$LFW" <<'PYTHON'
+import os, re, sys
+from PIL import Image
+for name in sorted(os.listdir(sys.argv[1])):
+    person = re.fullmatch(r'([a-z]+)-[12]\.(jpg|png|webp)', name)
+    if person:
+        os.makedirs(sys.argv[2] + '/' + person[1], exist_ok=True)
+        photo = Image.new('RGB', (1200, 1200), 'grey')
+        photo.paste(Image.open(sys.argv[1] + '/' + name), (544, 544))
+        photo.save('%s/%s/%s.jpg' % (sys.argv[2], person[1], name.split('.')[0]), quality=92)
+PYTHON
+    NETWORKS_GIVEN+=(--detect-side 1280)
+fi
 
 # twenty people with two to four photos each
 mapfile -t people < <(find "$LFW" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort | while read -r name; do
@@ -97,7 +114,7 @@ check "exporting the copy gives the same faces" $?
 # ---- what is refused ----
 head -c 20000 "$TEST_TMP/people.ndjson" >"$TEST_TMP/cut.ndjson"
 sed '1s/"model":"[0-9a-f]*/&0/; 1s/"model":"./"model":"/' "$TEST_TMP/people.ndjson" >"$TEST_TMP/other.ndjson"
-head -c 300000 "$TEST_TMP/people.tar.gz" >"$TEST_TMP/cut.tar.gz"
+head -c $(($(stat -c %s "$TEST_TMP/people.tar.gz") / 2)) "$TEST_TMP/people.tar.gz" >"$TEST_TMP/cut.tar.gz"
 echo "hello" >"$TEST_TMP/text"
 for row in 'cut.ndjson|.error.code == "format" and (.error.sentence | contains("cut off"))' \
     'other.ndjson|.error.code == "conflict" and (.error.sentence | contains("the collection uses"))' \

@@ -1,7 +1,6 @@
 #!/bin/bash
 # 55_index.sh: the files of the index: written behind, taken at the start, overwritten by deletes, damaged, made anew.
 . "$(dirname "$0")/lib.bash"
-skip_without "$MODELS/mobilefacenet_128.onnx"
 INDEX=$TEST_TMP/data/index
 FILES=(--segment-rows 256)
 
@@ -132,8 +131,7 @@ stop
 # dies FLAG...: a daemon that kills itself, on all segments anew; it may or may not come to listening.
 dies() {
     rm -rf "$INDEX"
-    "$ARCFACED" serve --data "$TEST_TMP/data" --listen 127.0.0.1:0 --detector "$MODELS/scrfd_500m.onnx" \
-        --recognizer "$MODELS/mobilefacenet_128.onnx" "$@" >/dev/null 2>&1
+    "$ARCFACED" serve --data "$TEST_TMP/data" --listen 127.0.0.1:0 "${NETWORKS_GIVEN[@]}" "$@" >/dev/null 2>&1
     [ $? -eq 137 ]
 }
 for at in index.file.begun index.file.written index.file.named:2; do

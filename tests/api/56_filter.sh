@@ -1,7 +1,6 @@
 #!/bin/bash
 # 56_filter.sh: identify only among subjects whose metadata says what the filter wants.
 . "$(dirname "$0")/lib.bash"
-skip_without "$MODELS/mobilefacenet_128.onnx"
 
 # vector ANGLE: a unit vector of 128 numbers in one plane, so that cosines are chosen.
 vector() {

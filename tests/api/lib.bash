@@ -1,7 +1,7 @@
 # lib.bash: what the numbered shell tests share.  They print TAP and talk to the real binary with curl.
 #
-# ARCFACED is the binary, TEST_TMP an empty folder, ARCFACED_SHARED the folder of models and faces.  A script that says
-# OWN_WILL_DO=1 runs without that folder too, on the models inside the program; the others skip.
+# ARCFACED is the binary, TEST_TMP an empty folder, ARCFACED_SHARED the folder of published models and faces.  Without it the scripts
+# run on the models inside the program and on the faces that the project made itself; those that need more of that folder skip.
 set -u
 SHARED=$(realpath -m "${ARCFACED_SHARED:-../shared}") # some scripts change the folder
 MODELS=$SHARED/models
@@ -18,10 +18,18 @@ OTHER=$FACES/lfw/images/Colin_Powell/Colin_Powell_0001.jpg
 count=0
 PID=
 
-# What the daemon is started with: the published models where they are, else those inside the program.
+# What the daemon is started with: the published models where they are, else those inside the program.  Both make vectors of 128
+# numbers.  GROUP shows six people, none of whom is on another photo.
 NETWORKS_GIVEN=()
-if [ -f "$MODELS/scrfd_500m.onnx" ] && [ -f "$MODELS/mobilefacenet_128.onnx" ]; then
-    NETWORKS_GIVEN=(--detector "$MODELS/scrfd_500m.onnx" --recognizer "$MODELS/mobilefacenet_128.onnx")
+DETECTOR=()
+if [ -f "$MODELS/scrfd_500m.onnx" ] && [ -f "$MODELS/mobilefacenet_128.onnx" ] && [ -f "$GROUP" ]; then
+    DETECTOR=(--detector "$MODELS/scrfd_500m.onnx")
+    NETWORKS_GIVEN=("${DETECTOR[@]}" --recognizer "$MODELS/mobilefacenet_128.onnx")
+else
+    GROUP=$REPOSITORY/tests/photos/group.jpg
+    ONE=$REPOSITORY/tests/photos/alice-1.jpg
+    ONE2=$REPOSITORY/tests/photos/alice-2.jpg
+    OTHER=$REPOSITORY/tests/photos/bob-1.jpg
 fi
 
 # skip_without FILE...: ends the script with one skipped test if a file is missing.
@@ -160,8 +168,3 @@ finish() {
     echo "1..$count"
 }
 trap finish EXIT
-if [ "${OWN_WILL_DO:-}" = 1 ] && [ ${#NETWORKS_GIVEN[@]} -eq 0 ]; then
-    skip_without "$REPOSITORY/core/models/detector.onnx" "$REPOSITORY/core/models/recognizer.onnx"
-else
-    skip_without "$MODELS/scrfd_500m.onnx" "$MODELS/mobilefacenet_128.onnx"
-fi

@@ -33,13 +33,19 @@ class Stuck(Exception):
     """A job does not end."""
 
 
+def networks(models):
+    """The published ones of that folder, or those inside the program: vectors are all that is enrolled here."""
+    files = [models + '/scrfd_500m.onnx', models + '/mobilefacenet_128.onnx']
+    return ['--detector', files[0], '--recognizer', files[1]] if all(map(os.path.exists, files)) else []
+
+
 class Daemon:
     def __init__(self, binary, models, data, *flags, env=None):
         self.binary, self.data = binary, data
         self.log = open(data.rstrip('/') + '.log', 'w+')
         self.process = subprocess.Popen(
-            [binary, 'serve', '--data', data, '--listen', '127.0.0.1:0', '--detector', models + '/scrfd_500m.onnx',
-             '--recognizer', models + '/mobilefacenet_128.onnx', '--segment-rows', str(SEGMENT), '--workers', '8', *flags],
+            [binary, 'serve', '--data', data, '--listen', '127.0.0.1:0', *networks(models), '--segment-rows', str(SEGMENT),
+             '--workers', '8', *flags],
             stdout=subprocess.DEVNULL, stderr=self.log, env=dict(os.environ, ARCFACED_BOOTSTRAP_KEY=KEY, **(env or {})))
         self.port = None
         end = time.monotonic() + 120
