@@ -2,8 +2,17 @@
 # 61_generate.sh: pictures of a person over HTTP and from the command line: made, looked at, audited, erased with the person.
 . tests/api/lib.bash
 Y1=$MODELS/mobilefacenet_y1_128.onnx
+NORMS=50
 CROPS=$FACES/celeb_112
-skip_without "$Y1" "$CROPS"
+if [ ! -f "$Y1" ] || [ ! -d "$CROPS" ]; then # the program's own recogniser has kept its BatchNormalizations
+    Y1=$REPOSITORY/core/models/recognizer.onnx
+    NORMS=13
+    CROPS=$TEST_TMP/crops
+    for person in alice bob; do
+        mkdir -p "$CROPS/$person"
+        cp "$REPOSITORY/tests/photos/$person"-*.jpg "$CROPS/$person"
+    done
+fi
 
 ended() {
     call GET "/v1/admin/jobs/$1"
@@ -54,7 +63,7 @@ generate "{\"subject\": \"$ADA\", \"count\": 2, \"steps\": 2}"
 answers "a job is queued" 202 '.kind == "generate"'
 until_true 400 ended "$JOB"
 answers "it succeeds with two pictures" 200 \
-    '.state == "succeeded" and (.result.pictures | length) == 2 and .result.batch_norms == 50 and (.result.prior | contains("statistics of 50")) and .result.subject != null and (.result.pictures | all(.cosine > -1 and .cosine <= 1))'
+    '.state == "succeeded" and (.result.pictures | length) == 2 and '".result.batch_norms == $NORMS"' and (.result.prior | contains("'"statistics of $NORMS"'")) and .result.subject != null and (.result.pictures | all(.cosine > -1 and .cosine <= 1))'
 check "the job's row says not whose" "$(printf '%s' "$BODY" | jq -e '.arguments | tostring | contains("subject") | not' >/dev/null; echo $?)" "$BODY"
 picture "$JOB" 1
 check "the first is a PNG" "$(is_png; echo $?)" "$STATUS"
@@ -103,13 +112,15 @@ stop
 "$ARCFACED" generate --recognizer "$Y1" --nobody 2 --each 2 --steps 2 --seed 4 --out "$TEST_TMP/faces" >"$TEST_TMP/printed" 2>"$TEST_TMP/said"
 check "generate makes faces of nobody" "$?" "$(cat "$TEST_TMP/said")"
 check "with what the network remembers, pictures and a sheet" \
-    "$(jq -es '(map(select(.kind == "picture")) | length) == 4 and any(.kind == "memory" and .batch_norms == 50) and any(.kind == "sheet") and any(.kind == "done" and .pictures == 4)' "$TEST_TMP/printed" >/dev/null; echo $?)" \
+    "$(jq -es '(map(select(.kind == "picture")) | length) == 4 and any(.kind == "memory" and .batch_norms == '"$NORMS"') and any(.kind == "sheet") and any(.kind == "done" and .pictures == 4)' "$TEST_TMP/printed" >/dev/null; echo $?)" \
     "$(cat "$TEST_TMP/printed")"
 check "all are files" "$([ "$(ls "$TEST_TMP/faces" | tr '\n' ' ')" = "nobody-001-1.png nobody-001-2.png nobody-002-1.png nobody-002-2.png sheet.png " ]; echo $?)" "$(ls "$TEST_TMP/faces")"
-"$ARCFACED" generate --recognizer "$MODELS/mobilefacenet_128.onnx" --nobody 1 --steps 1 --out "$TEST_TMP/bare" >"$TEST_TMP/printed" 2>"$TEST_TMP/said"
-check "a network without norms says what is missing" "$(grep -q 'BatchNormalizations 0 are left' "$TEST_TMP/said"; echo $?)" "$(cat "$TEST_TMP/said")"
-"$ARCFACED" generate --recognizer "$MODELS/mbf_512_int8.onnx" --nobody 1 --steps 1 --out "$TEST_TMP/bare" >"$TEST_TMP/printed" 2>"$TEST_TMP/said"
-check "a quantised one is refused in words" "$([ $? = 1 ] && [ "$(wc -l <"$TEST_TMP/said")" = 1 ] && grep -q 'quantised' "$TEST_TMP/said"; echo $?)" "$(cat "$TEST_TMP/said")"
+if [ -f "$MODELS/mobilefacenet_128.onnx" ] && [ -f "$MODELS/mbf_512_int8.onnx" ]; then
+    "$ARCFACED" generate --recognizer "$MODELS/mobilefacenet_128.onnx" --nobody 1 --steps 1 --out "$TEST_TMP/bare" >"$TEST_TMP/printed" 2>"$TEST_TMP/said"
+    check "a network without norms says what is missing" "$(grep -q 'BatchNormalizations 0 are left' "$TEST_TMP/said"; echo $?)" "$(cat "$TEST_TMP/said")"
+    "$ARCFACED" generate --recognizer "$MODELS/mbf_512_int8.onnx" --nobody 1 --steps 1 --out "$TEST_TMP/bare" >"$TEST_TMP/printed" 2>"$TEST_TMP/said"
+    check "a quantised one is refused in words" "$([ $? = 1 ] && [ "$(wc -l <"$TEST_TMP/said")" = 1 ] && grep -q 'quantised' "$TEST_TMP/said"; echo $?)" "$(cat "$TEST_TMP/said")"
+fi
 "$ARCFACED" generate --recognizer "$Y1" --out "$TEST_TMP/bare" >"$TEST_TMP/printed" 2>"$TEST_TMP/said"
 check "whose faces must be said" "$([ $? = 2 ] && grep -q -e '--nobody' "$TEST_TMP/said"; echo $?)" "$(cat "$TEST_TMP/said")"
 echo '[1, 2' >"$TEST_TMP/broken"
