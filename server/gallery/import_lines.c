@@ -9,11 +9,10 @@
 #include <jansson.h>
 #include <math.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "server/gallery/export.h"
@@ -244,18 +243,22 @@ static enum err object_of(struct lines *lines, const json_t *object, const char 
     return ERR_NONE;
 }
 
-/* When the face was first enrolled, so that retention counts from then; 0: unknown. */
-static int64_t time_of(const char *text)
+/*
+ * When the face was first enrolled, so that retention counts from then; absent: now.  What cannot be read must not become now:
+ * the face would be kept for longer than its collection promises.
+ */
+static enum err time_of(const json_t *face, int64_t *ret_ms, struct gallery_fault *fault)
 {
-    struct tm tm = {0};
-    const char *rest = text == NULL ? NULL : strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    const json_t *text = json_object_get(face, "enrolled_at");
 
-    if (rest == NULL) {
-        return 0;
+    *ret_ms = 0;
+    if (text == NULL || json_is_null(text)) {
+        return ERR_NONE;
     }
-    int64_t ms = *rest == '.' ? strtol(rest + 1, NULL, 10) : 0;
-    int64_t seconds = timegm(&tm);
-    return seconds < 0 || ms < 0 || ms > 999 ? 0 : seconds * 1000 + ms;
+    if (!json_is_string(text) || !clock_read(json_string_value(text), ret_ms)) {
+        return ERR_SAY(&fault->note, ERR_FORMAT, "enrolled_at is no time like 2026-01-31T12:34:56.789Z");
+    }
+    return ERR_NONE;
 }
 
 static enum err details_of(struct lines *lines, const json_t *face, const json_t *subject, struct enroll *what,
@@ -274,8 +277,15 @@ static enum err details_of(struct lines *lines, const json_t *face, const json_t
     if (what->subject_name == NULL || (external_id != NULL && what->external_id == NULL)) {
         return spent(mem);
     }
-    what->at_ms = time_of(text_of(face, "enrolled_at"));
-    enum err err = object_of(lines, json_object_get(subject, "metadata"), &what->metadata);
+    const json_t *metadata = json_object_get(subject, "metadata");
+    if (metadata != NULL && !json_is_null(metadata) && !json_is_object(metadata)) {
+        return ERR_SAY(&fault->note, gallery_fail(fault, GALLERY_BAD_METADATA, ERR_MISUSE),
+                       "the subject's metadata is no object");
+    }
+    enum err err = time_of(face, &what->at_ms, fault);
+    if (err == ERR_NONE) {
+        err = object_of(lines, metadata, &what->metadata);
+    }
     if (err == ERR_NONE) {
         err = object_of(lines, json_object_get(face, "quality"), &row->quality);
     }

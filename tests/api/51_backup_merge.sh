@@ -124,6 +124,23 @@ until_true 30 ended
 answers "faces of another year are imported" 200 '.state == "succeeded" and .result.outcomes.enrolled == 3'
 curl -s -m 60 -H "$AUTH" "$URL/v1/export?collection=aged" | jq -s -e '[.[].type] == ["header", "face", "face", "face", "end"]' >/dev/null
 check "and exported, without photo or crop" $?
+{
+    echo "{\"type\":\"header\",\"format\":1,\"model\":\"$model\"}"
+    n=210
+    for row in '"2001-01-31T12:00:00.123456+00:00"' '"2001-01-31"' '17' 'null'; do
+        n=$((n + 1))
+        echo "{\"type\":\"face\",\"subject\":{\"name\":\"times\"},\"enrolled_at\":$row,\"embedding\":$(vector $n)}"
+    done
+    echo "{\"type\":\"face\",\"subject\":{\"name\":\"listed\",\"metadata\":[1]},\"embedding\":$(vector 220)}"
+    echo '{"type":"end"}'
+} >"$TEST_TMP/times.ndjson"
+call PUT "/v1/collections/times"
+call POST "/v1/import?collection=times" -T "$TEST_TMP/times.ndjson"
+JOB=$(printf '%s' "$BODY" | jq -r .id)
+until_true 30 ended
+answers "a time that cannot be read does not become now, nor a list metadata" 200 '.result.outcomes == {enrolled: 2, format: 2, bad_metadata: 1}'
+curl -s -m 60 -H "$AUTH" "$URL/v1/export?collection=times" | jq -s -e '.[1].enrolled_at == "2001-01-31T12:00:00.123Z"' >/dev/null
+check "one with microseconds and an offset is read" $?
 stop
 start
 aged_is() {
