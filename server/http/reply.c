@@ -29,7 +29,7 @@ const struct problem PROBLEM_MEDIA_TYPE = {
     "Send application/json, multipart/form-data, or a photo where one is taken."};
 const struct problem PROBLEM_EMPTY_BODY = {
     400, "empty_body", "The body of the request is empty.",
-    "Send a photo as the body, as multipart field \"image\", or as base64 in JSON."};
+    "Send a photo as the body, as multipart field \"image\", or as base64 in JSON; a file to take in as the body."};
 const struct problem PROBLEM_BAD_TARGET = {400, "bad_address", "The address of the request is malformed.",
                                            "Escape parameters as UTF-8 with %XX."};
 const struct problem PROBLEM_BAD_JSON = {400, "bad_json", "The body is not JSON that this call reads.",
