@@ -111,11 +111,12 @@ void call_receipt(struct call *call, const char *what, const struct receipt *rec
 
     metrics_count(METRICS_FORGOTTEN, receipt->n_faces);
     call_answer(call, 200,
-                json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:s, s:o, s:o, s:o}", "what", what, "id", call->argument,
+                json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:s, s:o, s:o, s:o, s:o}", "what", what, "id", call->argument,
                           "deleted", deleted, "photos_kept", (json_int_t)receipt->n_photos_kept, "scrubbed",
                           (int)receipt->scrubbed, "audit_id", (json_int_t)receipt->audit_id, "audit_hash",
                           receipt->audit_hash, "at", json_time(receipt->at_ms), "backups",
-                          json_backups_held(call, receipt), "trainings", json_trainings_held(call)));
+                          json_backups_held(call, receipt), "trainings", json_trainings_held(call), "imports",
+                          json_imports_held(call)));
 }
 
 json_t *json_page(const char *name, json_t *take, const char *next)

@@ -37,6 +37,9 @@ json_t *json_backups_held(const struct call *call, const struct receipt *receipt
 /* The jobs of training whose folder holds frozen crops, by id; null if they cannot be listed. */
 json_t *json_trainings_held(const struct call *call);
 
+/* The imports that wait or run, by job: their files may hold what was erased, and bring it back; null if they cannot be listed. */
+json_t *json_imports_held(const struct call *call);
+
 /* Answers with the receipt of the erasure of a "face", "subject" or "collection", and counts it. */
 void call_receipt(struct call *call, const char *what, const struct receipt *receipt);
 

@@ -95,3 +95,18 @@ void handle_job_items(struct call *call)
     }
     call_answer(call, 200, json_page("items", items, next));
 }
+
+json_t *json_imports_held(const struct call *call)
+{
+    struct job_row *jobs = NULL;
+    int count = 0;
+
+    if (store_job_list_open(call->store, IMPORT_KIND, call->mem, &jobs, &count, NULL) != ERR_NONE) {
+        return json_null();
+    }
+    json_t *ids = json_array();
+    for (int i = 0; i < count; i++) {
+        (void)json_array_append_new(ids, json_integer((json_int_t)jobs[i].id));
+    }
+    return ids;
+}

@@ -326,14 +326,15 @@ enum err store_job_end(struct store *store, int64_t id, const struct job_end *en
     return db_change(store, ending_apply, &what, NULL, note);
 }
 
-enum err store_job_list_running(struct store *store, struct arena *mem, struct job_row **ret, int *ret_count,
-                                struct err_note *note)
+/* All that a question with one value and a limit gives. */
+static enum err list_all(struct store *store, const char *sql, const struct db_value *values, struct arena *mem,
+                         struct job_row **ret, int *ret_count, struct err_note *note)
 {
     void *rows = NULL;
     const char *next = NULL;
     enum err err = list_read(store,
-                             &(struct list_plan){.sql = COLUMNS "WHERE state = 'running' ORDER BY id LIMIT ?1",
-                                                 .values = (const struct db_value[]){db_int(STORE_PAGE_LIMIT + 1), {0}},
+                             &(struct list_plan){.sql = sql,
+                                                 .values = values,
                                                  .limit = STORE_PAGE_LIMIT,
                                                  .row_bytes = sizeof(struct job_row),
                                                  .read = job_read,
@@ -343,4 +344,19 @@ enum err store_job_list_running(struct store *store, struct arena *mem, struct j
         *ret = rows;
     }
     return err;
+}
+
+enum err store_job_list_open(struct store *store, const char *kind, struct arena *mem, struct job_row **ret,
+                             int *ret_count, struct err_note *note)
+{
+    return list_all(store, COLUMNS "WHERE kind = ?1 AND state IN ('queued', 'running') ORDER BY id LIMIT ?2",
+                    (const struct db_value[]){db_text(kind), db_int(STORE_PAGE_LIMIT + 1), {0}}, mem, ret, ret_count,
+                    note);
+}
+
+enum err store_job_list_running(struct store *store, struct arena *mem, struct job_row **ret, int *ret_count,
+                                struct err_note *note)
+{
+    return list_all(store, COLUMNS "WHERE state = 'running' ORDER BY id LIMIT ?1",
+                    (const struct db_value[]){db_int(STORE_PAGE_LIMIT + 1), {0}}, mem, ret, ret_count, note);
 }

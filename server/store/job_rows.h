@@ -46,6 +46,10 @@ MUST_CHECK enum err store_job_add(struct store *store, const char *kind, int64_t
 MUST_CHECK enum err store_job_get(struct store *store, int64_t id, struct arena *mem, struct job_row *ret,
                                   struct err_note *note);
 
+/* Those of a kind that wait or run, oldest first; at most STORE_PAGE_LIMIT. */
+MUST_CHECK enum err store_job_list_open(struct store *store, const char *kind, struct arena *mem, struct job_row **ret,
+                                        int *ret_count, struct err_note *note);
+
 /* Newest first; *ret_next is NULL at the end of the list. */
 MUST_CHECK enum err store_job_list(struct store *store, const struct store_page *page, struct arena *mem,
                                    struct job_row **ret, int *ret_count, const char **ret_next, struct err_note *note);

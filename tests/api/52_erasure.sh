@@ -109,6 +109,21 @@ call DELETE "/v1/subjects/$(subject_of newcomer)"
 answers "but one that nobody can read it does" 200 '.backups == ["damaged"]'
 rm -r "$data/backups/damaged"
 
+# ---- A file of people that waits to be taken in ----
+call POST /v1/admin/generate -H "$JSON" -d '{"subject":"crowd-2","count":16,"steps":100000,"seconds":86400}'
+blocker=$(printf '%s' "$BODY" | jq -r .id)
+mkdir -p "$TEST_TMP/people/waiting"
+cp "$ONE" "$TEST_TMP/people/waiting"
+tar -C "$TEST_TMP/people" -cf "$TEST_TMP/people.tar" waiting
+call POST /v1/import -T "$TEST_TMP/people.tar"
+JOB=$(printf '%s' "$BODY" | jq -r .id)
+call DELETE "/v1/subjects/$(subject_of crowd-3)"
+answers "the receipt names the imports that may bring somebody back" 200 ".scrubbed and .imports == [$JOB]"
+call POST "/v1/admin/jobs/$blocker/cancel"
+until_true 120 ended
+call DELETE "/v1/subjects/$(subject_of waiting)"
+answers "and none when all have ended" 200 '.deleted.faces == 1 and .imports == []'
+
 # ---- A long read keeps the log: many deletions while others search and enroll ----
 (for i in $(seq 60); do
     curl -s -m 20 -o /dev/null -H "$AUTH" -H "$JSON" -d "{\"embedding\":$(vector $i)}" "$URL/v1/identify"
