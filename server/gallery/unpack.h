@@ -46,10 +46,9 @@ struct unpack_item {
     int64_t number;     /* of the entry, from 1, the same on every reading */
     const char *name;   /* the path, as valid UTF-8; unreadable bytes are shown as "?" */
     const char *folder; /* the last one, whose name is the subject's; only with UNPACK_FILE */
-    const char
-        *outcome; /* "bad_path", "bad_name", "link", "special_file", "no_folder", "too_large", "empty", "damaged";
-                             static */
-    const char *sentence; /* static */
+    /* bad_path, bad_name, link, special_file, no_folder, too_large, empty or damaged, and why; both static */
+    const char *outcome;
+    const char *sentence;
 };
 
 /*

@@ -24,9 +24,13 @@
                      "AND f.photo_id IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM faces f WHERE f.photo_id = photos.id " \
                      "AND f." column " <> ?1)"
 
+/* A part that was refused has no face, by which the others are found: its folder has the subject's name. */
+#define FORGET_NAMES "UPDATE import_items SET name = '', sentence = '', outcome = 'erased' WHERE face_id IS NULL AND "
+
 static const struct plan {
     const char *n_faces, *face_ids, *n_embeddings, *n_crops, *n_photos_kept, *delete_photos;
     const char *n_subjects;
+    const char *forget_names; /* in the lists of imports; NULL: a face has its own trigger */
     const char *delete_rows;
     const char *objects; /* JSON of the ids, without its braces */
     const char *missing;
@@ -38,6 +42,9 @@ static const struct plan {
                                "FROM faces f JOIN subjects s ON s.id = f.subject_id WHERE f.id = ?1",
                     .missing = "there is no such face", .action = "face.delete"},
     [ERASE_SUBJECT] = {QUESTIONS("subject_id"), .n_subjects = "SELECT 1 FROM subjects WHERE id = ?1",
+                       .forget_names = FORGET_NAMES
+                       "job_id IN (SELECT j.id FROM jobs j JOIN subjects s ON s.collection_id = j.collection_id WHERE "
+                       "s.id = ?1) AND instr('/' || name, '/' || (SELECT name FROM subjects WHERE id = ?1) || '/') > 0",
                        .delete_rows = "DELETE FROM subjects WHERE id = ?1",
                        .objects = "SELECT json_object('collection', collection_id, 'subject', uuid) FROM subjects "
                                   "WHERE id = ?1",
@@ -45,6 +52,7 @@ static const struct plan {
     [ERASE_COLLECTION] = {QUESTIONS("collection_id"),
                           .n_subjects = "SELECT (SELECT count(*) FROM subjects WHERE collection_id = c.id) "
                                         "FROM collections c WHERE id = ?1",
+                          .forget_names = FORGET_NAMES "job_id IN (SELECT id FROM jobs WHERE collection_id = ?1)",
                           .delete_rows = "DELETE FROM collections WHERE id = ?1",
                           .objects = "SELECT json_object('collection', id) FROM collections WHERE id = ?1",
                           .missing = "there is no such collection", .action = "collection.delete"},
@@ -120,6 +128,9 @@ enum err erase_apply(struct db *db, void *context, struct err_note *note)
     if (err == ERR_NONE) {
         err = db_run(db, plan->delete_photos, id, note);
         receipt->n_photos = db_changed(db);
+    }
+    if (err == ERR_NONE && plan->forget_names != NULL) {
+        err = db_run(db, plan->forget_names, id, note);
     }
     if (err == ERR_NONE) {
         err = db_run(db, plan->delete_rows, id, note);

@@ -112,9 +112,10 @@ rm -r "$data/backups/damaged"
 # ---- A file of people that waits to be taken in ----
 call POST /v1/admin/generate -H "$JSON" -d '{"subject":"crowd-2","count":16,"steps":100000,"seconds":86400}'
 blocker=$(printf '%s' "$BODY" | jq -r .id)
-mkdir -p "$TEST_TMP/people/waiting"
+mkdir -p "$TEST_TMP/people/waiting" "$TEST_TMP/people/another"
 cp "$ONE" "$TEST_TMP/people/waiting"
-tar -C "$TEST_TMP/people" -cf "$TEST_TMP/people.tar" waiting
+echo "no photo" | tee "$TEST_TMP/people/waiting/passport.jpg" >"$TEST_TMP/people/another/text.jpg"
+tar -C "$TEST_TMP/people" -cf "$TEST_TMP/people.tar" waiting another
 call POST /v1/import -T "$TEST_TMP/people.tar"
 JOB=$(printf '%s' "$BODY" | jq -r .id)
 call DELETE "/v1/subjects/$(subject_of crowd-3)"
@@ -123,6 +124,11 @@ call POST "/v1/admin/jobs/$blocker/cancel"
 until_true 120 ended
 call DELETE "/v1/subjects/$(subject_of waiting)"
 answers "and none when all have ended" 200 '.deleted.faces == 1 and .imports == []'
+call GET "/v1/admin/jobs/$JOB/items"
+answers "the import does not say what was refused of who is erased" 200 \
+    '[.items[].outcome] == ["erased", "erased", "not_an_image"] and [.items[] | .name, .sentence] [0:4] == ["", "", "", ""] and .items[2].name == "another/text.jpg"'
+! holds "$data/arcfaced.db" 'waiting/passport'
+check "nor does the file" $?
 
 # ---- A long read keeps the log: many deletions while others search and enroll ----
 (for i in $(seq 60); do
