@@ -2,6 +2,7 @@
 #include "index/codes.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -14,8 +15,21 @@ enum {
 /* No vector in an index is longer (index.h: unit length to 1e-3). */
 #define LONGEST 1.001F
 
+/* Of the bit codes' errors, times √D, whose mean is 0.755. */
+#define LEAST_ERROR 0.5F
+
 /* What fp32 arithmetic adds: the score's own rounding (4096 products in 32 sums), and that of the bound. */
 #define ROUNDING 3e-5F
+
+static void draw_lots(float *ret, size_t n)
+{
+    random_bytes(ret, n * sizeof *ret);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t drawn;
+        memcpy(&drawn, &ret[i], sizeof drawn);
+        ret[i] = (float)(drawn >> 8) * 0x1p-24F - 0.5F;
+    }
+}
 
 bool codes_init(struct codes *codes, size_t dim, const struct scan *scan)
 {
@@ -25,11 +39,14 @@ bool codes_init(struct codes *codes, size_t dim, const struct scan *scan)
         for (made.padded = CODES_MIN_BITS_DIM; made.padded < dim;) {
             made.padded *= 2;
         }
-        made.chunks = made.padded / SCAN_BITS_CHUNK;
+        made.planes = made.padded / SCAN_BITS_PLANE;
         made.signs = MEM_ARRAY(uint32_t, ROUNDS * made.padded);
-        if (made.signs == NULL) {
+        made.lots = MEM_ARRAY(float, made.padded);
+        if (made.signs == NULL || made.lots == NULL) {
+            codes_release(&made);
             return false;
         }
+        draw_lots(made.lots, made.padded);
         random_bytes(made.signs, ROUNDS * made.padded * sizeof *made.signs);
         for (size_t i = 0; i < ROUNDS * made.padded; i++) {
             made.signs[i] &= UINT32_C(1) << 31;
@@ -42,6 +59,7 @@ bool codes_init(struct codes *codes, size_t dim, const struct scan *scan)
 void codes_release(struct codes *codes)
 {
     mem_free_wiped(codes->signs);
+    mem_free_wiped(codes->lots);
     *codes = (struct codes){0};
 }
 
@@ -72,7 +90,7 @@ size_t codes_int8_bytes(const struct codes *codes)
 
 size_t codes_bits_bytes(const struct codes *codes)
 {
-    return codes->padded == 0 ? 0 : SCAN_BITS_BLOCK_BYTES(codes->chunks);
+    return codes->padded == 0 ? 0 : SCAN_BITS_BLOCK_BYTES(codes->planes);
 }
 
 /* Sums are kept in parts: one alone is a chain in which each addition waits for the one before. */
@@ -108,11 +126,15 @@ static void rotate(const struct codes *codes, const float *vector, float *ret)
 
 static float greatest(const float *vector, size_t dim)
 {
+    float parts[SUMS] = {0};
     float most = 0;
 
     for (size_t i = 0; i < dim; i++) {
         float size = fabsf(vector[i]);
-        most = size > most ? size : most;
+        parts[i % SUMS] = size > parts[i % SUMS] ? size : parts[i % SUMS];
+    }
+    for (size_t i = 0; i < SUMS; i++) {
+        most = parts[i] > most ? parts[i] : most;
     }
     return most;
 }
@@ -152,7 +174,7 @@ static void encode_int8(const struct codes *codes, const float *vector, size_t r
 
 static void encode_bits(const struct codes *codes, const float *vector, size_t row, uint8_t *block)
 {
-    float *tail = (float *)(void *)(block + codes->chunks * 64);
+    float *tail = (float *)(void *)(block + codes->planes * SCAN_BITS_ROWS);
     float rotated[CODES_MAX_DIM];
     float sums[SUMS] = {0};
     float all_squares[SUMS] = {0};
@@ -166,51 +188,52 @@ static void encode_bits(const struct codes *codes, const float *vector, size_t r
     }
     const float sum = total(sums);
     const float squares = total(all_squares);
-    for (size_t chunk = 0; chunk < codes->chunks; chunk++) {
-        const float *values = rotated + chunk * SCAN_BITS_CHUNK;
-        for (size_t j = 0; j < 4; j++) {
-            unsigned byte = 0;
-            for (size_t i = 0; i < 4; i++) {
-                byte |= (unsigned)(values[4 * j + i] > 0) << i;
-                byte |= (unsigned)(values[16 + 4 * j + i] > 0) << (4 + i);
-            }
-            block[chunk * 64 + j * SCAN_ROWS + row] = (uint8_t)byte;
+    for (size_t plane = 0; plane < codes->planes; plane++) {
+        const float *values = rotated + plane * SCAN_BITS_PLANE;
+        unsigned byte = 0;
+        for (size_t i = 0; i < SCAN_BITS_PLANE; i++) {
+            byte |= (unsigned)(values[i] > 0) << i;
         }
+        block[plane * SCAN_BITS_ROWS + row] = (uint8_t)byte;
     }
     const float scale = sum > 0 ? squares / sum : 0;
     const float variance = (float)codes->padded * scale * scale - squares;
+    const float least = LEAST_ERROR * LEAST_ERROR / (float)codes->padded;
     tail[row] = scale;
-    tail[SCAN_ROWS + row] = sqrtf(variance > 0 ? variance / (float)(codes->padded - 1) : 0);
+    tail[SCAN_BITS_ROWS + row] = sqrtf(fmaxf(variance / (float)(codes->padded - 1), least));
     mem_wipe(rotated, codes->padded * sizeof *rotated);
 }
 
-void codes_encode(const struct codes *codes, const float *rows, uint8_t *ret_int8, uint8_t *ret_bits)
+void codes_encode(const struct codes *codes, const float *rows, size_t first, uint8_t *int8, uint8_t *bits)
 {
+    uint8_t *int8_block = int8 + first / SCAN_ROWS * codes_int8_bytes(codes);
+    uint8_t *bits_block = bits + first / SCAN_BITS_ROWS * codes_bits_bytes(codes);
+
     for (size_t row = 0; row < SCAN_ROWS; row++) {
-        encode_int8(codes, rows + row * codes->dim, row, ret_int8);
+        encode_int8(codes, rows + row * codes->dim, row, int8_block);
         if (codes->padded > 0) {
-            encode_bits(codes, rows + row * codes->dim, row, ret_bits);
+            encode_bits(codes, rows + row * codes->dim, first % SCAN_BITS_ROWS + row, bits_block);
         }
     }
 }
 
 /* Zeros everywhere that belongs to the row; its scale of 0 says that the codes mean nothing. */
-static void wipe(uint8_t *block, size_t lines, size_t line_bytes, size_t row, size_t row_bytes)
+static void wipe(uint8_t *block, size_t lines, size_t rows, size_t row, size_t row_bytes)
 {
-    float *tail = (float *)(void *)(block + lines * line_bytes);
+    float *tail = (float *)(void *)(block + lines * rows * row_bytes);
 
     for (size_t line = 0; line < lines; line++) {
-        mem_wipe(block + line * line_bytes + row * row_bytes, row_bytes);
+        mem_wipe(block + (line * rows + row) * row_bytes, row_bytes);
     }
     mem_wipe(tail + row, sizeof *tail);
-    mem_wipe(tail + SCAN_ROWS + row, sizeof *tail);
+    mem_wipe(tail + rows + row, sizeof *tail);
 }
 
-void codes_wipe(const struct codes *codes, size_t row, uint8_t *int8, uint8_t *bits)
+void codes_wipe(const struct codes *codes, size_t row, uint8_t *int8_block, uint8_t *bits_block)
 {
-    wipe(int8, codes->groups, 64, row, 4);
+    wipe(int8_block, codes->groups, SCAN_ROWS, row % SCAN_ROWS, 4);
     if (codes->padded > 0) {
-        wipe(bits, codes->chunks * 4, SCAN_ROWS, row, 1);
+        wipe(bits_block, codes->planes, SCAN_BITS_ROWS, row % SCAN_BITS_ROWS, 1);
     }
 }
 
@@ -241,35 +264,32 @@ void codes_int8_floor(struct codes_int8_query *query, float floor)
     query->scan.floor = floor - query->slack;
 }
 
-void codes_bits_query(const struct codes *codes, const float *query, uint8_t *room, struct scan_bits_query *ret)
+void codes_bits_query(const struct codes *codes, const float *query, uint8_t *room, struct codes_bits_query *ret)
 {
-    const size_t n_groups = codes->padded / 4;
     float rotated[CODES_MAX_DIM];
-    float greatest_sum = 0;
-    float sum = 0;
+    int8_t weights[CODES_MAX_DIM];
+    float variances[SUMS] = {0};
+    int sizes = 0;
 
     rotate(codes, query, rotated);
-    for (size_t g = 0; g < n_groups; g++) {
-        const float *q = rotated + 4 * g;
-        float most = fabsf(q[0]) + fabsf(q[1]) + fabsf(q[2]) + fabsf(q[3]);
-        greatest_sum = most > greatest_sum ? most : greatest_sum;
-        sum += most;
+    const float step = greatest(rotated, codes->padded) / (SCAN_BITS_MOST_WEIGHT - 0.5F);
+    const float inverse = step > 0 ? 1 / step : 0;
+    for (size_t i = 0; i < codes->padded; i++) {
+        const float value = rotated[i] * inverse;
+        const float off = fabsf(value - (float)nearest(value));
+        const int weight = nearest(value + codes->lots[i]);
+        variances[i % SUMS] += off - off * off;
+        sizes += abs(weight);
+        weights[i] = (int8_t)weight;
     }
-    const float step = 2 * greatest_sum / 127.0F;
-    const float inverse = step > 0 ? 0.9999F / step : 0; /* the last entry stays at 127 whatever is rounded */
-    for (size_t g = 0; g < n_groups; g++) {
-        const float *q = rotated + 4 * g;
-        const float most = fabsf(q[0]) + fabsf(q[1]) + fabsf(q[2]) + fabsf(q[3]);
-        const float low[4] = {most - q[0] - q[1], most + q[0] - q[1], most - q[0] + q[1], most + q[0] + q[1]};
-        const float high[4] = {-q[2] - q[3], q[2] - q[3], q[3] - q[2], q[2] + q[3]};
-        for (size_t n = 0; n < 16; n++) {
-            room[g * 16 + n] = (uint8_t)nearest((low[n & 3] + high[n >> 2]) * inverse);
-        }
-    }
-    /* The table's rounding: independent errors of at most half a step, one a group. */
-    const float rounding = CODES_SIGMAS * (step / 0.9999F) * sqrtf((float)n_groups / 12.0F);
-    *ret = (struct scan_bits_query){.table = room, .step = step / 0.9999F, .base = rounding - sum};
+    codes->scan->bits_table(weights, codes->planes, room);
+    /* ⟨b, w⟩ is the sizes whose sign b tells, less the others. */
+    *ret = (struct codes_bits_query){.scan = {.table = room, .step = 2 * step, .base = -step * (float)sizes},
+                                     .left = step * sqrtf(total(variances)) * 1.0001F,
+                                     .root_d = sqrtf((float)codes->padded),
+                                     .floor = NAN};
     mem_wipe(rotated, codes->padded * sizeof *rotated);
+    mem_wipe(weights, codes->padded);
 }
 
 /* A row at the floor or above it, which is whom no scan may miss, has at most this much that is not the query's. */
@@ -279,10 +299,19 @@ static float beside(float floor)
     return squares > 0 ? sqrtf(squares) : 0;
 }
 
-void codes_bits_floor(struct scan_bits_query *query, float floor)
+void codes_bits_floor(struct codes_bits_query *query, float floor)
 {
-    query->error = CODES_SIGMAS * beside(floor);
-    query->floor = floor - ROUNDING;
+    if (floor == query->floor) { /* mostly */
+        return;
+    }
+    const float besides = beside(floor);
+    const float each = sqrtf(besides * besides + query->left * query->left);
+    const float least = LEAST_ERROR / query->root_d * each;
+    const float left = query->left * LONGEST / query->root_d;
+
+    query->floor = floor;
+    query->scan.error = CODES_SIGMAS * each;
+    query->scan.floor = floor - ROUNDING - CODES_SIGMAS * (sqrtf(least * least + left * left) - least);
 }
 
 float codes_bits_deviation(const struct codes *codes, float cosine)

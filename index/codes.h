@@ -11,6 +11,14 @@
  * missed with the probability of the normal distribution's tail, 2.9e-7 for five.  That holds for every pair of vectors chosen
  * without knowledge of R; R is drawn anew for every index and told to nobody.
  *
+ * The scan knows of Rq whole numbers only, Rq = u·w + f, and so misses ⟨b, f⟩·‖x‖²/‖Rx‖₁ besides.  Each number is rounded up or
+ * down by a lot drawn with R, the nearer one more likely, so that f is 0 in the mean whatever Rq is: rounding to the nearest would
+ * err in one direction where the numbers of Rq stand on a grid, as those of an axis do.  With V for the sum of its variances, by what
+ * e is, both errors together have the variance
+ *     e²·(‖q‖² - ⟨q,x⟩²) + V·(e²·(D-1) + ‖x‖²)/D ≤ e²·A² + c²,   A² = ‖q‖² - ⟨q,x⟩² + V,   c² = V·‖x‖²/D,
+ * whose root is at most e·A + (√(m²·A² + c²) - m·A) where e ≥ m: the scan adds e·A for each row, and the rest is the query's.
+ * Therefore no e is stored that is smaller than m = 0.5/√D; by chance there is none.
+ *
  * Immutable after codes_init, and codes_signs_take if there is one: any thread.
  */
 #ifndef INDEX_CODES_H
@@ -32,8 +40,9 @@ struct codes {
     size_t dim;
     size_t groups;   /* of byte codes; their blocks are SCAN_INT8_BLOCK_BYTES */
     size_t padded;   /* dimensions after the rotation, a power of two; 0: no bit codes */
-    size_t chunks;   /* of bit codes; their blocks are SCAN_BITS_BLOCK_BYTES */
+    size_t planes;   /* of bit codes; their blocks are SCAN_BITS_BLOCK_BYTES */
     uint32_t *signs; /* [3, padded]: the sign bit or nothing; secret */
+    float *lots;     /* [padded], -.5 .. .5: added before a query is rounded; secret */
 };
 
 /* Shapes: dim 1 .. CODES_MAX_DIM.  False if memory is spent. */
@@ -49,15 +58,18 @@ size_t codes_signs_bytes(const struct codes *codes);
 void codes_signs_pack(const struct codes *codes, uint8_t *ret);
 void codes_signs_take(struct codes *codes, const uint8_t *packed);
 
-/* Bytes of a block of 16 rows; 0 bit codes in an index that has none. */
+/* Bytes of a block of SCAN_ROWS rows, and of SCAN_BITS_ROWS; 0 bit codes in an index that has none. */
 size_t codes_int8_bytes(const struct codes *codes);
 size_t codes_bits_bytes(const struct codes *codes);
 
-/* Writes the codes of 16 rows.  A row of zeros gets a scale of 0.  Shapes: rows [16, dim]. */
-void codes_encode(const struct codes *codes, const float *rows, uint8_t *ret_int8, uint8_t *ret_bits);
+/*
+ * Writes the codes of SCAN_ROWS rows, and in the block of bits nothing else.  A row of zeros gets a scale of 0.
+ * Shapes: rows [16, dim]; first, the number of the first of them, is a multiple of 16, and int8 and bits are all codes.
+ */
+void codes_encode(const struct codes *codes, const float *rows, size_t first, uint8_t *int8, uint8_t *bits);
 
-/* Overwrites what a block says of one row. */
-void codes_wipe(const struct codes *codes, size_t row, uint8_t *int8, uint8_t *bits);
+/* Overwrites what is said of a row in the two blocks that it lies in. */
+void codes_wipe(const struct codes *codes, size_t row, uint8_t *int8_block, uint8_t *bits_block);
 
 /* A query in bytes.  Owns: ret->codes is room, [groups · 4], which the caller lends. */
 struct codes_int8_query {
@@ -69,9 +81,15 @@ void codes_int8_query(const struct codes *codes, const float *query, int8_t *roo
 /* Passes from now on every row whose inner product is at least floor. */
 void codes_int8_floor(struct codes_int8_query *query, float floor);
 
-/* The same in bits.  Owns: room for the table, [chunks · 128], aligned to 64 bytes. */
-void codes_bits_query(const struct codes *codes, const float *query, uint8_t *room, struct scan_bits_query *ret);
-void codes_bits_floor(struct scan_bits_query *query, float floor);
+/* The same in bits.  Owns: room for the table, [SCAN_BITS_TABLE_BYTES], aligned to 64 bytes. */
+struct codes_bits_query {
+    struct scan_bits_query scan;
+    float left;   /* √V */
+    float root_d; /* √D */
+    float floor;  /* as codes_bits_floor was told last */
+};
+void codes_bits_query(const struct codes *codes, const float *query, uint8_t *room, struct codes_bits_query *ret);
+void codes_bits_floor(struct codes_bits_query *query, float floor);
 
 /* The standard deviation of the bit codes' estimate for a row whose cosine is as given. */
 float codes_bits_deviation(const struct codes *codes, float cosine);

@@ -193,11 +193,12 @@ size_t index_bytes(struct index *index)
 /* FAISS takes NaN and vectors of any length without a word, and codes rest on the length; both are found here. */
 enum err index_check_vector(const struct index *index, const float *vector, const char *what, struct err_note *note)
 {
-    double sum = 0;
+    double parts[4] = {0}; /* one sum alone is a chain in which each addition waits for the one before */
 
     for (size_t i = 0; i < index->codes.dim; i++) {
-        sum += (double)vector[i] * (double)vector[i];
+        parts[i % 4] += (double)vector[i] * (double)vector[i];
     }
+    const double sum = (parts[0] + parts[1]) + (parts[2] + parts[3]);
     if (!isfinite(sum)) {
         return ERR_SAY(note, ERR_MISUSE, "%s holds a value that is not a finite number", what);
     }

@@ -139,7 +139,8 @@ enum err index_reconcile(struct index *index, const int64_t *ids, size_t n, int6
 
 enum err index_check_codes(struct index *index, struct err_note *note)
 {
-    uint8_t *room = mem_new(2, codes_int8_bytes(&index->codes) + codes_bits_bytes(&index->codes));
+    uint8_t *room =
+        mem_new(2, SCAN_BITS_ROWS / SCAN_ROWS * codes_int8_bytes(&index->codes) + codes_bits_bytes(&index->codes));
     enum err err = room == NULL ? ERR_SAY(note, ERR_NOMEM, "no memory to compare codes") : ERR_NONE;
 
     index_lock_changing(index);
@@ -147,7 +148,7 @@ enum err index_check_codes(struct index *index, struct err_note *note)
         const struct segment *segment = index->slots[slot];
         size_t row = segment == NULL ? 0 : segment_wrong_codes(segment, room);
         if (segment != NULL && row < segment->capacity) {
-            err = ERR_SAY(note, ERR_CORRUPT, "the codes of row %zu of %s are not those of its vector", row,
+            err = ERR_SAY(note, ERR_CORRUPT, "codes from row %zu on of %s are not those of its vectors", row,
                           segment->file == NULL ? "a segment in memory" : segment->file->path);
         }
     }

@@ -6,13 +6,13 @@
 #include <string.h>
 
 enum {
-    RUN = 32,        /* blocks between two looks at the floors; their byte codes fit into the second cache */
+    RUN = 512,       /* rows between two looks at the floors; their byte codes fit into the second cache */
     FEW_ROWS = 256,  /* below, preparing a query costs more than scoring every row */
     WAITING = 16,    /* candidates whose floats are on their way from memory */
     LINES_AHEAD = 8, /* of a candidate's floats; the processor goes on by itself */
     LINE = 64,
-    STEP_BYTES = 1152,  /* what is scanned between two calls for what comes AHEAD_BYTES later; at least a block */
-    AHEAD_BYTES = 4608, /* beyond the page, with which the processor's own fetching ends */
+    AHEAD_BYTES =
+        4608, /* that byte codes are asked for before their turn: the processor's own fetching ends with the page */
     TRIAL_ROWS = 16384
 };
 
@@ -32,7 +32,7 @@ static double int8_bytes(const struct codes *codes)
 
 static double bits_bytes(const struct codes *codes)
 {
-    return (double)codes_bits_bytes(codes) / SCAN_ROWS;
+    return (double)codes_bits_bytes(codes) / SCAN_BITS_ROWS;
 }
 
 /* The share of rows that pass the bit codes: strangers, whose cosines spread normally around 0, with the estimate's error. */
@@ -72,7 +72,7 @@ enum index_way search_plan(const struct codes *codes, size_t rows, size_t allowe
 size_t search_room_bytes(const struct codes *codes)
 {
     size_t code_bytes = (codes->groups * 4 + 63) & ~(size_t)63;
-    return code_bytes + codes->chunks * 128;
+    return code_bytes + (codes->padded > 0 ? SCAN_BITS_TABLE_BYTES(codes->planes) : 0);
 }
 
 /* ---- The heap of hits -------------------------------------------------------------------------------------------- */
@@ -153,7 +153,7 @@ struct search {
     struct search_query *queries;
     size_t n;
 
-    /* Rows that passed, their floats being fetched. */
+    /* Rows that passed, their floats being fetched: they are scored after the next run, or when there are too many. */
     size_t n_waiting;
     struct {
         struct search_query *query;
@@ -194,68 +194,72 @@ static void score(struct search *search, struct search_query *query, const struc
     }
 }
 
-/* Returns how many rows there were. */
-static size_t score_masks(struct search *search, struct search_query *query, const struct part *part,
-                          size_t first_block, size_t n_blocks, const uint16_t *masks)
+/* The rows of a mask, whose lowest bit is that of first; returns how many they are. */
+static size_t score_mask(struct search *search, struct search_query *query, const struct part *part, size_t first,
+                         uint64_t mask)
 {
     size_t count = 0;
 
-    for (size_t b = 0; b < n_blocks; b++) {
-        for (unsigned left = masks[b]; left != 0; left &= left - 1) {
-            score(search, query, part, (first_block + b) * SCAN_ROWS + (size_t)__builtin_ctz(left));
-            count++;
-        }
+    for (uint64_t left = mask; left != 0; left &= left - 1) {
+        score(search, query, part, first + (size_t)__builtin_ctzll(left));
+        count++;
     }
     return count;
 }
 
 /* ---- Scanning ---------------------------------------------------------------------------------------------------- */
 
-/* Blocks are scanned in short steps, and asked from memory well before their turn. */
-struct steps {
-    size_t blocks; /* of a step */
-    size_t ahead;  /* bytes */
-};
+/* Each of these looks at the run of rows from first to before end, whole blocks, and returns how many it had scored, all
+ * queries together. */
+typedef size_t run_fn(struct search *search, const struct part *part, size_t first, size_t end);
 
-static struct steps steps_of(size_t block_bytes)
+/* Behind the last whole block of 16, rows are being written. */
+static uint64_t live_rows(const struct part *part, size_t row, size_t end)
 {
-    const size_t blocks = STEP_BYTES / block_bytes;
-    return (struct steps){.blocks = blocks > 0 ? blocks : 1,
-                          .ahead = block_bytes > AHEAD_BYTES ? block_bytes : AHEAD_BYTES};
-}
+    const uint16_t *quarters = part->live + row / SCAN_ROWS;
+    uint64_t live = 0;
 
-/* What lies behind the last block is asked for too, which is allowed and does no harm. */
-static void fetch(const uint8_t *codes, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += LINE) {
-        __builtin_prefetch(codes + i);
+    if (end - row >= SCAN_BITS_ROWS) {
+        return quarters[0] | (uint64_t)quarters[1] << 16 | (uint64_t)quarters[2] << 32 | (uint64_t)quarters[3] << 48;
     }
+    for (size_t i = 0; i < SCAN_BITS_ROWS && row + i < end; i += SCAN_ROWS) {
+        live |= (uint64_t)quarters[i / SCAN_ROWS] << i;
+    }
+    return live;
 }
 
-static void scan_bits(struct search *search, const struct part *part, size_t block, size_t n_blocks, uint16_t *masks)
+static size_t run_bits(struct search *search, const struct part *part, size_t first, size_t end)
 {
-    const size_t block_bytes = codes_bits_bytes(search->codes);
-    const struct steps steps = steps_of(block_bytes);
-    const uint8_t *codes = part->segment->bits + block * block_bytes;
+    const struct codes *codes = search->codes;
+    const uint8_t *blocks = part->segment->bits + first / SCAN_BITS_ROWS * codes_bits_bytes(codes);
+    uint64_t live[RUN / SCAN_BITS_ROWS];
+    uint64_t passed[RUN / SCAN_BITS_ROWS];
+    size_t n_blocks = 0;
+    size_t count = 0;
 
+    for (size_t row = first; row < end; row += SCAN_BITS_ROWS) {
+        live[n_blocks++] = live_rows(part, row, end);
+    }
     for (size_t q = 0; q < search->n; q++) {
         struct search_query *query = &search->queries[q];
         codes_bits_floor(&query->bits, floor_of(query, search->ask));
-        for (size_t b = 0; b < n_blocks; b += steps.blocks) {
-            const size_t n = n_blocks - b < steps.blocks ? n_blocks - b : steps.blocks;
-            if (q == 0) { /* for all of them */
-                fetch(codes + b * block_bytes + steps.ahead, n * block_bytes);
-            }
-            search->codes->scan->bits(&query->bits, search->codes->chunks, codes + b * block_bytes, n,
-                                      part->live + block + b, masks + q * n_blocks + b);
+        codes->scan->bits(&query->bits.scan, codes->planes, blocks, n_blocks, live, passed);
+        score_waiting(search);
+        for (size_t b = 0; b < n_blocks; b++) {
+            count += passed[b] == 0 ? 0 : score_mask(search, query, part, first + b * SCAN_BITS_ROWS, passed[b]);
         }
     }
+    return count;
 }
 
-static void scan_int8(struct search *search, const struct part *part, size_t block, size_t n_blocks, uint16_t *masks)
+/* Bytes are scanned in short steps, and asked from memory well before their turn; what lies behind the last block too, which is
+ * allowed and does no harm.  The arithmetic of many queries takes longer than memory does. */
+static void scan_int8(const struct search *search, const struct part *part, size_t block, size_t n_blocks,
+                      uint16_t *masks)
 {
+    const size_t groups = search->codes->groups;
     const size_t block_bytes = codes_int8_bytes(search->codes);
-    const struct steps steps = steps_of(block_bytes);
+    const size_t ahead = block_bytes > AHEAD_BYTES ? block_bytes : AHEAD_BYTES;
     const uint8_t *codes = part->segment->int8 + block * block_bytes;
     struct scan_int8_query scans[SEARCH_MAX_QUERIES];
 
@@ -264,39 +268,50 @@ static void scan_int8(struct search *search, const struct part *part, size_t blo
         codes_int8_floor(&query->int8, floor_of(query, search->ask));
         scans[q] = query->int8.scan;
     }
-    if (search->n > 1) { /* their arithmetic takes longer than memory does */
-        search->codes->scan->int8(scans, search->n, search->codes->groups, codes, n_blocks, part->live + block, masks);
+    if (search->n > 1) {
+        search->codes->scan->int8(scans, search->n, groups, codes, n_blocks, part->live + block, masks);
         return;
     }
-    for (size_t b = 0; b < n_blocks; b += steps.blocks) {
-        const size_t n = n_blocks - b < steps.blocks ? n_blocks - b : steps.blocks;
-        fetch(codes + b * block_bytes + steps.ahead, n * block_bytes);
-        search->codes->scan->int8(scans, 1, search->codes->groups, codes + b * block_bytes, n, part->live + block + b,
-                                  masks + b);
+    for (size_t b = 0; b < n_blocks; b++, codes += block_bytes) {
+        for (size_t i = 0; i < block_bytes; i += LINE) {
+            __builtin_prefetch(codes + ahead + i);
+        }
+        search->codes->scan->int8(scans, 1, groups, codes, 1, part->live + block + b, masks + b);
     }
 }
 
-/* Returns how many rows were scored, all queries together. */
-static size_t scan_run(struct search *search, enum index_way way, const struct part *part, size_t block,
-                       size_t n_blocks)
+static size_t run_int8(struct search *search, const struct part *part, size_t first, size_t end)
 {
-    uint16_t masks[SEARCH_MAX_QUERIES * RUN];
+    const size_t block = first / SCAN_ROWS;
+    const size_t n_blocks = (end - first) / SCAN_ROWS;
+    uint16_t masks[SEARCH_MAX_QUERIES * RUN / SCAN_ROWS];
     size_t count = 0;
 
-    if (way == INDEX_WAY_BITS) {
-        scan_bits(search, part, block, n_blocks, masks);
-    } else if (way == INDEX_WAY_BYTES) {
-        scan_int8(search, part, block, n_blocks, masks);
-    } else {
-        for (size_t q = 0; q < search->n; q++) {
-            memcpy(masks + q * n_blocks, part->live + block, n_blocks * sizeof *masks);
+    scan_int8(search, part, block, n_blocks, masks);
+    score_waiting(search);
+    for (size_t q = 0; q < search->n; q++) {
+        for (size_t b = 0; b < n_blocks; b++) {
+            count += score_mask(search, &search->queries[q], part, first + b * SCAN_ROWS, masks[q * n_blocks + b]);
         }
     }
-    for (size_t q = 0; q < search->n; q++) {
-        count += score_masks(search, &search->queries[q], part, block, n_blocks, masks + q * n_blocks);
-    }
-    score_waiting(search);
     return count;
+}
+
+static size_t run_floats(struct search *search, const struct part *part, size_t first, size_t end)
+{
+    size_t count = 0;
+
+    for (size_t q = 0; q < search->n; q++) {
+        for (size_t row = first; row < end; row += SCAN_BITS_ROWS) {
+            count += score_mask(search, &search->queries[q], part, row, live_rows(part, row, end));
+        }
+    }
+    return count;
+}
+
+static run_fn *run_of(enum index_way way)
+{
+    return way == INDEX_WAY_BITS ? run_bits : way == INDEX_WAY_BYTES ? run_int8 : run_floats;
 }
 
 /* Rows behind the last whole block have no codes. */
@@ -306,12 +321,11 @@ static void score_loose(struct search *search, const struct part *part)
     const size_t loose = part->rows % SCAN_ROWS;
 
     if (loose > 0) {
-        uint16_t mask = part->live[block] & (uint16_t)((1U << loose) - 1);
+        const uint64_t mask = part->live[block] & ((UINT64_C(1) << loose) - 1);
         for (size_t q = 0; q < search->n; q++) {
-            (void)score_masks(search, &search->queries[q], part, block, 1, &mask);
+            (void)score_mask(search, &search->queries[q], part, block * SCAN_ROWS, mask);
         }
     }
-    score_waiting(search);
 }
 
 static void prepare(struct search *search, enum index_way way)
@@ -337,12 +351,12 @@ static size_t rows_of(const struct view *view)
 }
 
 /* Filters leave many blocks without a row, and rewriting comes late. */
-static bool has_row(const uint16_t *live, size_t n_blocks)
+static bool has_row(const struct part *part, size_t first, size_t end)
 {
-    unsigned any = 0;
+    uint64_t any = 0;
 
-    for (size_t i = 0; i < n_blocks; i++) {
-        any |= live[i];
+    for (size_t row = first; row < end; row += SCAN_BITS_ROWS) {
+        any |= live_rows(part, row, end);
     }
     return any != 0;
 }
@@ -362,14 +376,14 @@ void search_view(const struct codes *codes, const struct view *view, const struc
     prepare(&search, way);
     for (size_t i = 0; i < view->n_parts; i++) {
         const struct part *part = &view->parts[i];
-        for (size_t block = 0; block < part->rows / SCAN_ROWS; block += RUN) {
-            size_t left = part->rows / SCAN_ROWS - block;
-            size_t n_blocks = left < RUN ? left : RUN;
-            if (!has_row(part->live + block, n_blocks)) {
+        const size_t whole = part->rows / SCAN_ROWS * SCAN_ROWS;
+        for (size_t first = 0; first < whole; first += RUN) {
+            const size_t end = whole - first < RUN ? whole : first + RUN;
+            if (!has_row(part, first, end)) {
                 continue;
             }
-            scored += scan_run(&search, way, part, block, n_blocks);
-            scanned += n_blocks * SCAN_ROWS * n;
+            scored += run_of(way)(&search, part, first, end);
+            scanned += (end - first) * n;
             /* A gallery in which everybody looks alike: the bit codes tell too few apart. */
             if (way == INDEX_WAY_BITS && ask->way == INDEX_WAY_PLANNED && scanned > TRIAL_ROWS * n &&
                 (double)scored / (double)scanned * float_bytes(codes) > int8_bytes(codes) - bits_bytes(codes)) {
@@ -379,6 +393,7 @@ void search_view(const struct codes *codes, const struct view *view, const struc
         }
         score_loose(&search, part);
     }
+    score_waiting(&search);
     for (size_t q = 0; q < n; q++) {
         sort(queries[q].hits, queries[q].n_hits);
     }

@@ -21,11 +21,11 @@ struct search_query {
     size_t n_hits;
     uint8_t *room; /* search_room_bytes, aligned to 64 */
     struct codes_int8_query int8;
-    struct scan_bits_query bits;
+    struct codes_bits_query bits;
 };
 
 #define SEARCH_MAX_QUERIES 16
-#define SEARCH_MAX_ROOM_BYTES (CODES_MAX_DIM * 5)
+#define SEARCH_MAX_ROOM_BYTES (CODES_MAX_DIM + SCAN_BITS_TABLE_BYTES(CODES_MAX_DIM / SCAN_BITS_PLANE))
 
 /* Of one query: its codes in bytes and its table.  A multiple of 64, at most SEARCH_MAX_ROOM_BYTES. */
 size_t search_room_bytes(const struct codes *codes);

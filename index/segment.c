@@ -19,7 +19,7 @@ enum err segment_new(const struct codes *codes, size_t capacity, struct segment 
         segment->codes = codes;
         segment->capacity = capacity;
         segment->int8 = mem_new_huge(n_blocks, codes_int8_bytes(codes));
-        segment->bits = mem_new_huge(n_blocks, codes_bits_bytes(codes));
+        segment->bits = mem_new_huge(segment_bits_blocks(capacity), codes_bits_bytes(codes));
         segment->ids = MEM_ARRAY(int64_t, capacity);
         segment->live[0] = MEM_ARRAY(uint16_t, n_blocks);
         segment->live[1] = MEM_ARRAY(uint16_t, n_blocks);
@@ -144,7 +144,7 @@ static uint8_t *int8_block(const struct segment *segment, size_t block)
 
 static uint8_t *bits_block(const struct segment *segment, size_t block)
 {
-    return segment->bits + block * codes_bits_bytes(segment->codes);
+    return segment->bits + block / (SCAN_BITS_ROWS / SCAN_ROWS) * codes_bits_bytes(segment->codes);
 }
 
 void segment_append(struct segment *segment, const int64_t *ids, const float *vectors, size_t n)
@@ -157,8 +157,8 @@ void segment_append(struct segment *segment, const int64_t *ids, const float *ve
     memcpy(segment->ids + segment->rows, ids, n * sizeof *ids);
     segment->rows += n;
     for (size_t block = first_block; block < segment->rows / SCAN_ROWS; block++) {
-        codes_encode(segment->codes, segment->floats + block * SCAN_ROWS * dim, int8_block(segment, block),
-                     bits_block(segment, block));
+        codes_encode(segment->codes, segment->floats + block * SCAN_ROWS * dim, block * SCAN_ROWS, segment->int8,
+                     segment->bits);
     }
 }
 
@@ -174,7 +174,7 @@ enum err segment_grow(const struct segment *segment, size_t capacity, struct seg
     memcpy(bigger->floats, segment->floats, segment->rows * segment->codes->dim * sizeof(float));
     memcpy(bigger->ids, segment->ids, segment->rows * sizeof *segment->ids);
     memcpy(bigger->int8, segment->int8, n_blocks * codes_int8_bytes(segment->codes));
-    memcpy(bigger->bits, segment->bits, n_blocks * codes_bits_bytes(segment->codes));
+    memcpy(bigger->bits, segment->bits, segment_bits_blocks(n_blocks * SCAN_ROWS) * codes_bits_bytes(segment->codes));
     memcpy(bigger->live[0], segment->live[segment->now], segment->capacity / SCAN_ROWS * sizeof(uint16_t));
     bigger->rows = segment->rows;
     bigger->dead = segment->dead;
@@ -222,7 +222,7 @@ static void wipe(struct segment *segment, size_t row)
     segment->ids[row] = SEGMENT_NO_ID;
     mem_wipe(segment->floats + row * segment->codes->dim, segment->codes->dim * sizeof(float));
     if (block < segment->rows / SCAN_ROWS) {
-        codes_wipe(segment->codes, row % SCAN_ROWS, int8_block(segment, block), bits_block(segment, block));
+        codes_wipe(segment->codes, row, int8_block(segment, block), bits_block(segment, block));
     }
 }
 
@@ -257,24 +257,31 @@ void segment_kill(struct segment *segment, size_t row)
 
 size_t segment_wrong_codes(const struct segment *segment, uint8_t *room)
 {
-    const size_t int8_bytes = codes_int8_bytes(segment->codes);
-    const size_t bits_bytes = codes_bits_bytes(segment->codes);
-    uint8_t *made = room;                            /* [int8, bits] */
-    uint8_t *there = room + int8_bytes + bits_bytes; /* the same */
+    const struct codes *codes = segment->codes;
+    const size_t int8_bytes = SCAN_BITS_ROWS / SCAN_ROWS * codes_int8_bytes(codes);
+    const size_t both_bytes = int8_bytes + codes_bits_bytes(codes);
+    const size_t whole = segment->rows / SCAN_ROWS * SCAN_ROWS; /* with codes */
+    uint8_t *made = room;                                       /* [int8, bits] of 64 rows */
+    uint8_t *there = room + both_bytes;                         /* the same */
 
-    for (size_t block = 0; block < segment->rows / SCAN_ROWS; block++) {
-        codes_encode(segment->codes, segment->floats + block * SCAN_ROWS * segment->codes->dim, made,
-                     made + int8_bytes);
-        memcpy(there, int8_block(segment, block), int8_bytes);
-        memcpy(there + int8_bytes, bits_block(segment, block), bits_bytes);
-        for (size_t i = 0; i < SCAN_ROWS; i++) {
-            if (!segment_is_live(segment, block * SCAN_ROWS + i)) { /* what those have means nothing */
-                codes_wipe(segment->codes, i, made, made + int8_bytes);
-                codes_wipe(segment->codes, i, there, there + int8_bytes);
+    for (size_t first = 0; first < whole; first += SCAN_BITS_ROWS) {
+        const size_t n = whole - first < SCAN_BITS_ROWS ? whole - first : SCAN_BITS_ROWS;
+        const uint8_t *int8 = int8_block(segment, first / SCAN_ROWS);
+        memset(made, 0, 2 * both_bytes);
+        memcpy(there, int8, n / SCAN_ROWS * codes_int8_bytes(codes));
+        memcpy(there + int8_bytes, bits_block(segment, first / SCAN_ROWS), codes_bits_bytes(codes));
+        for (size_t row = 0; row < n; row += SCAN_ROWS) {
+            codes_encode(codes, segment->floats + (first + row) * codes->dim, row, made, made + int8_bytes);
+        }
+        for (size_t row = 0; row < n; row++) {
+            if (!segment_is_live(segment, first + row)) { /* what those have means nothing */
+                const size_t block = row / SCAN_ROWS * codes_int8_bytes(codes);
+                codes_wipe(codes, row, made + block, made + int8_bytes);
+                codes_wipe(codes, row, there + block, there + int8_bytes);
             }
         }
-        if (memcmp(made, there, int8_bytes + bits_bytes) != 0) {
-            return block * SCAN_ROWS;
+        if (memcmp(made, there, both_bytes) != 0) {
+            return first;
         }
     }
     return segment->capacity;
@@ -283,7 +290,8 @@ size_t segment_wrong_codes(const struct segment *segment, uint8_t *room)
 size_t segment_bytes(const struct segment *segment)
 {
     const size_t n_blocks = segment->capacity / SCAN_ROWS;
-    const size_t own = n_blocks * (codes_int8_bytes(segment->codes) + codes_bits_bytes(segment->codes)) +
+    const size_t own = n_blocks * codes_int8_bytes(segment->codes) +
+                       segment_bits_blocks(segment->capacity) * codes_bits_bytes(segment->codes) +
                        segment->capacity * (segment->codes->dim * sizeof(float) + sizeof *segment->ids);
 
     return sizeof *segment + (segment->mapped ? 0 : own) + 2 * n_blocks * sizeof(uint16_t);

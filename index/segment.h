@@ -6,8 +6,8 @@
  *
  * Its memory is reserved when it is made, so that nothing moves while others read.  One writer appends and removes; readers
  * know a segment through a view (view.h), which says how many rows they may look at and which live: rows behind those are
- * being written, and rows that no view shows are being overwritten.  Therefore codes are written by whole blocks of 16 before
- * any view shows the last row of a block; the loose rows behind the last whole block have floats only.
+ * being written, and rows that no view shows are being overwritten.  Therefore codes are written for 16 rows at once, which is
+ * a quarter of a block of bits, before any view shows the last of them; the loose rows behind have floats only.
  */
 #ifndef INDEX_SEGMENT_H
 #define INDEX_SEGMENT_H
@@ -22,6 +22,12 @@
 
 #define SEGMENT_MAX_ROWS INDEX_SEGMENT_ROWS
 #define SEGMENT_NO_ID INT64_C(-1)
+
+/* The last one may be short. */
+static inline size_t segment_bits_blocks(size_t rows)
+{
+    return (rows + SCAN_BITS_ROWS - 1) / SCAN_BITS_ROWS;
+}
 
 struct faiss_index;
 struct segment_file;
@@ -87,8 +93,8 @@ MUST_CHECK enum err segment_wipe_marked(struct segment *segment, struct err_note
 /* Removes and overwrites a row of a segment that no view shows. */
 void segment_kill(struct segment *segment, size_t row);
 
-/* Makes the codes of its living rows anew and compares: the first row of the first block that differs, or capacity.
- * Shapes: room for two blocks of both codes. */
+/* Makes the codes of its living rows anew and compares, 64 at a time: the first of those that differ, or capacity.
+ * Shapes: room for twice the codes of 64 rows. */
 size_t segment_wrong_codes(const struct segment *segment, uint8_t *room);
 
 size_t segment_bytes(const struct segment *segment); /* in memory; what is mapped is the system's to drop */

@@ -24,8 +24,8 @@ enum {
     N_PARTS = sizeof((struct segment_layout *)0)->parts / sizeof(struct segment_part),
     CHUNKS_AT_ONCE = 4,
     TURN = 64 * CHUNK, /* bytes written at once: a change waits for no more than this */
-    VERSION = 4,
-    GROUP = 64 * SCAN_ROWS, /* rows: blocks have a multiple of 64 bytes, so 64 of them are whole chunks in every part */
+    VERSION = 5,
+    GROUP = 1024, /* rows: 64 blocks of 64 bytes or a multiple, 16 blocks of bits of 512: whole chunks in every part */
     FRONT =
         8 + 4 * 4 + 8 + INDEX_OWNER_BYTES + (int)sizeof(struct index_moment) + 4 /* of the header, up to the signs */
 };
@@ -51,18 +51,18 @@ static struct segment_layout layout_of(const struct codes *codes, size_t capacit
     struct segment_layout at = {.ids = CHUNK};
 
     at.bits = at.ids + chunks(capacity * sizeof(int64_t));
-    at.int8 = at.bits + chunks(n_blocks * codes_bits_bytes(codes));
+    at.int8 = at.bits + chunks(segment_bits_blocks(capacity) * codes_bits_bytes(codes));
     at.floats = at.int8 + chunks(n_blocks * codes_int8_bytes(codes));
     at.sums = at.floats + chunks(capacity * codes->dim * sizeof(float));
     at.n_chunks = (at.sums - at.ids) / CHUNK;
     at.end = at.sums + at.n_chunks * sizeof(uint32_t);
     const size_t begins[] = {at.ids, at.bits, at.int8, at.floats, at.sums};
-    const size_t block_bytes[] = {SCAN_ROWS * sizeof(int64_t), codes_bits_bytes(codes), codes_int8_bytes(codes),
-                                  SCAN_ROWS * codes->dim * sizeof(float)};
+    const size_t group_bytes[] = {GROUP * sizeof(int64_t), GROUP / SCAN_BITS_ROWS * codes_bits_bytes(codes),
+                                  GROUP / SCAN_ROWS * codes_int8_bytes(codes), GROUP * codes->dim * sizeof(float)};
     for (size_t i = 0; i < N_PARTS; i++) {
         at.parts[i] = (struct segment_part){.first = (begins[i] - at.ids) / CHUNK,
                                             .n = (begins[i + 1] - begins[i]) / CHUNK,
-                                            .in_group = GROUP / SCAN_ROWS * block_bytes[i] / CHUNK};
+                                            .in_group = group_bytes[i] / CHUNK};
     }
     return at;
 }
@@ -190,7 +190,7 @@ static void copy_chunk(const struct segment_file *file, const struct segment *se
         const void *from;
     } parts[] = {
         {layout->ids, file->capacity * sizeof(int64_t), segment->ids},
-        {layout->bits, n_blocks * codes_bits_bytes(segment->codes), segment->bits},
+        {layout->bits, segment_bits_blocks(file->capacity) * codes_bits_bytes(segment->codes), segment->bits},
         {layout->int8, n_blocks * codes_int8_bytes(segment->codes), segment->int8},
         {layout->floats, file->capacity * file->dim * sizeof(float), segment->floats},
     };

@@ -19,7 +19,7 @@ enum {
     MOST_PLACES = 4,
     /* Of ids, both codes of a block, and the floats of a row; with what begins and ends amid a chunk. */
     MOST_CHUNKS = (SCAN_ROWS * 8 + SCAN_INT8_BLOCK_BYTES(CODES_MAX_DIM / 4) +
-                   SCAN_BITS_BLOCK_BYTES(CODES_MAX_DIM / SCAN_BITS_CHUNK) + CODES_MAX_DIM * 4) /
+                   SCAN_BITS_BLOCK_BYTES(CODES_MAX_DIM / SCAN_BITS_PLANE) + CODES_MAX_DIM * 4) /
                       CHUNK +
                   2 * MOST_PLACES
 };
@@ -122,10 +122,11 @@ static enum err wipe_codes(const struct segment_file *file, const struct codes *
 
     enum err err = places_read(file, file->layout.int8 + block * int8_bytes, int8_bytes, places, &int8, note);
     if (err == ERR_NONE && bits_bytes > 0) {
-        err = places_read(file, file->layout.bits + block * bits_bytes, bits_bytes, places, &bits, note);
+        const size_t bits_block = block / (SCAN_BITS_ROWS / SCAN_ROWS);
+        err = places_read(file, file->layout.bits + bits_block * bits_bytes, bits_bytes, places, &bits, note);
     }
     for (unsigned left = died; left != 0 && err == ERR_NONE; left &= left - 1) {
-        codes_wipe(codes, (size_t)__builtin_ctz(left), int8, bits);
+        codes_wipe(codes, block * SCAN_ROWS + (size_t)__builtin_ctz(left), int8, bits);
     }
     return err;
 }

@@ -7,40 +7,39 @@ enum {
     QUERIES = 9, /* one more than a variant takes at once */
     BLOCKS = 5,
     GROUPS = 33,
-    CHUNKS = 3,
+    PLANES = 11, /* what is left of threes, and threes */
+    BITS_BLOCKS = 3,
     LENGTH = 77,
     ORDER = 64
 };
 
-/* Codes of 1 .. 255 with scales and errors behind them. */
-static void fill_blocks(uint8_t *blocks, size_t code_bytes, uint32_t seed)
+/* Codes of 1 .. 255 with scales and errors behind them, n floats. */
+static void fill_block(uint8_t *block, size_t code_bytes, size_t n, uint32_t seed)
 {
-    for (size_t b = 0; b < BLOCKS; b++) {
-        uint8_t *block = blocks + b * (code_bytes + SCAN_TAIL_BYTES);
-        float tail[2 * SCAN_ROWS];
-        probe_bytes(block, (int64_t)code_bytes, seed + (uint32_t)b);
-        for (size_t i = 0; i < code_bytes; i++) {
-            block[i] = block[i] == 0 ? 1 : block[i];
-        }
-        probe_floats(tail, (int64_t)(2 * SCAN_ROWS), seed + (uint32_t)b);
-        for (size_t i = 0; i < 2 * (size_t)SCAN_ROWS; i++) {
-            tail[i] += 1.5F;
-        }
-        memcpy(block + code_bytes, tail, sizeof tail);
+    float *tail = (float *)(void *)(block + code_bytes);
+
+    probe_bytes(block, (int64_t)code_bytes, seed);
+    for (size_t i = 0; i < code_bytes; i++) {
+        block[i] = block[i] == 0 ? 1 : block[i];
+    }
+    probe_floats(tail, (int64_t)n, seed);
+    for (size_t i = 0; i < n; i++) {
+        tail[i] += 1.5F;
     }
 }
 
-static const uint16_t live[BLOCKS] = {0xFFFF, 0, 0x8001, 0x5555, 0xFFFF};
-
 static bool int8_works(const struct scan *scan)
 {
+    static const uint16_t live[BLOCKS] = {0xFFFF, 0, 0x8001, 0x5555, 0xFFFF};
     _Alignas(64) uint8_t blocks[BLOCKS * SCAN_INT8_BLOCK_BYTES(GROUPS)];
     int8_t codes[QUERIES][GROUPS * 4];
     struct scan_int8_query queries[QUERIES];
     uint16_t got[QUERIES * BLOCKS];
     uint16_t expected[QUERIES * BLOCKS];
 
-    fill_blocks(blocks, GROUPS * 64, 20);
+    for (uint32_t b = 0; b < BLOCKS; b++) {
+        fill_block(blocks + b * SCAN_INT8_BLOCK_BYTES(GROUPS), GROUPS * 64, 2 * (size_t)SCAN_ROWS, 20 + b);
+    }
     for (size_t q = 0; q < QUERIES; q++) {
         int32_t sum = 0;
         probe_bytes(codes[q], GROUPS * 4, 30 + (uint32_t)q);
@@ -57,19 +56,29 @@ static bool int8_works(const struct scan *scan)
 
 static bool bits_work(const struct scan *scan)
 {
-    _Alignas(64) uint8_t blocks[BLOCKS * SCAN_BITS_BLOCK_BYTES(CHUNKS)];
-    _Alignas(64) uint8_t table[CHUNKS * 8 * 16];
-    uint16_t got[BLOCKS];
-    uint16_t expected[BLOCKS];
+    static const uint64_t live[BITS_BLOCKS] = {UINT64_MAX, 0, UINT64_C(0x8000FFFF55550001)};
+    _Alignas(64) uint8_t blocks[BITS_BLOCKS * SCAN_BITS_BLOCK_BYTES(PLANES)];
+    _Alignas(64) uint8_t table[SCAN_BITS_TABLE_BYTES(PLANES)];
+    _Alignas(64) uint8_t table_ref[SCAN_BITS_TABLE_BYTES(PLANES)];
+    int8_t weights[PLANES * SCAN_BITS_PLANE];
+    uint64_t got[BITS_BLOCKS];
+    uint64_t expected[BITS_BLOCKS];
 
-    fill_blocks(blocks, CHUNKS * 64, 40);
-    probe_bytes(table, sizeof table, 41);
-    for (size_t i = 0; i < sizeof table; i++) {
-        table[i] &= 127;
+    for (uint32_t b = 0; b < BITS_BLOCKS; b++) {
+        fill_block(blocks + b * SCAN_BITS_BLOCK_BYTES(PLANES), PLANES * SCAN_BITS_ROWS, 2 * (size_t)SCAN_BITS_ROWS,
+                   40 + b);
     }
-    const struct scan_bits_query query = {table, 1e-3F, -1.5F, 0.5F, 0.5F};
-    scan->bits(&query, CHUNKS, blocks, BLOCKS, live, got);
-    scan_ref.bits(&query, CHUNKS, blocks, BLOCKS, live, expected);
+    probe_bytes(weights, sizeof weights, 41);
+    for (size_t i = 0; i < sizeof weights; i++) {
+        weights[i] %= SCAN_BITS_MOST_WEIGHT + 1;
+    }
+    scan->bits_table(weights, PLANES, table);
+    scan_ref.bits_table(weights, PLANES, table_ref);
+    const struct scan_bits_query query = {table, 1e-2F, -2.3F, 0.5F, 0.7F};
+    struct scan_bits_query query_ref = query;
+    query_ref.table = table_ref;
+    scan->bits(&query, PLANES, blocks, BITS_BLOCKS, live, got);
+    scan_ref.bits(&query_ref, PLANES, blocks, BITS_BLOCKS, live, expected);
     return memcmp(got, expected, sizeof got) == 0;
 }
 

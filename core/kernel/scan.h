@@ -1,8 +1,8 @@
 /*
  * scan.h: which rows of a gallery may score high enough, read from codes of one byte or one bit a dimension.
  *
- * Rows come in blocks of 16 whose codes are interleaved, so that one vector register holds the same dimensions of all rows
- * and no sum runs across a register.  A scan gives one bit a row: set if the row's score, as far as its code can tell, may
+ * Rows come in blocks of 16, or of 64 in bits, whose codes are interleaved, so that one vector register holds the same
+ * dimensions of all rows and no sum runs across a register.  A scan gives one bit a row: set if the row's score, as far as its code can tell, may
  * reach the query's floor.  What the bits mean for the true score, the caller puts into the row's and the query's numbers.
  * All variants give the same bits, and scan_dot the same float.
  *
@@ -16,9 +16,7 @@
 
 #define SCAN_ROWS 16
 
-/*
- * Behind the codes of a block stand two floats a row: first the 16 scales, then the 16 errors.
- */
+/* Behind the byte codes of a block stand two floats a row: first the 16 scales, then the 16 errors. */
 #define SCAN_TAIL_BYTES (2 * SCAN_ROWS * sizeof(float))
 
 /*
@@ -41,22 +39,32 @@ typedef void scan_int8_fn(const struct scan_int8_query *queries, size_t n_querie
                           size_t n_blocks, const uint16_t *live, uint16_t *ret);
 
 /*
- * One bit a dimension, four of them looked up at once.  A block is [chunks][4][16 rows] u8: byte [c][j][r] holds of row r
- * the nibble of group 8c + j in its low half and that of group 8c + 4 + j in its high half, a group being four dimensions;
- * then the tail.  A row passes if
- *     row.scale · (step · Σ table[g][nibble] + base) + row.error · error ≥ floor.
- * Reads: whole blocks and the table, each aligned to 64 bytes.
+ * One bit a dimension.  A block is 64 rows, [planes][64 rows] u8: byte [p][r] holds of row r the dimensions 8p .. 8p + 7, the
+ * first in its lowest bit; then as floats the 64 scales and the 64 errors.  The query has a weight a dimension, and a row's sum
+ * is that of the weights' sizes over all dimensions whose bit tells the weight's sign, 1 for positive.  A row passes if
+ *     row.scale · (step · sum + base) + row.error · error ≥ floor.
+ * Weights are small, so that many of them can be looked up at once and what is found be added in bytes: 24 make at most 240.
+ * Which, is each variant's own affair: it makes its table of the weights, once for a query.
+ * Reads: whole blocks and the table, each aligned to 64 bytes.  What lies some KB behind them is asked from memory.
  */
+#define SCAN_BITS_ROWS 64
+#define SCAN_BITS_PLANE 8 /* dimensions */
+#define SCAN_BITS_MOST_WEIGHT 10
+#define SCAN_BITS_MAX_PLANES 512 /* the sums are kept in 16 bits */
+#define SCAN_BITS_BLOCK_BYTES(planes) ((planes)*SCAN_BITS_ROWS + 2 * SCAN_BITS_ROWS * sizeof(float))
+#define SCAN_BITS_TABLE_BYTES(planes) ((planes) / 3 * 256 + (planes) % 3 * 128) /* of the largest */
+
+/* Shapes: weights [planes · 8], -10 .. 10; ret [SCAN_BITS_TABLE_BYTES], aligned to 64 bytes. */
+typedef void scan_bits_table_fn(const int8_t *weights, size_t planes, uint8_t *ret);
+
 struct scan_bits_query {
-    const uint8_t *table; /* [chunks · 8][16], each 0 .. 127 */
+    const uint8_t *table; /* of the same variant */
     float step, base, error, floor;
 };
-#define SCAN_BITS_CHUNK 32       /* dimensions of a chunk */
-#define SCAN_BITS_MAX_CHUNKS 128 /* the sums are kept in 16 bits */
-#define SCAN_BITS_BLOCK_BYTES(chunks) ((chunks)*64 + SCAN_TAIL_BYTES)
 
-typedef void scan_bits_fn(const struct scan_bits_query *query, size_t chunks, const uint8_t *blocks, size_t n_blocks,
-                          const uint16_t *live, uint16_t *ret);
+/* Shapes: blocks [n_blocks]; live, ret [n_blocks], a bit for each row. */
+typedef void scan_bits_fn(const struct scan_bits_query *query, size_t planes, const uint8_t *blocks, size_t n_blocks,
+                          const uint64_t *live, uint64_t *ret);
 
 /*
  * The inner product in 32 partial sums, element i going into sum i mod 32 by a fused multiply-add, which are then added in
@@ -71,6 +79,7 @@ typedef void scan_hadamard_fn(float *x, size_t n);
 struct scan {
     const char *name;
     scan_int8_fn *int8;
+    scan_bits_table_fn *bits_table;
     scan_bits_fn *bits;
     scan_dot_fn *dot;
     scan_hadamard_fn *hadamard;

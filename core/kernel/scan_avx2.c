@@ -62,6 +62,21 @@ READS_DEAD_ROWS static void int8_avx2(const struct scan_int8_query *queries, siz
     }
 }
 
+static inline __m256i load(const uint8_t *at)
+{
+    return _mm256_load_si256((const __m256i *)(const void *)at);
+}
+
+/* What a plane's two tables say of 32 rows; at most 80. */
+static inline __m256i look_up(__m256i codes, const uint8_t *tables)
+{
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i low = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)(const void *)tables));
+    __m256i high = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)(const void *)(tables + 16)));
+    return _mm256_add_epi8(_mm256_shuffle_epi8(low, _mm256_and_si256(codes, nibble)),
+                           _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble)));
+}
+
 /*
  * Adds bytes that stand in pairs as 16-bit numbers: all, the even ones with the odd ones' multiples of 256 on top, and the
  * odd ones alone, which are subtracted at the end.
@@ -70,51 +85,66 @@ struct sums {
     __m256i all, odd;
 };
 
-static inline void look_up(struct sums *sums, __m256i codes, const uint8_t *low_table, const uint8_t *high_table)
+static inline void add(struct sums *sums, __m256i bytes)
 {
-    const __m256i nibble = _mm256_set1_epi8(15);
-    __m256i low = _mm256_shuffle_epi8(_mm256_load_si256((const __m256i *)(const void *)low_table),
-                                      _mm256_and_si256(codes, nibble));
-    __m256i high = _mm256_shuffle_epi8(_mm256_load_si256((const __m256i *)(const void *)high_table),
-                                       _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
-    __m256i both = _mm256_add_epi8(low, high); /* at most 254 */
-    sums->all = _mm256_add_epi16(sums->all, both);
-    sums->odd = _mm256_add_epi16(sums->odd, _mm256_srli_epi16(both, 8));
+    sums->all = _mm256_add_epi16(sums->all, bytes);
+    sums->odd = _mm256_add_epi16(sums->odd, _mm256_srli_epi16(bytes, 8));
 }
 
-READS_DEAD_ROWS static uint16_t bits_block(const struct scan_bits_query *query, size_t chunks, const uint8_t *block)
+READS_DEAD_ROWS static inline uint32_t bits_finish(const struct scan_bits_query *query, const struct sums *sums,
+                                                   const float *tail)
 {
-    const float *tail = (const float *)(const void *)(block + chunks * 64);
-    struct sums first = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-    struct sums second = first;
-    unsigned passed = 0;
+    __m256i even = _mm256_sub_epi16(sums->all, _mm256_slli_epi16(sums->odd, 8));
+    __m256i low = _mm256_unpacklo_epi16(even, sums->odd);  /* rows 0 .. 7 and 16 .. 23 */
+    __m256i high = _mm256_unpackhi_epi16(even, sums->odd); /* the others */
+    const __m128i rows[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
+                             _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
+    uint32_t passed = 0;
 
-    for (size_t chunk = 0; chunk < chunks; chunk++) {
-        const __m256i *codes = (const __m256i *)(const void *)(block + chunk * 64);
-        const uint8_t *table = query->table + chunk * 128;
-        look_up(&first, _mm256_load_si256(codes), table, table + 64);
-        look_up(&second, _mm256_load_si256(codes + 1), table + 32, table + 96);
+    for (size_t i = 0; i < 4; i++) {
+        __m256 sum = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(rows[i]));
+        __m256 estimate = _mm256_fmadd_ps(_mm256_set1_ps(query->step), sum, _mm256_set1_ps(query->base));
+        __m256 score = _mm256_mul_ps(_mm256_load_ps(tail + 8 * i), estimate);
+        passed |= (uint32_t)passing(score, _mm256_load_ps(tail + SCAN_BITS_ROWS + 8 * i), query->error, query->floor)
+                  << (8 * i);
     }
-    /* Two lanes of at most 128 · 254 fit into 16 bits. */
-    __m256i odd = _mm256_add_epi16(first.odd, second.odd);
-    __m256i even = _mm256_sub_epi16(_mm256_add_epi16(first.all, second.all), _mm256_slli_epi16(odd, 8));
-    __m256i rows[2] = {_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd)};
-    for (size_t half = 0; half < 2; half++) {
-        __m256i sum = _mm256_add_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(rows[half])),
-                                       _mm256_cvtepu16_epi32(_mm256_extracti128_si256(rows[half], 1)));
-        __m256 estimate =
-            _mm256_fmadd_ps(_mm256_set1_ps(query->step), _mm256_cvtepi32_ps(sum), _mm256_set1_ps(query->base));
-        __m256 score = _mm256_mul_ps(_mm256_load_ps(tail + 8 * half), estimate);
-        passed |= passing(score, _mm256_load_ps(tail + 16 + 8 * half), query->error, query->floor) << (8 * half);
-    }
-    return (uint16_t)passed;
+    return passed;
 }
 
-READS_DEAD_ROWS static void bits_avx2(const struct scan_bits_query *query, size_t chunks, const uint8_t *blocks,
-                                      size_t n_blocks, const uint16_t *live, uint16_t *ret)
+/* Half a block, whose rows begin there. */
+READS_DEAD_ROWS static uint32_t bits_half(const struct scan_bits_query *query, size_t planes, const uint8_t *rows,
+                                          const float *tail)
+{
+    const uint8_t *tables = query->table;
+    struct sums sums = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    size_t plane = 0;
+
+    for (; plane + 3 <= planes; plane += 3, rows += 3 * SCAN_BITS_ROWS, tables += 3 * 32) {
+        for (size_t i = 0; i < 3; i++) {
+            bits_ask(rows + i * SCAN_BITS_ROWS);
+        }
+        add(&sums, _mm256_add_epi8(
+                       _mm256_add_epi8(look_up(load(rows), tables), look_up(load(rows + SCAN_BITS_ROWS), tables + 32)),
+                       look_up(load(rows + 2 * SCAN_BITS_ROWS), tables + 64)));
+    }
+    for (; plane < planes; plane++, rows += SCAN_BITS_ROWS, tables += 32) {
+        bits_ask(rows);
+        add(&sums, look_up(load(rows), tables));
+    }
+    return bits_finish(query, &sums, tail);
+}
+
+READS_DEAD_ROWS static void bits_avx2(const struct scan_bits_query *query, size_t planes, const uint8_t *blocks,
+                                      size_t n_blocks, const uint64_t *live, uint64_t *ret)
 {
     for (size_t b = 0; b < n_blocks; b++) {
-        ret[b] = live[b] == 0 ? 0 : live[b] & bits_block(query, chunks, blocks + b * SCAN_BITS_BLOCK_BYTES(chunks));
+        const uint8_t *block = blocks + b * SCAN_BITS_BLOCK_BYTES(planes);
+        const float *tail = (const float *)(const void *)(block + planes * SCAN_BITS_ROWS);
+        ret[b] = live[b];
+        if (live[b] != 0) {
+            ret[b] &= bits_half(query, planes, block, tail) | (uint64_t)bits_half(query, planes, block + 32, tail + 32)
+                                                                  << 32;
+        }
     }
 }
 
@@ -161,6 +191,10 @@ static void hadamard_avx2(float *x, size_t n)
     hadamard_from(8, x, n);
 }
 
-const struct scan scan_avx2 = {
-    .name = "avx2", .int8 = int8_avx2, .bits = bits_avx2, .dot = dot_avx2, .hadamard = hadamard_avx2};
+const struct scan scan_avx2 = {.name = "avx2",
+                               .int8 = int8_avx2,
+                               .bits_table = bits_nibble_tables,
+                               .bits = bits_avx2,
+                               .dot = dot_avx2,
+                               .hadamard = hadamard_avx2};
 #endif

@@ -1,5 +1,8 @@
 /* scan_ref.c: the scans as scan.h defines them. */
 #include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "core/kernel/scan.h"
 #include "core/kernel/scan_private.h"
@@ -35,32 +38,36 @@ READS_DEAD_ROWS static void int8_ref(const struct scan_int8_query *queries, size
     }
 }
 
-READS_DEAD_ROWS static uint16_t bits_block(const struct scan_bits_query *query, size_t chunks, const uint8_t *block)
+/* The weights are the table. */
+static void bits_table_ref(const int8_t *weights, size_t planes, uint8_t *ret)
 {
-    const float *scale = (const float *)(const void *)(block + chunks * 64);
-    const float *error = scale + SCAN_ROWS;
-    uint16_t passed = 0;
+    memcpy(ret, weights, planes * SCAN_BITS_PLANE);
+}
 
-    for (size_t row = 0; row < SCAN_ROWS; row++) {
+READS_DEAD_ROWS static uint64_t bits_block(const struct scan_bits_query *query, size_t planes, const uint8_t *block)
+{
+    const int8_t *weights = (const int8_t *)query->table;
+    const float *scale = (const float *)(const void *)(block + planes * SCAN_BITS_ROWS);
+    const float *error = scale + SCAN_BITS_ROWS;
+    uint64_t passed = 0;
+
+    for (size_t row = 0; row < SCAN_BITS_ROWS; row++) {
         int32_t sum = 0;
-        for (size_t chunk = 0; chunk < chunks; chunk++) {
-            for (size_t j = 0; j < 4; j++) {
-                uint8_t byte = block[chunk * 64 + j * 16 + row];
-                sum += query->table[(chunk * 8 + j) * 16 + (byte & 15)];
-                sum += query->table[(chunk * 8 + 4 + j) * 16 + (byte >> 4)];
-            }
+        for (size_t i = 0; i < planes * SCAN_BITS_PLANE; i++) {
+            bool bit = block[i / SCAN_BITS_PLANE * SCAN_BITS_ROWS + row] >> i % SCAN_BITS_PLANE & 1;
+            sum += bit == (weights[i] > 0) ? abs(weights[i]) : 0;
         }
         float estimate = fmaf(query->step, (float)sum, query->base);
-        passed |= (uint16_t)((fmaf(error[row], query->error, scale[row] * estimate) >= query->floor) << row);
+        passed |= (uint64_t)(fmaf(error[row], query->error, scale[row] * estimate) >= query->floor) << row;
     }
     return passed;
 }
 
-READS_DEAD_ROWS static void bits_ref(const struct scan_bits_query *query, size_t chunks, const uint8_t *blocks,
-                                     size_t n_blocks, const uint16_t *live, uint16_t *ret)
+READS_DEAD_ROWS static void bits_ref(const struct scan_bits_query *query, size_t planes, const uint8_t *blocks,
+                                     size_t n_blocks, const uint64_t *live, uint64_t *ret)
 {
     for (size_t b = 0; b < n_blocks; b++) {
-        ret[b] = live[b] == 0 ? 0 : live[b] & bits_block(query, chunks, blocks + b * SCAN_BITS_BLOCK_BYTES(chunks));
+        ret[b] = live[b] == 0 ? 0 : live[b] & bits_block(query, planes, blocks + b * SCAN_BITS_BLOCK_BYTES(planes));
     }
 }
 
@@ -84,5 +91,9 @@ static void hadamard_ref(float *x, size_t n)
     hadamard_from(1, x, n);
 }
 
-const struct scan scan_ref = {
-    .name = "ref", .int8 = int8_ref, .bits = bits_ref, .dot = dot_ref, .hadamard = hadamard_ref};
+const struct scan scan_ref = {.name = "ref",
+                              .int8 = int8_ref,
+                              .bits_table = bits_table_ref,
+                              .bits = bits_ref,
+                              .dot = dot_ref,
+                              .hadamard = hadamard_ref};

@@ -1,25 +1,20 @@
-/* scan_vnni.c: the scans in AVX-512 with VNNI: a block's 16 rows are one register. */
+/* scan_vnni.c: the scans in AVX-512 with VNNI: a block's rows are one register. */
 #include "core/kernel/scan.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
 
+#include "core/kernel/scan_avx512_private.h"
 #include "core/kernel/scan_private.h"
 
 #define UNROLLED _Pragma("GCC unroll 16")
-
-READS_DEAD_ROWS static inline uint16_t passing(__m512 score, const float *tail, float query_error, float floor)
-{
-    __m512 bound = _mm512_fmadd_ps(_mm512_load_ps(tail + 16), _mm512_set1_ps(query_error), score);
-    return (uint16_t)_mm512_cmp_ps_mask(bound, _mm512_set1_ps(floor), _CMP_GE_OQ);
-}
 
 READS_DEAD_ROWS static inline uint16_t int8_finish(const struct scan_int8_query *query, __m512i sum, const float *tail)
 {
     sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(query->offset));
     __m512 scaled = _mm512_mul_ps(_mm512_set1_ps(query->scale), _mm512_cvtepi32_ps(sum));
-    return passing(_mm512_mul_ps(_mm512_load_ps(tail), scaled), tail, query->error, query->floor);
+    return passing(_mm512_mul_ps(_mm512_load_ps(tail), scaled), tail + SCAN_ROWS, query->error, query->floor);
 }
 
 static inline __m512i four_codes(const struct scan_int8_query *query, size_t group)
@@ -82,8 +77,8 @@ READS_DEAD_ROWS static void int8_together(const struct scan_int8_query *queries,
     }
 }
 
-READS_DEAD_ROWS static void int8_vnni(const struct scan_int8_query *queries, size_t n_queries, size_t groups,
-                                      const uint8_t *blocks, size_t n_blocks, const uint16_t *live, uint16_t *ret)
+READS_DEAD_ROWS void scan_int8_vnni(const struct scan_int8_query *queries, size_t n_queries, size_t groups,
+                                    const uint8_t *blocks, size_t n_blocks, const uint16_t *live, uint16_t *ret)
 {
     const size_t block_bytes = SCAN_INT8_BLOCK_BYTES(groups);
     size_t q = 0;
@@ -110,46 +105,47 @@ READS_DEAD_ROWS static void int8_vnni(const struct scan_int8_query *queries, siz
     }
 }
 
-READS_DEAD_ROWS static uint16_t bits_block(const struct scan_bits_query *query, size_t chunks, const uint8_t *block)
+/* What a plane's two tables say of 64 rows; at most 80. */
+static inline __m512i look_up(__m512i codes, const uint8_t *tables)
 {
-    const float *tail = (const float *)(const void *)(block + chunks * 64);
     const __m512i nibble = _mm512_set1_epi8(15);
-    __m512i all = _mm512_setzero_si512(); /* even bytes, with the odd ones' multiples of 256 on top */
-    __m512i odd = _mm512_setzero_si512();
-
-    for (size_t chunk = 0; chunk < chunks; chunk++) {
-        __m512i codes = _mm512_load_si512(block + chunk * 64);
-        __m512i low =
-            _mm512_shuffle_epi8(_mm512_load_si512(query->table + chunk * 128), _mm512_and_si512(codes, nibble));
-        __m512i high = _mm512_shuffle_epi8(_mm512_load_si512(query->table + chunk * 128 + 64),
-                                           _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
-        __m512i both = _mm512_add_epi8(low, high); /* at most 254 */
-        all = _mm512_add_epi16(all, both);
-        odd = _mm512_add_epi16(odd, _mm512_srli_epi16(both, 8));
-    }
-    __m512i even = _mm512_sub_epi16(all, _mm512_slli_epi16(odd, 8));
-    __m512i low_rows = _mm512_unpacklo_epi16(even, odd); /* rows 0 .. 7, in four lanes to be added */
-    __m512i high_rows = _mm512_unpackhi_epi16(even, odd);
-    /* Two lanes of at most 128 · 254 fit into 16 bits. */
-    __m256i low_sum = _mm256_add_epi16(_mm512_castsi512_si256(low_rows), _mm512_extracti64x4_epi64(low_rows, 1));
-    __m256i high_sum = _mm256_add_epi16(_mm512_castsi512_si256(high_rows), _mm512_extracti64x4_epi64(high_rows, 1));
-    __m256i first = _mm256_permute2x128_si256(low_sum, high_sum, 0x20);
-    __m256i second = _mm256_permute2x128_si256(low_sum, high_sum, 0x31);
-    __m512i sum = _mm512_add_epi32(_mm512_cvtepu16_epi32(first), _mm512_cvtepu16_epi32(second));
-    __m512 estimate =
-        _mm512_fmadd_ps(_mm512_set1_ps(query->step), _mm512_cvtepi32_ps(sum), _mm512_set1_ps(query->base));
-    return passing(_mm512_mul_ps(_mm512_load_ps(tail), estimate), tail, query->error, query->floor);
+    __m512i low = _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)(const void *)tables));
+    __m512i high = _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)(const void *)(tables + 16)));
+    return _mm512_add_epi8(_mm512_shuffle_epi8(low, _mm512_and_si512(codes, nibble)),
+                           _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble)));
 }
 
-READS_DEAD_ROWS static void bits_vnni(const struct scan_bits_query *query, size_t chunks, const uint8_t *blocks,
-                                      size_t n_blocks, const uint16_t *live, uint16_t *ret)
+READS_DEAD_ROWS static uint64_t bits_block(const struct scan_bits_query *query, size_t planes, const uint8_t *rows)
+{
+    const uint8_t *tables = query->table;
+    struct bits_sums sums = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    size_t plane = 0;
+
+    for (; plane + 3 <= planes; plane += 3, rows += 3 * SCAN_BITS_ROWS, tables += 3 * 32) {
+        for (size_t i = 0; i < 3; i++) {
+            bits_ask(rows + i * SCAN_BITS_ROWS);
+        }
+        __m512i first = look_up(_mm512_load_si512(rows), tables);
+        __m512i second = look_up(_mm512_load_si512(rows + SCAN_BITS_ROWS), tables + 32);
+        __m512i third = look_up(_mm512_load_si512(rows + 2 * SCAN_BITS_ROWS), tables + 64);
+        bits_add(&sums, _mm512_add_epi8(_mm512_add_epi8(first, second), third));
+    }
+    for (; plane < planes; plane++, rows += SCAN_BITS_ROWS, tables += 32) {
+        bits_ask(rows);
+        bits_add(&sums, look_up(_mm512_load_si512(rows), tables));
+    }
+    return bits_finish(query, &sums, (const float *)(const void *)rows);
+}
+
+READS_DEAD_ROWS static void bits_vnni(const struct scan_bits_query *query, size_t planes, const uint8_t *blocks,
+                                      size_t n_blocks, const uint64_t *live, uint64_t *ret)
 {
     for (size_t b = 0; b < n_blocks; b++) {
-        ret[b] = live[b] == 0 ? 0 : live[b] & bits_block(query, chunks, blocks + b * SCAN_BITS_BLOCK_BYTES(chunks));
+        ret[b] = live[b] == 0 ? 0 : live[b] & bits_block(query, planes, blocks + b * SCAN_BITS_BLOCK_BYTES(planes));
     }
 }
 
-static float dot_vnni(const float *a, const float *b, size_t n)
+float scan_dot_vnni(const float *a, const float *b, size_t n)
 {
     __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
     size_t i = 0;
@@ -179,7 +175,7 @@ static inline __m512 hadamard_stage(__m512 v, __m512 other, __mmask16 high)
     return _mm512_mask_sub_ps(_mm512_add_ps(v, other), high, other, v);
 }
 
-static void hadamard_vnni(float *x, size_t n)
+void scan_hadamard_vnni(float *x, size_t n)
 {
     if (n < 16) {
         hadamard_from(1, x, n);
@@ -196,6 +192,10 @@ static void hadamard_vnni(float *x, size_t n)
     hadamard_from(16, x, n);
 }
 
-const struct scan scan_vnni = {
-    .name = "vnni", .int8 = int8_vnni, .bits = bits_vnni, .dot = dot_vnni, .hadamard = hadamard_vnni};
+const struct scan scan_vnni = {.name = "vnni",
+                               .int8 = scan_int8_vnni,
+                               .bits_table = bits_nibble_tables,
+                               .bits = bits_vnni,
+                               .dot = scan_dot_vnni,
+                               .hadamard = scan_hadamard_vnni};
 #endif

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -18,16 +20,17 @@ enum {
     MAX_BLOCKS = 9
 };
 
-static uint8_t *random_blocks(struct random *random, size_t code_bytes, size_t n_blocks, uint8_t least)
+static uint8_t *random_blocks(struct random *random, size_t code_bytes, size_t rows, size_t n_blocks, uint8_t least)
 {
-    uint8_t *blocks = mem_new(n_blocks, code_bytes + SCAN_TAIL_BYTES);
+    const size_t block_bytes = code_bytes + 2 * rows * sizeof(float);
+    uint8_t *blocks = mem_new(n_blocks, block_bytes);
     for (size_t b = 0; b < n_blocks; b++) {
-        uint8_t *block = blocks + b * (code_bytes + SCAN_TAIL_BYTES);
+        uint8_t *block = blocks + b * block_bytes;
         float *tail = (float *)(void *)(block + code_bytes);
         for (size_t i = 0; i < code_bytes; i++) {
             block[i] = (uint8_t)(least + random_below(random, 256U - least));
         }
-        for (size_t i = 0; i < 2 * SCAN_ROWS; i++) {
+        for (size_t i = 0; i < 2 * rows; i++) {
             tail[i] = (float)random_uniform(random) + 0.5F;
         }
     }
@@ -65,7 +68,7 @@ static void test_int8(void **state)
         const size_t n_queries = rows[i][2];
         struct scan_int8_query queries[MAX_QUERIES];
         int8_t *codes = mem_new(n_queries, groups * 4);
-        uint8_t *blocks = random_blocks(&random, groups * 64, n_blocks, 1);
+        uint8_t *blocks = random_blocks(&random, groups * 64, SCAN_ROWS, n_blocks, 1);
         uint16_t live[MAX_BLOCKS];
         uint16_t expected[MAX_QUERIES * MAX_BLOCKS];
         uint16_t got[MAX_QUERIES * MAX_BLOCKS + 1];
@@ -103,44 +106,119 @@ static void test_int8(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+static uint64_t random_rows(struct random *random)
+{
+    uint64_t kind = random_below(random, 4);
+    return kind == 0 ? 0 : kind == 1 ? UINT64_MAX : random_u64(random);
+}
+
 static void test_bits(void **state)
 {
-    static const size_t rows[][2] = {{1, 1}, {2, 9}, {4, 8}, {16, 5}, {128, 3}};
+    static const size_t rows[][2] = {{1, 1}, {2, 9}, {3, 4}, {8, 8}, {64, 5}, {512, 3}};
+    enum {
+        N_ROWS = sizeof rows / sizeof *rows
+    };
     size_t passed = 0;
     size_t possible = 0;
 
-    for (size_t i = 0; i < 10 * sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < 10 * (size_t)N_ROWS; i++) {
         struct random random = random_seeded(37, i);
-        const size_t chunks = rows[i % 5][0];
-        const size_t n_blocks = rows[i % 5][1];
-        uint8_t *blocks = random_blocks(&random, chunks * 64, n_blocks, 0);
-        uint8_t *table = mem_new(chunks * 8, 16);
-        uint16_t live[MAX_BLOCKS];
-        uint16_t expected[MAX_BLOCKS];
-        uint16_t got[MAX_BLOCKS + 1];
+        const size_t planes = rows[i % N_ROWS][0];
+        const size_t n_blocks = rows[i % N_ROWS][1];
+        const bool extreme = i < N_ROWS; /* the sums that do not fit where a variant adds too much in bytes or words */
+        uint8_t *blocks = random_blocks(&random, planes * SCAN_BITS_ROWS, SCAN_BITS_ROWS, n_blocks, 0);
+        int8_t *weights = mem_new(planes, SCAN_BITS_PLANE);
+        const size_t table_bytes = SCAN_BITS_TABLE_BYTES(planes);
+        uint8_t *table = mem_new(table_bytes + 1, 1);
+        uint64_t live[MAX_BLOCKS];
+        uint64_t expected[MAX_BLOCKS];
+        uint64_t got[MAX_BLOCKS + 1];
+        int sizes = 0;
 
-        random_live(&random, n_blocks, live);
-        for (size_t j = 0; j < chunks * 128; j++) {
-            table[j] = (uint8_t)(i < 5 ? 127 : random_below(&random, 128));
+        for (size_t j = 0; j < planes * SCAN_BITS_PLANE; j++) {
+            int weight = extreme ? SCAN_BITS_MOST_WEIGHT
+                                 : (int)random_below(&random, 2 * SCAN_BITS_MOST_WEIGHT + 1) - SCAN_BITS_MOST_WEIGHT;
+            weights[j] = (int8_t)(random_below(&random, 2) == 0 ? -weight : weight);
+            sizes += abs(weight);
         }
-        const float middle = (i < 5 ? 127.0F : 63.5F) * (float)(chunks * 8);
-        const struct scan_bits_query query = {
-            .table = table, .step = 0.01F, .base = -0.01F * middle, .error = -0.1F, .floor = -0.1F};
-        scan_ref.bits(&query, chunks, blocks, n_blocks, live, expected);
-        passed += bits_set(expected, n_blocks);
-        possible += bits_set(live, n_blocks);
+        for (size_t b = 0; b < n_blocks; b++) {
+            live[b] = random_rows(&random);
+        }
+        for (size_t j = 0; j < planes && extreme; j++) { /* half of the first block's rows agree with every weight */
+            unsigned all = 0;
+            for (size_t k = 0; k < SCAN_BITS_PLANE; k++) {
+                all |= (unsigned)(weights[j * SCAN_BITS_PLANE + k] > 0) << k;
+            }
+            memset(blocks + j * SCAN_BITS_ROWS, (int)all, SCAN_BITS_ROWS / 2);
+        }
+        struct scan_bits_query query = {
+            .table = table, .step = 0.02F, .base = -0.01F * (float)sizes, .error = -0.1F, .floor = -0.1F};
+        scan_ref.bits_table(weights, planes, table);
+        scan_ref.bits(&query, planes, blocks, n_blocks, live, expected);
+        for (size_t b = 0; b < n_blocks; b++) {
+            passed += (size_t)__builtin_popcountll(expected[b]);
+            possible += (size_t)__builtin_popcountll(live[b]);
+        }
         for (int v = 0; scan_nth(v) != NULL; v++) {
             memset(got, 0xA5, sizeof got);
-            scan_nth(v)->bits(&query, chunks, blocks, n_blocks, live, got);
-            if (memcmp(got, expected, n_blocks * sizeof *got) != 0 || got[n_blocks] != 0xA5A5) {
+            memset(table, 0xA5, table_bytes + 1);
+            scan_nth(v)->bits_table(weights, planes, table);
+            scan_nth(v)->bits(&query, planes, blocks, n_blocks, live, got);
+            if (memcmp(got, expected, n_blocks * sizeof *got) != 0 || got[n_blocks] != UINT64_C(0xA5A5A5A5A5A5A5A5) ||
+                table[table_bytes] != 0xA5) {
                 fail_msg("row %zu, variant %s differs", i, scan_nth(v)->name);
             }
         }
         mem_free(blocks);
+        mem_free(weights);
         mem_free(table);
     }
     assert_true(passed > possible / 5 && passed < possible * 4 / 5);
     assert_int_equal(mem_live_blocks(), 0);
+}
+
+/* The sum itself: the greatest floor that a row still reaches, for every variant, is that of the definition. */
+static void test_bits_sums(void **state)
+{
+    enum {
+        PLANES = 7,
+        N = PLANES * SCAN_BITS_PLANE
+    };
+    struct random random = random_seeded(38, 0);
+    _Alignas(64) uint8_t block[SCAN_BITS_BLOCK_BYTES(PLANES)];
+    _Alignas(64) uint8_t table[SCAN_BITS_TABLE_BYTES(PLANES)];
+    int8_t weights[N];
+    float *tail = (float *)(void *)(block + PLANES * SCAN_BITS_ROWS);
+    const uint64_t live = UINT64_MAX;
+
+    for (size_t i = 0; i < PLANES * (size_t)SCAN_BITS_ROWS; i++) {
+        block[i] = (uint8_t)random_u64(&random);
+    }
+    for (size_t i = 0; i < N; i++) {
+        weights[i] = (int8_t)((int)random_below(&random, 2 * SCAN_BITS_MOST_WEIGHT + 1) - SCAN_BITS_MOST_WEIGHT);
+    }
+    for (size_t row = 0; row < SCAN_BITS_ROWS; row++) {
+        tail[row] = 1;
+        tail[SCAN_BITS_ROWS + row] = 0;
+    }
+    for (size_t row = 0; row < SCAN_BITS_ROWS; row++) {
+        int sum = 0;
+        for (size_t i = 0; i < N; i++) {
+            bool bit = block[i / SCAN_BITS_PLANE * SCAN_BITS_ROWS + row] >> i % SCAN_BITS_PLANE & 1;
+            sum += bit == (weights[i] > 0) ? abs(weights[i]) : 0;
+        }
+        for (int v = 0; scan_nth(v) != NULL; v++) {
+            scan_nth(v)->bits_table(weights, PLANES, table);
+            for (int more = 0; more < 2; more++) {
+                const struct scan_bits_query query = {.table = table, .step = 1, .floor = (float)(sum + more)};
+                uint64_t got = 0;
+                scan_nth(v)->bits(&query, PLANES, block, 1, &live, &got);
+                if ((got >> row & 1) != (uint64_t)(more == 0)) {
+                    fail_msg("row %zu, variant %s: not the sum %d", row, scan_nth(v)->name, sum);
+                }
+            }
+        }
+    }
 }
 
 static void test_dot(void **state)
@@ -205,10 +283,8 @@ static void test_hadamard(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_int8),
-        cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_dot),
-        cmocka_unit_test(test_hadamard),
+        cmocka_unit_test(test_int8), cmocka_unit_test(test_bits),     cmocka_unit_test(test_bits_sums),
+        cmocka_unit_test(test_dot),  cmocka_unit_test(test_hadamard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
