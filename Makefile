@@ -37,11 +37,12 @@ KERNEL_CFLAGS := -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 ISA_avx2 := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mavx2 -mfma -mf16c
 ISA_vnni := $(ISA_avx512) -mavx512vnni
+ISA_vbmi := $(ISA_vnni) -mavx512vbmi
 
 # Computed from the file's name, not by a pattern-specific variable: those are inherited by prerequisites.
 flags_of = $(if $(filter core/kernel/%,$(1)),$(if $(filter %_ref.c,$(1)),-O2 -ffp-contract=off,$(KERNEL_CFLAGS))) \
            $(if $(filter %_avx2.c,$(1)),$(ISA_avx2)) $(if $(filter %_avx512.c,$(1)),$(ISA_avx512)) \
-           $(if $(filter %_vnni.c,$(1)),$(ISA_vnni)) \
+           $(if $(filter %_vnni.c,$(1)),$(ISA_vnni)) $(if $(filter %_vbmi.c,$(1)),$(ISA_vbmi)) \
            $(if $(filter core/kernel/byte_%,$(1)),-ffp-contract=off)
 
 # ---- Layers ----------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ portable-deps: ## install what check-portable needs (adds the architecture arm64
 # Another make, so that one tree's rules serve both machines; FLAVOR names the folder.
 check-arm64: ## the core's unit tests, and the binary, cross-built for aarch64, under QEMU
 	@FAISS_ARCH=arm64 CXX=aarch64-linux-gnu-g++ docker/faiss-c
-	@$(MAKE) --no-print-directory B=$(ARM) CC=$(ARM_CC) FAISS_ARCH=arm64 LDFLAGS='$(ARM_LINK)' WERROR= ISA_avx2= ISA_avx512= ISA_vnni= \
+	@$(MAKE) --no-print-directory B=$(ARM) CC=$(ARM_CC) FAISS_ARCH=arm64 LDFLAGS='$(ARM_LINK)' WERROR= ISA_avx2= ISA_avx512= ISA_vnni= ISA_vbmi= \
 	    arm64-tests
 .PHONY: arm64-tests
 arm64-tests: $(patsubst %.c,$(B)/%.arm.tap,$(PORTABLE_TESTS)) $(B)/arcfaced

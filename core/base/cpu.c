@@ -40,6 +40,7 @@ static void detect(void)
                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                    __builtin_cpu_supports("avx512cd");
     found.avx512_vnni = found.avx512 && __builtin_cpu_supports("avx512vnni");
+    found.avx512_vbmi = found.avx512_vnni && __builtin_cpu_supports("avx512vbmi");
 }
 #else
 static void detect(void)

@@ -12,7 +12,8 @@ struct cpu {
     bool avx2_fma; /* AVX2 with FMA and F16C, usable: the system saves the registers */
     bool avx512;   /* F, BW, DQ, VL, CD: what compilers call x86-64-v4 */
     bool avx512_vnni;
-    bool neon; /* arm64 */
+    bool avx512_vbmi; /* and VNNI */
+    bool neon;        /* arm64 */
 };
 
 /* The same object on every call, valid until exit. */

@@ -57,6 +57,7 @@
     V(blocks, avx2, AVX2, 2e-6)                 \
     V(learn_loops, avx512, AVX512, 4e-6)        \
     V(learn_loops, avx2, AVX2, 4e-6)            \
+    V(scan, vbmi, VBMI, 0)                      \
     V(scan, vnni, VNNI, 0)                      \
     V(scan, avx2, AVX2, 0)
 #else

@@ -9,8 +9,8 @@
 #include "core/kernel/probe.h"
 
 static const char *const level_words[] = {
-    [KERNEL_REF] = "ref",   [KERNEL_PORTABLE] = "portable", [KERNEL_NEON] = "neon",
-    [KERNEL_AVX2] = "avx2", [KERNEL_AVX512] = "avx512",     [KERNEL_VNNI] = "vnni"};
+    [KERNEL_REF] = "ref",       [KERNEL_PORTABLE] = "portable", [KERNEL_NEON] = "neon", [KERNEL_AVX2] = "avx2",
+    [KERNEL_AVX512] = "avx512", [KERNEL_VNNI] = "vnni",         [KERNEL_VBMI] = "vbmi"};
 #define N_LEVELS ((int)(sizeof level_words / sizeof level_words[0]))
 
 /* ---- The lines of kernel_list.h as rows, and row i put into a table ------------------------------------------------- */
@@ -54,6 +54,7 @@ static bool processor_has(enum kernel_level level)
     case KERNEL_AVX2: return cpu->avx2_fma;
     case KERNEL_AVX512: return cpu->avx2_fma && cpu->avx512;
     case KERNEL_VNNI: return cpu->avx2_fma && cpu->avx512_vnni;
+    case KERNEL_VBMI: return cpu->avx2_fma && cpu->avx512_vbmi;
     }
     return false;
 }
@@ -98,7 +99,7 @@ static enum err read_level(const char *word, size_t length, enum kernel_level *r
                                                  cpu_info()->name, level_words[level]);
         }
     }
-    return ERR_SAY(note, ERR_MISUSE, "kernels: \"%.*s\" is none of auto, ref, portable, neon, avx2, avx512, vnni",
+    return ERR_SAY(note, ERR_MISUSE, "kernels: \"%.*s\" is none of auto, ref, portable, neon, avx2, avx512, vnni, vbmi",
                    (int)length, word);
 }
 

@@ -22,7 +22,8 @@ enum kernel_level {
     KERNEL_NEON,
     KERNEL_AVX2,
     KERNEL_AVX512,
-    KERNEL_VNNI
+    KERNEL_VNNI,
+    KERNEL_VBMI
 };
 
 #define KERNEL_FAMILY_NUMBER(family, type) KERNELS_##family,
@@ -43,7 +44,7 @@ const struct kernels *kernels(void);
 
 /*
  * Restricts the choice; before the first use of any kernel, on the only thread.
- * set is "auto" or a level ("ref", "portable", "neon", "avx2", "avx512", "vnni"): no variant above it is used; then, each
+ * set is "auto" or a level ("ref", "portable", "neon", "avx2", "avx512", "vnni", "vbmi"): no variant above it is used; then, each
  * after a comma, names of variants that shall not be used: "auto,gemm_int_vnni".
  * Errors: ERR_MISUSE no such set or variant, or kernels are in use already; ERR_UNSUPPORTED the processor cannot do it.
  */

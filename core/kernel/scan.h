@@ -92,5 +92,6 @@ const struct scan *scan_nth(int n);
 extern const struct scan scan_ref;
 extern const struct scan scan_avx2;
 extern const struct scan scan_vnni;
+extern const struct scan scan_vbmi;
 
 #endif

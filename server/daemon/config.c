@@ -49,7 +49,7 @@ static const struct setting settings[] = {
     {"bootstrap_key", SECRET, AT(bootstrap_key), "", 0, 0, "the first admin key, 16 characters or more"},
     {"log_level", TEXT, AT(log_level), "info", 0, 0, "debug, info, warn or error"},
     {"kernels", TEXT, AT(kernels), "auto", 0, 0,
-     "best loops to use: auto, ref, portable, neon, avx2, avx512, vnni; then ,NAME of each to leave out"},
+     "best loops to use: auto, ref, portable, neon, avx2, avx512, vnni, vbmi; then ,NAME of each to leave out"},
     {"memory", TEXT, AT(memory), "small", 0, 0,
      "weights at rest: small, one form for single crops and batches; fast, the best form of each"},
     {"weights", TEXT, AT(weights), "fp32", 0, 0, "weights are kept as fp32, or as fp16 in half of the memory"},

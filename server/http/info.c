@@ -16,9 +16,9 @@ static json_t *cpu_json(void)
 {
     const struct cpu *cpu = cpu_info();
 
-    return json_pack("{s:s, s:i, s:b, s:b, s:b, s:b}", "name", cpu->name, "processors", cpu_count(), "avx2_fma",
-                     (int)cpu->avx2_fma, "avx512", (int)cpu->avx512, "avx512_vnni", (int)cpu->avx512_vnni, "neon",
-                     (int)cpu->neon);
+    return json_pack("{s:s, s:i, s:b, s:b, s:b, s:b, s:b}", "name", cpu->name, "processors", cpu_count(), "avx2_fma",
+                     (int)cpu->avx2_fma, "avx512", (int)cpu->avx512, "avx512_vnni", (int)cpu->avx512_vnni,
+                     "avx512_vbmi", (int)cpu->avx512_vbmi, "neon", (int)cpu->neon);
 }
 
 /* "gemm_int:vnni scan:avx2" → {"gemm_int": "vnni", "scan": "avx2"} */

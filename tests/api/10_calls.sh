@@ -8,7 +8,7 @@ answers "alive" 200 '.status == "ok"'
 call GET /readyz
 answers "ready" 200 '.status == "ready"'
 call GET /v1/info
-answers "info names the models" 200 '(.models | map(.role) | sort) == ["detector", "recognizer"] and (.kernels | IN("portable", "neon", "avx2", "avx512", "vnni")) and .kernel_variants.gemm_int != null'
+answers "info names the models" 200 '(.models | map(.role) | sort) == ["detector", "recognizer"] and (.kernels | IN("portable", "neon", "avx2", "avx512", "vnni", "vbmi")) and .kernel_variants.gemm_int != null'
 answers "info names OpenBLAS's kernels, which are not the oldest ones where the processor has better" 200 '(.openblas | length) > 0 and (.kernels == "portable" or (.openblas | ascii_downcase | IN("prescott", "nehalem", "core2", "generic") | not))'
 call GET /openapi.json
 answers "the description" 200 '.openapi == "3.1.0" and .paths["/v1/enroll"].post != null'

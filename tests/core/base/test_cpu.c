@@ -20,6 +20,7 @@ static void is_consistent(void **state)
     assert_true(cpu->name[0] != '\0');
     assert_true(cpu->avx2_fma || !cpu->avx512);
     assert_true(cpu->avx512 || !cpu->avx512_vnni);
+    assert_true(cpu->avx512_vnni || !cpu->avx512_vbmi);
     assert_false(cpu->neon && cpu->avx2_fma);
     assert_true(cpu_count() >= 1);
 }
@@ -43,6 +44,7 @@ static void agrees_with_the_system(void **state)
     assert_int_equal(cpu_info()->avx2_fma,
                      strstr(line, " avx2") != NULL && strstr(line, " fma") != NULL && strstr(line, " f16c") != NULL);
     assert_int_equal(cpu_info()->avx512_vnni, strstr(line, " avx512_vnni") != NULL && cpu_info()->avx512);
+    assert_int_equal(cpu_info()->avx512_vbmi, strstr(line, " avx512vbmi ") != NULL && cpu_info()->avx512_vnni);
 #else
     skip();
 #endif

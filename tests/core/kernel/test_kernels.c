@@ -37,8 +37,8 @@ static void every_variant_passes(void **state)
 
 static void sets_restrict(void **state)
 {
-    static const enum kernel_level levels[] = {KERNEL_REF,  KERNEL_PORTABLE, KERNEL_NEON,
-                                               KERNEL_AVX2, KERNEL_AVX512,   KERNEL_VNNI};
+    static const enum kernel_level levels[] = {KERNEL_REF,    KERNEL_PORTABLE, KERNEL_NEON, KERNEL_AVX2,
+                                               KERNEL_AVX512, KERNEL_VNNI,     KERNEL_VBMI};
     struct kernel_report automatic;
     struct kernels table;
 
