@@ -10,9 +10,6 @@ enum {
     FEW_ROWS = 256,  /* below, preparing a query costs more than scoring every row */
     WAITING = 16,    /* candidates whose floats are on their way from memory */
     LINES_AHEAD = 8, /* of a candidate's floats; the processor goes on by itself */
-    LINE = 64,
-    AHEAD_BYTES =
-        4608, /* that byte codes are asked for before their turn: the processor's own fetching ends with the page */
     TRIAL_ROWS = 16384
 };
 
@@ -252,46 +249,25 @@ static size_t run_bits(struct search *search, const struct part *part, size_t fi
     return count;
 }
 
-/* Bytes are scanned in short steps, and asked from memory well before their turn; what lies behind the last block too, which is
- * allowed and does no harm.  The arithmetic of many queries takes longer than memory does. */
-static void scan_int8(const struct search *search, const struct part *part, size_t block, size_t n_blocks,
-                      uint16_t *masks)
+static size_t run_int8(struct search *search, const struct part *part, size_t first, size_t end)
 {
-    const size_t groups = search->codes->groups;
-    const size_t block_bytes = codes_int8_bytes(search->codes);
-    const size_t ahead = block_bytes > AHEAD_BYTES ? block_bytes : AHEAD_BYTES;
-    const uint8_t *codes = part->segment->int8 + block * block_bytes;
+    const struct codes *codes = search->codes;
+    const uint8_t *blocks = part->segment->int8 + first / SCAN_ROWS * codes_int8_bytes(codes);
+    const size_t n_blocks = (end - first) / SCAN_ROWS;
     struct scan_int8_query scans[SEARCH_MAX_QUERIES];
+    uint16_t passed[SEARCH_MAX_QUERIES * RUN / SCAN_ROWS];
+    size_t count = 0;
 
     for (size_t q = 0; q < search->n; q++) {
         struct search_query *query = &search->queries[q];
         codes_int8_floor(&query->int8, floor_of(query, search->ask));
         scans[q] = query->int8.scan;
     }
-    if (search->n > 1) {
-        search->codes->scan->int8(scans, search->n, groups, codes, n_blocks, part->live + block, masks);
-        return;
-    }
-    for (size_t b = 0; b < n_blocks; b++, codes += block_bytes) {
-        for (size_t i = 0; i < block_bytes; i += LINE) {
-            __builtin_prefetch(codes + ahead + i);
-        }
-        search->codes->scan->int8(scans, 1, groups, codes, 1, part->live + block + b, masks + b);
-    }
-}
-
-static size_t run_int8(struct search *search, const struct part *part, size_t first, size_t end)
-{
-    const size_t block = first / SCAN_ROWS;
-    const size_t n_blocks = (end - first) / SCAN_ROWS;
-    uint16_t masks[SEARCH_MAX_QUERIES * RUN / SCAN_ROWS];
-    size_t count = 0;
-
-    scan_int8(search, part, block, n_blocks, masks);
+    codes->scan->int8(scans, search->n, codes->groups, blocks, n_blocks, part->live + first / SCAN_ROWS, passed);
     score_waiting(search);
     for (size_t q = 0; q < search->n; q++) {
         for (size_t b = 0; b < n_blocks; b++) {
-            count += score_mask(search, &search->queries[q], part, first + b * SCAN_ROWS, masks[q * n_blocks + b]);
+            count += score_mask(search, &search->queries[q], part, first + b * SCAN_ROWS, passed[q * n_blocks + b]);
         }
     }
     return count;

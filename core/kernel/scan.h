@@ -6,6 +6,7 @@
  * reach the query's floor.  What the bits mean for the true score, the caller puts into the row's and the query's numbers.
  * All variants give the same bits, and scan_dot the same float.
  *
+ * What lies some KB behind the blocks is asked from memory, and need not be there.
  * Bytes of rows that are not live are read and count for nothing: another thread may overwrite them meanwhile.
  */
 #ifndef CORE_KERNEL_SCAN_H
@@ -45,7 +46,7 @@ typedef void scan_int8_fn(const struct scan_int8_query *queries, size_t n_querie
  *     row.scale · (step · sum + base) + row.error · error ≥ floor.
  * Weights are small, so that many of them can be looked up at once and what is found be added in bytes: 24 make at most 240.
  * Which, is each variant's own affair: it makes its table of the weights, once for a query.
- * Reads: whole blocks and the table, each aligned to 64 bytes.  What lies some KB behind them is asked from memory.
+ * Reads: whole blocks and the table, each aligned to 64 bytes.
  */
 #define SCAN_BITS_ROWS 64
 #define SCAN_BITS_PLANE 8 /* dimensions */

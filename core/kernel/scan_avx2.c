@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "core/kernel/scan_private.h"
@@ -26,7 +27,9 @@ static inline __m256i add_products(__m256i sum, __m256i codes, __m256i even, __m
     return _mm256_add_epi32(sum, _mm256_madd_epi16(high, odd));
 }
 
-READS_DEAD_ROWS static uint16_t int8_block(const struct scan_int8_query *query, size_t groups, const uint8_t *block)
+/* asks: for what is ahead of the block. */
+READS_DEAD_ROWS static inline uint16_t int8_block(const struct scan_int8_query *query, size_t groups,
+                                                  const uint8_t *block, bool asks)
 {
     const float *tail = (const float *)(const void *)(block + groups * 64);
     __m256i sum[2] = {_mm256_set1_epi32(-query->offset), _mm256_set1_epi32(-query->offset)};
@@ -34,6 +37,9 @@ READS_DEAD_ROWS static uint16_t int8_block(const struct scan_int8_query *query, 
 
     for (size_t group = 0; group < groups; group++) {
         int32_t four;
+        if (asks) {
+            ask_ahead(block + group * 64);
+        }
         memcpy(&four, query->codes + group * 4, sizeof four);
         __m256i code = _mm256_set1_epi32(four);
         __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(code, 8), 8);
@@ -55,9 +61,8 @@ READS_DEAD_ROWS static void int8_avx2(const struct scan_int8_query *queries, siz
 {
     for (size_t b = 0; b < n_blocks; b++) {
         for (size_t q = 0; q < n_queries; q++) { /* inside: the block stays in the first cache */
-            ret[q * n_blocks + b] =
-                live[b] == 0 ? 0
-                             : live[b] & int8_block(&queries[q], groups, blocks + b * SCAN_INT8_BLOCK_BYTES(groups));
+            const uint8_t *block = blocks + b * SCAN_INT8_BLOCK_BYTES(groups);
+            ret[q * n_blocks + b] = live[b] == 0 ? 0 : live[b] & int8_block(&queries[q], groups, block, q == 0);
         }
     }
 }
@@ -121,14 +126,14 @@ READS_DEAD_ROWS static uint32_t bits_half(const struct scan_bits_query *query, s
 
     for (; plane + 3 <= planes; plane += 3, rows += 3 * SCAN_BITS_ROWS, tables += 3 * 32) {
         for (size_t i = 0; i < 3; i++) {
-            bits_ask(rows + i * SCAN_BITS_ROWS);
+            ask_ahead(rows + i * SCAN_BITS_ROWS);
         }
         add(&sums, _mm256_add_epi8(
                        _mm256_add_epi8(look_up(load(rows), tables), look_up(load(rows + SCAN_BITS_ROWS), tables + 32)),
                        look_up(load(rows + 2 * SCAN_BITS_ROWS), tables + 64)));
     }
     for (; plane < planes; plane++, rows += SCAN_BITS_ROWS, tables += 32) {
-        bits_ask(rows);
+        ask_ahead(rows);
         add(&sums, look_up(load(rows), tables));
     }
     return bits_finish(query, &sums, tail);

@@ -66,7 +66,7 @@ READS_DEAD_ROWS static uint64_t bits_block(const struct scan_bits_query *query, 
 
     for (; plane + 3 <= planes; plane += 3, rows += 3 * SCAN_BITS_ROWS, table += 256) {
         for (size_t i = 0; i < 3; i++) {
-            bits_ask(rows + i * SCAN_BITS_ROWS);
+            ask_ahead(rows + i * SCAN_BITS_ROWS);
         }
         __m512i a = _mm512_load_si512(rows);
         __m512i b = _mm512_load_si512(rows + SCAN_BITS_ROWS);
@@ -77,7 +77,7 @@ READS_DEAD_ROWS static uint64_t bits_block(const struct scan_bits_query *query, 
                                         _mm512_add_epi8(look_up(c, table + 128), look_up(left, table + 192))));
     }
     for (; plane < planes; plane++, rows += SCAN_BITS_ROWS, table += 128) {
-        bits_ask(rows);
+        ask_ahead(rows);
         __m512i a = _mm512_load_si512(rows);
         bits_add(&sums, _mm512_add_epi8(look_up(a, table), look_up(_mm512_srli_epi16(a, 6), table + 64)));
     }

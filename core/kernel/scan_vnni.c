@@ -34,13 +34,17 @@ READS_DEAD_ROWS static uint16_t int8_one(const struct scan_int8_query *query, si
     for (; group + 4 <= groups; group += 4) {
         UNROLLED
         for (size_t i = 0; i < 4; i++) {
+            ask_ahead(block + (group + i) * 64);
             sum[i] =
                 _mm512_dpbusd_epi32(sum[i], _mm512_load_si512(block + (group + i) * 64), four_codes(query, group + i));
         }
     }
     for (; group < groups; group++) {
+        ask_ahead(block + group * 64);
         sum[0] = _mm512_dpbusd_epi32(sum[0], _mm512_load_si512(block + group * 64), four_codes(query, group));
     }
+    ask_ahead(block + groups * 64); /* the tail */
+    ask_ahead(block + groups * 64 + 64);
     sum[0] = _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
     return int8_finish(query, sum[0], (const float *)(const void *)(block + groups * 64));
 }
@@ -123,7 +127,7 @@ READS_DEAD_ROWS static uint64_t bits_block(const struct scan_bits_query *query, 
 
     for (; plane + 3 <= planes; plane += 3, rows += 3 * SCAN_BITS_ROWS, tables += 3 * 32) {
         for (size_t i = 0; i < 3; i++) {
-            bits_ask(rows + i * SCAN_BITS_ROWS);
+            ask_ahead(rows + i * SCAN_BITS_ROWS);
         }
         __m512i first = look_up(_mm512_load_si512(rows), tables);
         __m512i second = look_up(_mm512_load_si512(rows + SCAN_BITS_ROWS), tables + 32);
@@ -131,7 +135,7 @@ READS_DEAD_ROWS static uint64_t bits_block(const struct scan_bits_query *query, 
         bits_add(&sums, _mm512_add_epi8(_mm512_add_epi8(first, second), third));
     }
     for (; plane < planes; plane++, rows += SCAN_BITS_ROWS, tables += 32) {
-        bits_ask(rows);
+        ask_ahead(rows);
         bits_add(&sums, look_up(_mm512_load_si512(rows), tables));
     }
     return bits_finish(query, &sums, (const float *)(const void *)rows);
