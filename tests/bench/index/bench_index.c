@@ -6,15 +6,23 @@
  * need to find 99.5 % of the matches.  It ends with 1 if an exact way misses a hit, the one-bit way more than its
  * probability allows, or a figure that is required (INDEX below) is not reached.
  *
+ * 512 dimensions, two cores of a Zen 5 at 4.1 GHz with much other work beside (read ratios; a core alone reads 120 GB/s from the third
+ * cache and 45 from memory), FAISS 1.7.3 built for AVX2:
+ *   1,000,000: exact 14.3 ms, 4.9 times Flat, where 5.5 are required and not reached: both wait for memory, which gives Flat 29 GB/s and
+ *              us 37, and the codes are a quarter of the floats; threshold .40 2.5 ms, 28.1 times Flat, 29 GB/s; 16 at once .86 and
+ *              3.8 exact, 18.5 times Flat's 16
+ *   100,000:   exact 1.57 ms, 4.2 times Flat; threshold .40 102 us, 16 at once 87; HNSW32 (efSearch 96) 1,886: 18.5 times; IVF,SQ8
+ *              (nprobe 363) 2,508: 25 times; hnswlib (ef 77) 413: 4.1 times; before the blocks of 64 rows 2.6 times on an idle machine
+ *   10,000:    exact 88 us, 6.1 times Flat; threshold .40 11 us; HNSW32 150, IVF,SQ8 207, hnswlib 71: 6.4 times; before 2.8
  * 512 dimensions, two cores of a Sapphire Rapids with other work beside (read ratios), FAISS 1.7.3 built for AVX2:
  *   1,000,000: exact 35 ms, 5.9 times Flat; threshold .40 6.0 ms, 34.6 times Flat; 16 at once 4.5 ms, 46 times Flat's 16; a face
  *              added 8 us, removed 5 us; in a file 42 us, and 65 for the flush (one file, quiet: 16 and 15; before its sums stood
  *              together 28 and 20).  Bytes of memory a face: whole in memory 2,798, where 2,696 are predicted and the last segment
  *              is reserved whole; low_memory 250, of which that segment has 173; taken from files 59, and of maps 603 before the
  *              first search, as predicted, and then up to all of them, which the system may drop
- *   100,000:   exact 2.0 ms, 10.7 times Flat; threshold .40 306 us; HNSW32 (efSearch 120, built in 101 s) 1,560: 5.1 times;
+ *   100,000, with blocks of 16 rows: exact 2.0 ms, 10.7 times Flat; threshold .40 306 us; HNSW32 (efSearch 120, built in 101 s) 1,560: 5.1 times;
  *              IVF,SQ8 (nprobe 363, 18 s) 3,703: 12.1 times; hnswlib (M 16, ef 77, 136 s, -march=native) 437: 1.4 times, 2.0 on
- *              another day; 3 are required and not reached.  A face removed in a file 19 us, and 35 for the flush
+ *              another day.  A face removed in a file 19 us, and 35 for the flush
  *   A million with graphs was not measured: building takes an hour of an idle core.
  * 128 dimensions, where nothing is required: bits tell strangers less apart, bytes are scanned, and a graph has an easier task.
  *   100,000:   exact 566 us, 10.5 times Flat; threshold .40 539 us; HNSW32 (ef 77, built in 26 s) 517, IVF,SQ8 (nprobe 566, 7 s)
@@ -25,10 +33,20 @@
  *   2. the same from outside, a block at a time (present)     some 10 % less of a gain; two blocks at a time lose half of it
  *   3. sums of four tables of 6 bits before they are widened  bits 4.8 -> 4.0 ms; at 100,000 nothing (274 us)
  *   4. tables of 64 entries (VPERMB), six bits at once        16 instead of 25 us for 10,000 rows in the second cache; 277 us, nothing, at
- *      100,000, where the third cache gives 26 GB/s whatever is done with it
+ *      100,000, where that machine's third cache gives 26 GB/s whatever is done with it
  *   5. four bits a dimension and floats for what they leave   bytes 33 -> 18 ms; not built: 256 bytes more a face, or a third way
- * So at 100,000 only fewer bytes a row would help.  Half of the bits first and the rest for what passes them does not: a half of a
- * rotated vector says too little of the whole (deviation .067 instead of .033), and a quarter of the rows pass.
+ * The same on the Zen 5, ns a row of bits in the second and third cache (10,000 and 100,000 rows), whose bandwidth alone would be .28, .59:
+ *   6. blocks of 16 rows, asked for from outside              1.13  1.23
+ *   7. nothing asked for                                      .95   .97, but 3.15 instead of 2.0 for a million rows
+ *   8. tables of 5 bits, sums of eight                        .98   1.13; four blocks at once .92, 1.04
+ *   9. blocks of 64 rows, VPERMB, asked for within (present)  .50   .67, 2.07 for a million, which is memory's
+ *  10. the same, two or four blocks at once                   .53   .70; .47, .72, and 2.4 to 3.0 for a million
+ *  11. the same, the fourth look-up by GFNI                   .51   .70
+ *  12. asked for 2,304 to 18,432 bytes ahead                  within 4 % but for the last
+ *  13. huge pages for the floats                              nothing
+ * Of the 95 us of a search among 100,000 the scan is 75, the candidates' floats 10, what is made of the query 5.
+ * Half of the bits first and the rest for what passes them does not help: a half of a rotated vector says too little of the whole
+ * (deviation .067 instead of .033), and a quarter of the rows pass.
  */
 #include <math.h>
 #include <pthread.h>
@@ -203,6 +221,18 @@ static void tune(struct contender *self, enum peer_kind kind)
 
 /* ---- Filling ----------------------------------------------------------------------------------------------------- */
 
+/* Faces that the last segment is reserved for and does not have: whole behind another one, else a power of two. */
+static size_t reserved_rows(void)
+{
+    size_t capacity = n_rows > INDEX_SEGMENT_ROWS ? INDEX_SEGMENT_ROWS : 64;
+    const size_t rows = n_rows % INDEX_SEGMENT_ROWS == 0 ? INDEX_SEGMENT_ROWS : n_rows % INDEX_SEGMENT_ROWS;
+
+    while (capacity < rows) {
+        capacity *= 2;
+    }
+    return capacity - rows;
+}
+
 static void fill(void)
 {
     float *vectors = mem_new(ADD_AT_ONCE, dim * sizeof(float));
@@ -229,6 +259,10 @@ static void fill(void)
            (double)spent * 1e-3 / (double)n_rows);
     const size_t predicted = memory_of_codes(dim) + memory_of_floats(dim) + MEMORY_OF_ID;
     memory_print("all in memory", before, n_rows, index_bytes(ours), predicted);
+    printf("  memory: of these %zu bytes a face are floats of the last segment, reserved for %zu more; codes there are "
+           "not "
+           "in memory yet\n",
+           reserved_rows() * memory_of_floats(dim) / n_rows, reserved_rows());
     /* The last segment stands in memory whole, and was half as long a moment ago. */
     must(n_rows < 10 * (size_t)INDEX_SEGMENT_ROWS || index_bytes(ours) / n_rows <= predicted + predicted / 10,
          "a face takes more memory than a tenth above what is predicted");

@@ -3,8 +3,8 @@
 #
 # ARCFACED the binary, CANDIDATES bench_candidates, PHOTOS (1000), ROWS ("100000").  Skips in words without models and photos.
 #
-# 240 photos, 100,000 rows, rows scored a query: 512 dimensions, bits 304 from .40 and 6,226 from .28, bytes 671 for the best 10; 128
-# dimensions, bits 23,454 from .40 (so there bytes are planned: 17), bytes 606 for the best 10.  Strangers of LFW are less spread than
+# 1,000 photos, 100,000 rows, rows scored a query: 512 dimensions, bits 265 from .40 and 6,012 from .28, bytes 655 for the best 10; 128
+# dimensions, bits 20,681 from .40 (so there bytes are planned: 22), bytes 611 for the best 10.  Strangers of LFW are less spread than
 # synthetic ones: those leave 75 at 512 from .40.
 set -euo pipefail
 shared=${ARCFACED_SHARED:-../shared}
