@@ -1,4 +1,4 @@
-/* detector_teacher.c: six looks at a photo in one canvas, and what they agree on. */
+/* detector_teacher.c: six looks at a photo in four canvases, and what they agree on. */
 #include "core/train/detector_teacher.h"
 
 #include <math.h>
@@ -17,16 +17,19 @@
 #define SURE_SCORE .6F    /* a look that counts for a face */
 #define SAME_OVERLAP .45F /* sights that overlap so far are of one face */
 #define LEAST_PIXELS 12   /* the smaller side of what a look can be expected to see */
+#define CLEAR_PIXELS 48   /* the smaller side from which a look's points can be trusted */
+#define CANVASES 4
 
 struct detector_teacher {
     struct graph *graph;
     int output[LEVELS][KINDS];
 };
 
-/* Where each look's photo lies in the canvas: squares whose sides the photo's longer side fills. */
+/* Where each look's photo lies in its canvas: squares whose sides the photo's longer side fills. */
 static const struct tile {
-    int x, y, side;
-} tiles[TEACHER_VIEWS] = {{0, 0, 320}, {320, 0, 320}, {0, 320, 250}, {250, 320, 250}, {500, 320, 140}, {500, 480, 140}};
+    int canvas, x, y, side;
+} tiles[TEACHER_VIEWS] = {{0, 0, 0, 640}, {1, 0, 0, 640},   {2, 0, 0, 500},
+                          {3, 0, 0, 500}, {2, 500, 0, 140}, {3, 500, 0, 140}};
 
 /* ---- The network -------------------------------------------------------------------------------------------------- */
 
@@ -184,39 +187,32 @@ static void face_back(struct face *face, const struct tile *tile, float scale, i
     }
 }
 
-static enum err draw_views(const struct image *photo, struct arena *mem, struct image *ret, float scale[TEACHER_VIEWS],
-                           int width[TEACHER_VIEWS])
+static enum err draw_view(const struct image *photo, int v, float scale, int width, struct arena *mem,
+                          struct image *canvas)
 {
-    int longer = photo->width > photo->height ? photo->width : photo->height;
-    enum err err = image_new(SIDE, SIDE, mem, ret);
+    int height = (int)fmaxf(1, floorf((float)photo->height * scale + .5F));
+    struct image view;
+    enum err err = image_scale(photo, (double)scale, width, height, mem, &view);
 
-    for (int v = 0; v < TEACHER_VIEWS && err == ERR_NONE; v++) {
-        struct image view;
-        double factor = (double)tiles[v].side / longer;
-        width[v] = (int)fmax(1, floor(photo->width * factor + .5));
-        int height = (int)fmax(1, floor(photo->height * factor + .5));
-        scale[v] = (float)factor;
-        err = image_scale(photo, factor, width[v], height, mem, &view);
-        if (err != ERR_NONE) {
-            break;
-        }
-        if (v % 2 == 1) {
-            mirror_image(&view);
-        }
-        for (int y = 0; y < height; y++) {
-            memcpy(ret->rgb + 3 * ((size_t)(tiles[v].y + y) * SIDE + (size_t)tiles[v].x),
-                   view.rgb + 3 * (size_t)y * (size_t)width[v], 3 * (size_t)width[v]);
-        }
+    if (err != ERR_NONE) {
+        return err;
     }
-    return err;
+    if (v % 2 == 1) {
+        mirror_image(&view);
+    }
+    for (int y = 0; y < height; y++) {
+        memcpy(canvas->rgb + 3 * ((size_t)(tiles[v].y + y) * SIDE + (size_t)tiles[v].x),
+               view.rgb + 3 * (size_t)y * (size_t)width, 3 * (size_t)width);
+    }
+    return ERR_NONE;
 }
 
-/* The look in whose picture the point lies; -1: in none. */
-static int view_at(float x, float y)
+/* The look in whose picture the point of a canvas lies; -1: in none. */
+static int view_at(int canvas, float x, float y)
 {
     for (int v = 0; v < TEACHER_VIEWS; v++) {
         const struct tile *tile = &tiles[v];
-        if (x >= (float)tile->x && x < (float)(tile->x + tile->side) && y >= (float)tile->y &&
+        if (tile->canvas == canvas && x >= (float)tile->x && x < (float)(tile->x + tile->side) && y >= (float)tile->y &&
             y < (float)(tile->y + tile->side)) {
             return v;
         }
@@ -224,87 +220,119 @@ static int view_at(float x, float y)
     return -1;
 }
 
-static enum err collect(const struct detector_teacher *teacher, const struct tensor *outputs,
-                        const float scale[TEACHER_VIEWS], const int width[TEACHER_VIEWS], struct arena *mem,
-                        struct teacher_sight **ret, int *ret_count, struct err_note *note)
-{
-    struct teacher_sight *sights = NULL;
-    int room = 0;
-    int n = 0;
+/* What has been seen in the canvases so far. */
+struct sights {
+    struct teacher_sight *list;
+    int n, room;
+    float scale[TEACHER_VIEWS];
+    int width[TEACHER_VIEWS]; /* of each look's picture */
+};
 
-    for (int pass = 0; pass < 2; pass++) { /* counts, then fills */
-        for (int l = 0; l < LEVELS; l++) {
-            int cells = (SIDE / (8 << l)) * (SIDE / (8 << l));
-            const int *output = teacher->output[l];
-            const struct teacher_level level = {.stride = 8 << l,
-                                                .columns = SIDE / (8 << l),
-                                                .rows = SIDE / (8 << l),
-                                                .class_score = outputs[output[0]].data,
-                                                .object_score = outputs[output[1]].data,
-                                                .box = outputs[output[2]].data,
-                                                .point = outputs[output[3]].data};
-            if (shape_elements(&outputs[output[0]].shape) != cells ||
-                shape_elements(&outputs[output[3]].shape) != 10 * (int64_t)cells) {
-                return ERR_SAY(note, ERR_UNSUPPORTED, "the teacher's outputs are not those of an input of %d × %d",
-                               SIDE, SIDE);
-            }
-            for (int cell = 0; cell < cells; cell++) {
-                if (!(score_of(&level, cell) >= SEEN_SCORE)) {
-                    continue;
-                }
-                struct face face = teacher_decode(&level, cell);
-                int view = view_at((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2);
-                if (view < 0 || !finite_face(&face)) {
-                    continue;
-                }
-                if (pass == 0) {
-                    room++;
-                    continue;
-                }
-                face_back(&face, &tiles[view], scale[view], view % 2 == 1 ? width[view] : 0);
-                sights[n++] = (struct teacher_sight){.face = face, .view = view, .scale = scale[view]};
-            }
+static enum err add_sight(struct sights *sights, const struct teacher_sight *one, struct arena *mem)
+{
+    if (sights->n == sights->room) {
+        int room = sights->room == 0 ? 256 : 2 * sights->room;
+        struct teacher_sight *list = ARENA_ARRAY(mem, struct teacher_sight, room);
+        if (list == NULL) {
+            return arena_why(mem);
         }
-        if (pass == 0) {
-            sights = ARENA_ARRAY(mem, struct teacher_sight, room + 1);
-            if (sights == NULL) {
-                return arena_why(mem);
-            }
+        if (sights->n > 0) {
+            memcpy(list, sights->list, (size_t)sights->n * sizeof *list);
+        }
+        sights->list = list;
+        sights->room = room;
+    }
+    sights->list[sights->n++] = *one;
+    return ERR_NONE;
+}
+
+static enum err collect_level(const struct teacher_level *level, int canvas, struct arena *mem, struct sights *sights)
+{
+    enum err err = ERR_NONE;
+
+    for (int cell = 0; cell < level->columns * level->rows && err == ERR_NONE; cell++) {
+        if (!(score_of(level, cell) >= SEEN_SCORE)) {
+            continue;
+        }
+        struct teacher_sight one = {.face = teacher_decode(level, cell)};
+        one.view = view_at(canvas, (one.face.box[0] + one.face.box[2]) / 2, (one.face.box[1] + one.face.box[3]) / 2);
+        if (one.view >= 0 && finite_face(&one.face)) {
+            one.scale = sights->scale[one.view];
+            face_back(&one.face, &tiles[one.view], one.scale, one.view % 2 == 1 ? sights->width[one.view] : 0);
+            err = add_sight(sights, &one, mem);
         }
     }
-    *ret = sights;
-    *ret_count = n;
-    return ERR_NONE;
+    return err;
+}
+
+static enum err collect(const struct detector_teacher *teacher, const struct tensor *outputs, int canvas,
+                        struct arena *mem, struct sights *sights, struct err_note *note)
+{
+    enum err err = ERR_NONE;
+
+    for (int l = 0; l < LEVELS && err == ERR_NONE; l++) {
+        const int *output = teacher->output[l];
+        const struct teacher_level level = {.stride = 8 << l,
+                                            .columns = SIDE / (8 << l),
+                                            .rows = SIDE / (8 << l),
+                                            .class_score = outputs[output[0]].data,
+                                            .object_score = outputs[output[1]].data,
+                                            .box = outputs[output[2]].data,
+                                            .point = outputs[output[3]].data};
+        if (shape_elements(&outputs[output[0]].shape) != (int64_t)level.columns * level.rows ||
+            shape_elements(&outputs[output[3]].shape) != 10 * (int64_t)level.columns * level.rows) {
+            return ERR_SAY(note, ERR_UNSUPPORTED, "the teacher's outputs are not those of an input of %d × %d", SIDE,
+                           SIDE);
+        }
+        err = collect_level(&level, canvas, mem, sights);
+    }
+    return err;
+}
+
+/* One canvas is drawn, shown to the network, and what that sees is added. */
+static enum err look(const struct detector_teacher *teacher, struct session *session, const struct image *photo,
+                     int canvas, float *pixels, struct arena *mem, struct sights *sights, struct err_note *note)
+{
+    static const struct preprocess raw = {.color = COLOR_BGR, .std = {1, 1, 1}};
+    struct tensor input = {.type = DTYPE_F32, .shape = {.rank = 4, .dim = {1, 3, SIDE, SIDE}}, .data = pixels};
+    struct tensor outputs[LEVELS * KINDS] = {{0}};
+    struct image drawn;
+    enum err err = image_new(SIDE, SIDE, mem, &drawn);
+
+    for (int v = 0; v < TEACHER_VIEWS && err == ERR_NONE; v++) {
+        if (tiles[v].canvas == canvas) {
+            err = draw_view(photo, v, sights->scale[v], sights->width[v], mem, &drawn);
+        }
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    preprocess_image(&drawn, &raw, pixels);
+    err = session_run(session, &input, 1, outputs, LEVELS * KINDS, note);
+    return err != ERR_NONE ? err : collect(teacher, outputs, canvas, mem, sights, note);
 }
 
 enum err detector_teacher_label(const struct detector_teacher *teacher, struct session *session,
                                 const struct image *photo, struct arena *mem, struct labelled_face **ret,
                                 int *ret_count, struct err_note *note)
 {
-    static const struct preprocess raw = {.color = COLOR_BGR, .std = {1, 1, 1}};
-    struct tensor input = {.type = DTYPE_F32, .shape = {.rank = 4, .dim = {1, 3, SIDE, SIDE}}};
-    struct tensor outputs[LEVELS * KINDS] = {{0}};
-    struct image canvas;
-    float scale[TEACHER_VIEWS];
-    int width[TEACHER_VIEWS];
-    struct teacher_sight *sights = NULL;
-    int n = 0;
-    enum err err = draw_views(photo, mem, &canvas, scale, width);
+    int longer = photo->width > photo->height ? photo->width : photo->height;
+    float *pixels = ARENA_ARRAY(mem, float, 3 * SIDE * SIDE);
+    struct sights sights = {.list = NULL};
+    enum err err = pixels == NULL ? arena_why(mem) : ERR_NONE;
 
-    input.data = err != ERR_NONE ? NULL : ARENA_ARRAY(mem, float, 3 * SIDE * SIDE);
-    if (input.data == NULL) {
-        return err != ERR_NONE ? err : arena_why(mem);
+    for (int v = 0; v < TEACHER_VIEWS; v++) {
+        sights.scale[v] = (float)tiles[v].side / (float)longer;
+        sights.width[v] = (int)fmaxf(1, floorf((float)photo->width * sights.scale[v] + .5F));
     }
-    preprocess_image(&canvas, &raw, input.data);
-    err = session_run(session, &input, 1, outputs, LEVELS * KINDS, note);
-    if (err == ERR_NONE) {
-        err = collect(teacher, outputs, scale, width, mem, &sights, &n, note);
+    for (int canvas = 0; canvas < CANVASES && err == ERR_NONE; canvas++) {
+        err = look(teacher, session, photo, canvas, pixels, mem, &sights, note);
     }
-    struct labelled_face *labels = err != ERR_NONE ? NULL : ARENA_ARRAY(mem, struct labelled_face, n + 1);
+    struct labelled_face *labels = err != ERR_NONE ? NULL : ARENA_ARRAY(mem, struct labelled_face, sights.n + 1);
     if (labels == NULL) {
         return err != ERR_NONE ? err : arena_why(mem);
     }
-    *ret_count = teacher_join(sights, n, scale, labels);
+    *ret_count = teacher_join(sights.list, sights.n, sights.scale, labels);
     *ret = labels;
     return ERR_NONE;
 }
@@ -347,17 +375,41 @@ static float median(float *values, int n)
     return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-/* Number k of a face: four of the box, ten of the points. */
-static float *number_of(struct face *face, int k)
+static float shorter_side(const struct face *face)
 {
-    return k < 4 ? &face->box[k] : &face->point[(k - 4) / 2][(k - 4) % 2];
+    return fminf(face->box[2] - face->box[0], face->box[3] - face->box[1]);
 }
 
-/* The best sight of each look, joined. */
+/* Mean of the points of those looks that show the face clearly, or, if none does, of the largest ones. */
+static void join_points(const struct face *const all[], const float scale[], int n, struct face *ret)
+{
+    float side = shorter_side(ret);
+    float least = 0;
+    int clear = 0;
+
+    for (int i = 0; i < n; i++) {
+        least = fmaxf(least, side * scale[i]);
+    }
+    least = fminf(least, CLEAR_PIXELS);
+    for (int i = 0; i < n; i++) {
+        if (side * scale[i] >= least) {
+            clear++;
+            for (int k = 0; k < 10; k++) {
+                ret->point[k / 2][k % 2] += all[i]->point[k / 2][k % 2];
+            }
+        }
+    }
+    for (int k = 0; k < 10; k++) {
+        ret->point[k / 2][k % 2] /= (float)clear;
+    }
+}
+
+/* The best sight of each look, joined: one at least is there. */
 static struct labelled_face join_one(struct teacher_sight *const best[TEACHER_VIEWS], const float scale[TEACHER_VIEWS])
 {
     struct labelled_face label = {.unsure = true};
-    struct face *all[TEACHER_VIEWS];
+    const struct face *all[TEACHER_VIEWS];
+    float scale_of[TEACHER_VIEWS];
     float values[TEACHER_VIEWS];
     int n = 0;
     int sure = 0;
@@ -365,20 +417,21 @@ static struct labelled_face join_one(struct teacher_sight *const best[TEACHER_VI
 
     for (int v = 0; v < TEACHER_VIEWS; v++) {
         if (best[v] != NULL) {
+            scale_of[n] = scale[v];
             all[n++] = &best[v]->face;
             sure += best[v]->face.score >= SURE_SCORE;
             label.face.score = fmaxf(label.face.score, best[v]->face.score);
         }
     }
-    for (int k = 0; k < 14 && n > 0; k++) {
+    for (int k = 0; k < 4; k++) {
         for (int i = 0; i < n; i++) {
-            values[i] = *number_of(all[i], k);
+            values[i] = all[i]->box[k];
         }
-        *number_of(&label.face, k) = median(values, n);
+        label.face.box[k] = median(values, n);
     }
-    float shorter = fminf(label.face.box[2] - label.face.box[0], label.face.box[3] - label.face.box[1]);
+    join_points(all, scale_of, n, &label.face);
     for (int v = 0; v < TEACHER_VIEWS; v++) {
-        expected += shorter * scale[v] >= LEAST_PIXELS;
+        expected += shorter_side(&label.face) * scale[v] >= LEAST_PIXELS;
     }
     label.unsure = sure < 2 || 2 * sure < expected;
     return label;

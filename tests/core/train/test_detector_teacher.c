@@ -68,7 +68,38 @@ static void most_agree(void **state)
     assert_false(labels[0].unsure);
     assert_true(labels[0].face.score == .95F);
     assert_true(labels[0].face.box[0] == 101); /* of 99 100 101 102 125 */
-    assert_true(labels[0].face.point[3][0] == 131);
+    /* 30 beside the mean of 100 102 99 101 125 */
+    assert_true(fabsf(labels[0].face.point[3][0] - 135.4F) < 1e-4F);
+}
+
+static void clear_points(void **state)
+{
+    static const struct {
+        float side;
+        int from;       /* of the looks 0 to 5, those from here see it */
+        float x0, step; /* look v has its points at x0 + v · step */
+        float mean;
+    } rows[] = {{80, 0, 100, 1, 101.5F},  /* 45 pixels in the smallest two: the mean of the looks 0 to 3 */
+                {90, 0, 100, 1, 102.5F},  /* 50 pixels: all */
+                {40, 0, 100, 1, 100.5F},  /* 51 in the first two */
+                {30, 0, 100, 1, 100.5F},  /* clear in none: the largest two */
+                {30, 2, 100, 1, 102.5F}}; /* the largest that saw it */
+
+    for (int i = 0; i < (int)(sizeof rows / sizeof rows[0]); i++) {
+        struct teacher_sight sights[TEACHER_VIEWS];
+        struct labelled_face labels[TEACHER_VIEWS];
+        int n = 0;
+        for (int v = rows[i].from; v < TEACHER_VIEWS; v++, n++) {
+            sights[n] = sight(v, 100, rows[i].side, .9F);
+            for (int k = 0; k < 5; k++) {
+                sights[n].face.point[k][0] = rows[i].x0 + rows[i].step * (float)v;
+            }
+        }
+        assert_int_equal(teacher_join(sights, n, scale, labels), 1);
+        if (fabsf(labels[0].face.point[2][0] - rows[i].mean) > 1e-3F) {
+            fail_msg("row %d: the points are at %g", i, (double)labels[0].face.point[2][0]);
+        }
+    }
 }
 
 static void few_agree(void **state)
@@ -142,9 +173,9 @@ static void no_teacher(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_cell), cmocka_unit_test(most_agree),
-                                       cmocka_unit_test(few_agree), cmocka_unit_test(two_faces),
-                                       cmocka_unit_test(no_teacher)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_cell),       cmocka_unit_test(most_agree),
+                                       cmocka_unit_test(clear_points), cmocka_unit_test(few_agree),
+                                       cmocka_unit_test(two_faces),    cmocka_unit_test(no_teacher)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
