@@ -15,6 +15,7 @@
 #include "core/train/detector_train.h"
 #include "server/command.h"
 #include "server/command_flags.h"
+#include "server/find_traps.h"
 #include "server/label_faces.h"
 #include "server/progress.h"
 
@@ -31,6 +32,7 @@ const char command_train_detector_usage[] =
     "  --only FILE, --except FILE  lists of people, one a line\n"
     "  --most N             photos of each person (2)\n"
     "  --start FILE.onnx    begin from a detector that this command made\n"
+    "  --traps              look more often where that detector sees faces that the teacher does not\n"
     "  --steps N            (20000)\n"
     "  --rate R             of learning, falling to 0 (0.002)\n"
     "  --level S            the score that OUT.onnx shall show as 0.5: cells learn how well their boxes fit, and what "
@@ -47,14 +49,14 @@ struct training {
     const char *teacher, *set, *only, *except, *out, *start;
     long most, threads;
     double rate, level;
-    bool labels_only, peek;
+    bool labels_only, peek, traps;
 
     struct detector_train_options options;
     long batch, shard, side, seed;
     struct graph *start_graph;
     struct people_folder folder;
     struct detector_labels labels;
-    char folder_path[PATH_MAX], labels_path[PATH_MAX], checkpoints[PATH_MAX];
+    char folder_path[PATH_MAX], labels_path[PATH_MAX], traps_path[PATH_MAX], checkpoints[PATH_MAX];
     struct detector_train_step sum; /* of the steps since the last line */
     long summed;
     bool bar;
@@ -133,9 +135,10 @@ static enum err make_folders(struct training *training)
 {
     int n = snprintf(training->folder_path, sizeof training->folder_path, "%s.run", training->out);
     int m = snprintf(training->labels_path, sizeof training->labels_path, "%s.run/labels", training->out);
+    int j = snprintf(training->traps_path, sizeof training->traps_path, "%s.run/traps", training->out);
     int k = snprintf(training->checkpoints, sizeof training->checkpoints, "%s.run/checkpoints", training->out);
 
-    if (n >= PATH_MAX || m >= PATH_MAX || k >= PATH_MAX) {
+    if (n >= PATH_MAX || m >= PATH_MAX || j >= PATH_MAX || k >= PATH_MAX) {
         return ERR_SAY(training->note, ERR_MISUSE, "the path of --out is too long");
     }
     enum err err = folder_make(training->folder_path, training->note);
@@ -197,6 +200,10 @@ static enum err run(struct training *training)
         return err;
     }
     err = load_start(training);
+    if (err == ERR_NONE && training->traps) {
+        err =
+            find_traps(training->start, &training->labels, training->traps_path, &stop, training->mem, training->note);
+    }
     err = err != ERR_NONE ? err : pool_new((int)training->threads, &pool);
     if (err == ERR_NONE) {
         training->options.checkpoint_folder = training->checkpoints;
@@ -228,6 +235,7 @@ static bool read_flags(struct training *training, int *argc, char **argv)
     (void)command_option(argc, argv, "--start", &training->start);
     training->labels_only = command_switch(argc, argv, "--labels-only");
     training->peek = command_switch(argc, argv, "--peek");
+    training->traps = command_switch(argc, argv, "--traps");
     if (!command_whole(argc, argv, "--most", 1, 1000000, &training->most) ||
         !command_whole(argc, argv, "--steps", 1, 100000000, &training->options.steps) ||
         !command_real(argc, argv, "--rate", 1e-7, 1, &training->rate) ||
@@ -245,7 +253,8 @@ static bool read_flags(struct training *training, int *argc, char **argv)
     training->options.shard = (int)training->shard;
     training->options.side = (int)training->side;
     training->options.seed = (uint64_t)training->seed;
-    if (*argc != 0 || training->teacher == NULL || training->set == NULL || training->out == NULL) {
+    if (*argc != 0 || training->teacher == NULL || training->set == NULL || training->out == NULL ||
+        (training->traps && training->start == NULL)) {
         (void)fputs(command_train_detector_usage, stderr);
         return false;
     }

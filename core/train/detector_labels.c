@@ -54,22 +54,45 @@ static bool read_numbers(const char *text, float *ret, int count)
     return *text == '\0';
 }
 
-static enum err read_face(struct lines *lines, struct labelled_face *ret)
+static enum err read_trap(struct lines *lines, const char *numbers, bool hidden, struct detector_trap *ret)
 {
-    const char *line = take_line(lines);
+    ret->hidden = hidden;
+    return read_numbers(numbers, ret->box, 4) ? ERR_NONE : wrong(lines, "a trap has a box of four numbers");
+}
+
+static enum err read_face(struct lines *lines, const char *line, struct labelled_face *ret)
+{
     float number[15];
 
-    if (line == NULL) {
-        return wrong(lines, "a face is missing");
-    }
     ret->unsure = strncmp(line, "unsure ", 7) == 0;
     if ((!ret->unsure && strncmp(line, "face ", 5) != 0) || !read_numbers(line + (ret->unsure ? 7 : 5), number, 15)) {
-        return wrong(lines, "'face' or 'unsure' with a score, a box and five points is expected");
+        return wrong(lines, "'face' or 'unsure' with a score, a box and five points, or 'trap' with a box is expected");
     }
     ret->face.score = number[0];
     memcpy(ret->face.box, number + 1, sizeof ret->face.box);
     memcpy(ret->face.point, number + 5, sizeof ret->face.point);
     return ERR_NONE;
+}
+
+/* A line of a photo: a face or a trap. */
+static enum err read_place(struct lines *lines, struct labelled_photo *photo)
+{
+    static const struct {
+        const char *word;
+        bool hidden;
+    } traps[] = {{"trap ", false}, {"hidden-trap ", true}};
+    const char *line = take_line(lines);
+
+    if (line == NULL) {
+        return wrong(lines, "a face is missing");
+    }
+    for (int i = 0; i < 2; i++) {
+        size_t length = strlen(traps[i].word);
+        if (strncmp(line, traps[i].word, length) == 0) {
+            return read_trap(lines, line + length, traps[i].hidden, &photo->traps[photo->n_traps++]);
+        }
+    }
+    return read_face(lines, line, &photo->faces[photo->n_faces++]);
 }
 
 static enum err read_photo(struct lines *lines, const char *line, struct arena *mem, struct labelled_photo *ret)
@@ -82,12 +105,12 @@ static enum err read_photo(struct lines *lines, const char *line, struct arena *
     }
     ret->path = arena_copy_text(mem, end + 1);
     ret->faces = ARENA_ARRAY(mem, struct labelled_face, count + 1);
-    ret->n_faces = (int)count;
-    if (ret->path == NULL || ret->faces == NULL) {
+    ret->traps = ARENA_ARRAY(mem, struct detector_trap, count + 1);
+    if (ret->path == NULL || ret->faces == NULL || ret->traps == NULL) {
         return arena_why(mem);
     }
-    for (int i = 0; i < ret->n_faces; i++) {
-        enum err err = read_face(lines, &ret->faces[i]);
+    for (long i = 0; i < count; i++) {
+        enum err err = read_place(lines, ret);
         if (err != ERR_NONE) {
             return err;
         }
@@ -117,7 +140,8 @@ static enum err read_all(struct lines *lines, struct arena *mem, struct detector
             labels.whole = true;
             continue;
         }
-        enum err err = read_photo(lines, line, mem, &labels.photos[labels.n_photos]);
+        struct labelled_photo *photo = &labels.photos[labels.n_photos];
+        enum err err = read_photo(lines, line, mem, photo);
         if (err == ERR_FORMAT && lines->next == NULL) {
             break;
         }
@@ -125,6 +149,7 @@ static enum err read_all(struct lines *lines, struct arena *mem, struct detector
             return err;
         }
         labels.n_photos++;
+        labels.n_traps += photo->n_traps;
     }
     *ret = labels;
     return ERR_NONE;
@@ -183,6 +208,15 @@ static void write_face(struct text *text, const struct labelled_face *face)
     text->used += (size_t)len;
 }
 
+static void write_trap(struct text *text, const struct detector_trap *trap)
+{
+    int len = snprintf(text->bytes + text->used, text->room - text->used, "%s %.2f %.2f %.2f %.2f\n",
+                       trap->hidden ? "hidden-trap" : "trap", (double)trap->box[0], (double)trap->box[1],
+                       (double)trap->box[2], (double)trap->box[3]);
+
+    text->used += (size_t)len;
+}
+
 static enum err write_photo(struct text *text, const struct labelled_photo *photo, struct err_note *note)
 {
     if (strchr(photo->path, '\n') != NULL) {
@@ -191,13 +225,19 @@ static enum err write_photo(struct text *text, const struct labelled_photo *phot
     if (!make_room(text, strlen(photo->path))) {
         return ERR_NOMEM;
     }
-    text->used += (size_t)snprintf(text->bytes + text->used, text->room - text->used, "photo %d %s\n", photo->n_faces,
-                                   photo->path);
+    text->used += (size_t)snprintf(text->bytes + text->used, text->room - text->used, "photo %d %s\n",
+                                   photo->n_faces + photo->n_traps, photo->path);
     for (int i = 0; i < photo->n_faces; i++) {
         if (!make_room(text, 0)) {
             return ERR_NOMEM;
         }
         write_face(text, &photo->faces[i]);
+    }
+    for (int i = 0; i < photo->n_traps; i++) {
+        if (!make_room(text, 0)) {
+            return ERR_NOMEM;
+        }
+        write_trap(text, &photo->traps[i]);
     }
     return ERR_NONE;
 }

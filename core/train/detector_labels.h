@@ -2,8 +2,8 @@
  * detector_labels.h: where the faces are in photos, as a teacher said it: what a detector learns from.
  *
  * A text file, so that anybody can look at it: the line "arcfaced faces 1", then for each photo a line "photo N PATH" and N lines
- * "face|unsure SCORE X0 Y0 X1 Y1 X Y ... (five points)" in pixels of the upright photo, then the line "end" when all photos were
- * looked at.  A file without it is that of a run that was cut off, and is gone on with.
+ * "face|unsure SCORE X0 Y0 X1 Y1 X Y ... (five points)" or "trap|hidden-trap X0 Y0 X1 Y1" in pixels of the upright photo, then the
+ * line "end" when all photos were looked at.  A file without it is that of a run that was cut off, and is gone on with.
  * One thread per object.
  */
 #ifndef CORE_TRAIN_DETECTOR_LABELS_H
@@ -20,15 +20,24 @@ struct labelled_face {
     bool unsure;      /* neither a face nor none: what is there is neither rewarded nor punished */
 };
 
+/* Where there is no face, and a detector saw one: in the photo, or only when its faces had been painted over. */
+struct detector_trap {
+    float box[4];
+    bool hidden;
+};
+
 struct labelled_photo {
     const char *path;
     struct labelled_face *faces;
     int n_faces;
+    struct detector_trap *traps;
+    int n_traps;
 };
 
 struct detector_labels {
     struct labelled_photo *photos;
     int n_photos;
+    int n_traps; /* of all photos */
     bool whole;
 };
 

@@ -16,6 +16,7 @@
 #define CLEAR_PX 40     /* a face this wide is no blur when it fills a cell */
 #define HIDDEN_SHARE .3 /* of the cells */
 #define ASIDE_SHARE .2  /* look anywhere, not at a face */
+#define TRAP_SHARE .2   /* of the photos, where there are traps */
 #define ENLARGE 1.5F    /* of a box that is painted over */
 
 /* ---- Hiding faces -------------------------------------------------------------------------------------------------- */
@@ -87,7 +88,7 @@ void detector_scene_hide(struct image *photo, const struct labelled_face *faces,
 
 /* ---- Photos -------------------------------------------------------------------------------------------------------- */
 
-static enum err read_photo(const char *path, struct arena *mem, struct image *ret, struct err_note *note)
+enum err detector_scene_photo(const char *path, struct arena *mem, struct image *ret, struct err_note *note)
 {
     const struct image_limits limits = image_limits_default();
     unsigned char *bytes = NULL;
@@ -138,23 +139,38 @@ static enum err make_size(struct sizes *sizes, int size, struct arena *mem)
 
 struct scene_photo {
     const struct labelled_photo *labels;
+    const struct detector_trap *trap; /* what is looked at; NULL: a face, or anything */
     struct sizes shown;
     struct sizes hidden; /* with the faces painted over; made when needed */
 };
 
-static enum err choose_photo(const struct detector_labels *labels, struct random *random, struct arena *mem,
-                             struct scene_photo *ret, struct err_note *note)
+/* A photo with a face or, if that is wanted, with a trap; NULL: there is hardly one. */
+static const struct labelled_photo *find_photo(const struct detector_labels *labels, bool trap, struct random *random)
 {
     for (int tries = 0; tries < 1000; tries++) {
         const struct labelled_photo *photo = &labels->photos[random_below(random, (uint64_t)labels->n_photos)];
-        if (photo->n_faces == 0) {
-            continue;
+        if ((trap ? photo->n_traps : photo->n_faces) > 0) {
+            return photo;
         }
-        *ret = (struct scene_photo){.labels = photo};
-        ret->shown.made = 1;
-        return read_photo(photo->path, mem, &ret->shown.image[0], note);
     }
-    return ERR_SAY(note, ERR_FORMAT, "hardly any photo has a label: there is nothing to learn from");
+    return NULL;
+}
+
+static enum err choose_photo(const struct detector_labels *labels, struct random *random, struct arena *mem,
+                             struct scene_photo *ret, struct err_note *note)
+{
+    const bool trap = labels->n_traps > 0 && random_uniform(random) < TRAP_SHARE;
+    const struct labelled_photo *photo = trap ? find_photo(labels, true, random) : NULL;
+    const struct detector_trap *looked_at =
+        photo == NULL ? NULL : &photo->traps[random_below(random, (uint64_t)photo->n_traps)];
+
+    photo = photo != NULL ? photo : find_photo(labels, false, random);
+    if (photo == NULL) {
+        return ERR_SAY(note, ERR_FORMAT, "hardly any photo has a label: there is nothing to learn from");
+    }
+    *ret = (struct scene_photo){.labels = photo, .trap = looked_at};
+    ret->shown.made = 1;
+    return detector_scene_photo(photo->path, mem, &ret->shown.image[0], note);
 }
 
 static enum err hide_faces(struct scene_photo *photo, uint64_t seed, struct arena *mem)
@@ -211,11 +227,9 @@ static const struct labelled_face *choose_face(const struct labelled_photo *phot
 
 static void choose_placing(const struct scene_photo *photo, int grid, struct random *random, struct placing *ret)
 {
-    const struct labelled_photo *labels = photo->labels;
-    const struct labelled_face *face = choose_face(labels, random);
     const struct image *image = &photo->shown.image[0];
-    double face_side =
-        sqrt(fmax(1, (double)((face->face.box[2] - face->face.box[0]) * (face->face.box[3] - face->face.box[1]))));
+    const float *box = photo->trap != NULL ? photo->trap->box : choose_face(photo->labels, random)->face.box;
+    double face_side = sqrt(fmax(1, (double)((box[2] - box[0]) * (box[3] - box[1]))));
     double cell = ret->width < ret->height ? ret->width : ret->height;
     /* of the cell's side: a face alone may be far larger than it, among many it is smaller */
     double least = grid == 1 ? .3 : .36;
@@ -228,9 +242,11 @@ static void choose_placing(const struct scene_photo *photo, int grid, struct ran
     ret->scale = share * cell / face_side;
     ret->cosine = cos(degrees * PI / 180);
     ret->sine = sin(degrees * PI / 180);
-    ret->from_x = (double)(face->face.box[0] + face->face.box[2]) / 2;
-    ret->from_y = (double)(face->face.box[1] + face->face.box[3]) / 2;
-    if (random_uniform(random) < ASIDE_SHARE) {
+    ret->from_x = (double)(box[0] + box[2]) / 2;
+    ret->from_y = (double)(box[1] + box[3]) / 2;
+    if (photo->trap != NULL) {
+        ret->hidden = photo->trap->hidden;
+    } else if (random_uniform(random) < ASIDE_SHARE) {
         ret->from_x = image->width * random_uniform(random);
         ret->from_y = image->height * random_uniform(random);
     }

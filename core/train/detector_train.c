@@ -207,6 +207,10 @@ static void hash_run(const struct detector_run *run, unsigned char ret[HASH_SHA2
             crc = hash_crc32c(crc, &face->face, sizeof face->face);
             crc = hash_crc32c(crc, face->unsure ? "u" : "f", 1);
         }
+        for (int k = 0; k < photo->n_traps; k++) {
+            crc = hash_crc32c(crc, photo->traps[k].box, sizeof photo->traps[k].box);
+            crc = hash_crc32c(crc, photo->traps[k].hidden ? "h" : "t", 1);
+        }
     }
     hash_sha256(&crc, sizeof crc, all.labels);
     int len = snprintf(text, sizeof text,

@@ -51,8 +51,11 @@ static void write_text(const char *text)
 static void what_is_written_is_read(void **state)
 {
     struct labelled_face two[2] = {some_face(12, false), some_face(-80.5F, true)};
+    struct detector_trap traps[2] = {{.box = {1, 2.5F, 3, 4}, .hidden = true}, {.box = {-5, 2, 3.25F, 400}}};
     struct labelled_photo photos[3] = {
-        {.path = "a folder/photo 1.jpg", .faces = two, .n_faces = 2}, {.path = "empty.png"}, {"c.jpg", two + 1, 1}};
+        {.path = "a folder/photo 1.jpg", .faces = two, .n_faces = 2, .traps = traps, .n_traps = 1},
+        {.path = "empty.png"},
+        {"c.jpg", two + 1, 1, traps, 2}};
     struct detector_labels labels = {.photos = photos, .n_photos = 3};
     struct detector_labels read;
     struct arena *mem = arena_new((size_t)1 << 20);
@@ -63,9 +66,15 @@ static void what_is_written_is_read(void **state)
         assert_int_equal(detector_labels_read(path, mem, &read, NULL), ERR_NONE);
         assert_int_equal(read.n_photos, 3);
         assert_int_equal(read.whole, labels.whole);
+        assert_int_equal(read.n_traps, 3);
         for (int i = 0; i < 3; i++) {
             assert_string_equal(read.photos[i].path, photos[i].path);
             assert_int_equal(read.photos[i].n_faces, photos[i].n_faces);
+            assert_int_equal(read.photos[i].n_traps, photos[i].n_traps);
+            for (int k = 0; k < photos[i].n_traps; k++) {
+                assert_memory_equal(read.photos[i].traps[k].box, traps[k].box, sizeof traps[k].box);
+                assert_int_equal(read.photos[i].traps[k].hidden, traps[k].hidden);
+            }
             for (int k = 0; k < photos[i].n_faces; k++) {
                 assert_memory_equal(&read.photos[i].faces[k].face, &photos[i].faces[k].face, sizeof(struct face));
                 assert_int_equal(read.photos[i].faces[k].unsure, photos[i].faces[k].unsure);
@@ -119,6 +128,8 @@ static void what_is_wrong_is_named(void **state)
                 {"arcfaced faces 1\nphoto 1 a\nface .5 1 2 nan 4 1 1 2 2 3 3 4 4 5 5\nend\n", "line 3"},
                 {"arcfaced faces 1\nphoto 1 a\nnose .5 1 2 3 4 1 1 2 2 3 3 4 4 5 5\nend\n", "line 3"},
                 {"arcfaced faces 1\nphoto 1 a\nface .5 1 2 3 4 1 1 2 2 3 3 4 4 5 5 6\nend\n", "line 3"},
+                {"arcfaced faces 1\nphoto 1 a\ntrap 1 2 3\nend\n", "line 3"},
+                {"arcfaced faces 1\nphoto 1 a\nhidden-trap 1 2 3 4 5\nend\n", "line 3"},
                 {"arcfaced faces 1\nnonsense\nend\n", "line 2"}};
     struct arena *mem = arena_new((size_t)1 << 20);
 

@@ -130,6 +130,54 @@ static void hidden_is_gone(void **state)
     arena_free(mem);
 }
 
+/*
+ * Where the labels have a trap, a part of the cells looks at it, with the faces there or painted over as it was seen.  The trap is
+ * a bright field at the photo's edge, where hardly any cell looks otherwise.
+ */
+static void traps_are_looked_at(void **state)
+{
+    struct arena *mem = arena_new((size_t)64 << 20);
+    struct labelled_face face = {.face = {.box = {100, 100, 140, 140}, .score = 1}};
+    struct detector_trap trap = {.box = {0, 0, 12, 12}};
+    char path[96];
+    struct labelled_photo photo = {.path = path, .faces = &face, .n_faces = 1, .traps = &trap, .n_traps = 1};
+    struct detector_labels labels = {.photos = &photo, .n_photos = 1, .whole = true};
+    struct image image;
+    unsigned char *bytes;
+    size_t n_bytes;
+    int large[3] = {0}; /* the field fills a part of the scene: no trap known, known, known when faces are hidden */
+
+    assert_int_equal(image_new(PHOTO_SIDE, PHOTO_SIDE, mem, &image), ERR_NONE);
+    memset(image.rgb, 30, (size_t)3 * PHOTO_SIDE * PHOTO_SIDE);
+    for (int y = 0; y < 12; y++) {
+        memset(image.rgb + (size_t)3 * (size_t)y * PHOTO_SIDE, 255, 3 * 12);
+    }
+    (void)snprintf(path, sizeof path, "%s/trap.png", photos.folder);
+    assert_int_equal(image_encode(&image, IMAGE_PNG, 0, mem, &bytes, &n_bytes), ERR_NONE);
+    assert_int_equal(file_write(path, bytes, n_bytes, NULL), ERR_NONE);
+    for (int way = 0; way < 3; way++) {
+        labels.n_traps = way > 0;
+        trap.hidden = way == 2;
+        for (uint64_t i = 0; i < 300; i++) {
+            struct detector_scene scene;
+            int bright = 0;
+            assert_int_equal(detector_scene_draw(&labels, 96, 5, i, mem, &scene, NULL), ERR_NONE);
+            for (int k = 0; k < 96 * 96; k++) {
+                const uint8_t *at = scene.image.rgb + (size_t)3 * (size_t)k;
+                bright += at[0] > 130 && at[1] > 130 && at[2] > 130;
+            }
+            large[way] += bright > 96 * 96 / 20 && bright < 96 * 96 / 2;
+            arena_reset(mem);
+        }
+    }
+    (void)unlink(path);
+    arena_free(mem);
+    if (large[1] < large[0] + 25 || large[2] < large[0] + 25) {
+        fail_msg("the trap stands out in %d of 300 scenes when unknown, in %d and %d when known", large[0], large[1],
+                 large[2]);
+    }
+}
+
 static void nothing_to_draw(void **state)
 {
     struct arena *mem = arena_new((size_t)64 << 20);
@@ -153,7 +201,8 @@ static void nothing_to_draw(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(labels_follow_pixels), cmocka_unit_test(same_number_same_scene),
-                                       cmocka_unit_test(hidden_is_gone), cmocka_unit_test(nothing_to_draw)};
+                                       cmocka_unit_test(hidden_is_gone), cmocka_unit_test(traps_are_looked_at),
+                                       cmocka_unit_test(nothing_to_draw)};
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

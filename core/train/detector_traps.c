@@ -1,0 +1,65 @@
+/* detector_traps.c: a photo is searched as it is and with its faces hidden. */
+#include "core/train/detector_traps.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/train/detector_scene.h"
+
+#define SEEN_SCORE .3F
+#define SAME_OVERLAP .3F
+
+static float overlap(const float a[4], const float b[4])
+{
+    float width = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
+    float height = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
+    float common = width > 0 && height > 0 ? width * height : 0;
+    float both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common;
+
+    return both > 0 ? common / both : 0;
+}
+
+static bool labelled(const struct labelled_photo *photo, const float box[4])
+{
+    for (int i = 0; i < photo->n_faces; i++) {
+        if (overlap(photo->faces[i].face.box, box) >= SAME_OVERLAP) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum err detector_traps_find(const struct detector *detector, struct session *session, struct labelled_photo *photo,
+                             uint64_t seed, struct arena *scratch, struct arena *kept, struct err_note *note)
+{
+    static const struct detect_options options = {.min_score = SEEN_SCORE};
+    struct image image;
+    struct face *seen[2] = {NULL, NULL}; /* as it is, and with the faces hidden */
+    int n[2] = {0, 0};
+    int count = 0;
+    enum err err = detector_scene_photo(photo->path, scratch, &image, note);
+
+    if (err == ERR_NONE) {
+        err = detector_run(detector, session, &image, &options, scratch, &seen[0], &n[0], note);
+    }
+    if (err == ERR_NONE) {
+        detector_scene_hide(&image, photo->faces, photo->n_faces, seed);
+        err = detector_run(detector, session, &image, &options, scratch, &seen[1], &n[1], note);
+    }
+    struct detector_trap *traps = err != ERR_NONE ? NULL : ARENA_ARRAY(kept, struct detector_trap, n[0] + n[1] + 1);
+    if (traps == NULL) {
+        return err != ERR_NONE ? err : arena_why(kept);
+    }
+    for (int hidden = 0; hidden < 2; hidden++) {
+        for (int i = 0; i < n[hidden]; i++) {
+            const struct face *face = &seen[hidden][i];
+            if (hidden == 1 || !labelled(photo, face->box)) {
+                traps[count].hidden = hidden == 1;
+                memcpy(traps[count++].box, face->box, sizeof face->box);
+            }
+        }
+    }
+    photo->traps = traps;
+    photo->n_traps = count;
+    return ERR_NONE;
+}
