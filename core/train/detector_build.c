@@ -41,6 +41,20 @@ static struct flow separable(struct builder *builder, const char *path, struct f
     return conv_norm(builder, path, x, &across);
 }
 
+/*
+ * A second look that is added to the first: 3×3 in each channel, across into wide channels, and back.  Its last numbers begin
+ * near nothing, so that it can be put into a network that has learnt already.
+ */
+static struct flow refine(struct builder *builder, const char *path, struct flow x, int wide)
+{
+    const struct conv_spec back = {x.channels, 1, 1, 0, 1, .002};
+    char name[BUILD_NAME_BYTES];
+    struct flow more = separable(builder, build_path(name, path, "wide"), x, wide, 1);
+
+    more = build_conv(builder, build_path(name, path, "back"), more, &back);
+    return build_add(builder, path, x, more);
+}
+
 static struct flow stage(struct builder *builder, const char *path, struct flow x, int channels, int blocks)
 {
     char name[BUILD_NAME_BYTES];
@@ -178,9 +192,10 @@ static struct head make_head(struct builder *builder, int level, struct flow x)
     }
     (void)snprintf(path, sizeof path, "head.%d", level);
     x = separable(builder, path, x, NECK, 1);
+    struct flow fine = refine(builder, build_path(name, path, "fine"), x, NECK);
     head.kind[0] = predict(builder, build_path(name, path, "score"), x, score, 1);
     head.kind[1] = predict(builder, build_path(name, path, "box"), x, box, 4);
-    head.kind[2] = predict(builder, build_path(name, path, "point"), x, point, 10);
+    head.kind[2] = predict(builder, build_path(name, path, "point"), fine, point, 10);
     return head;
 }
 
@@ -253,8 +268,8 @@ static enum err build_all(struct builder *builder, enum detector_form form)
     x = conv_norm(builder, "stem", x, &stem);
     x = stage(builder, "stage4", x, 32, 1);
     level[0] = stage(builder, "stage8", x, 64, 3);
-    level[1] = stage(builder, "stage16", level[0], 96, 4);
-    level[2] = stage(builder, "stage32", level[1], 128, 3);
+    level[1] = refine(builder, "refine16", stage(builder, "stage16", level[0], 96, 4), 192);
+    level[2] = refine(builder, "refine32", stage(builder, "stage32", level[1], 128, 3), 256);
     neck(builder, level);
     for (int i = 0; i < DETECTOR_LEVELS; i++) {
         heads[i] = make_head(builder, i, level[i]);

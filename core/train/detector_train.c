@@ -45,28 +45,62 @@ static enum err check(const struct detector_train_options *o, struct err_note *n
     return ERR_NONE;
 }
 
-/* Weights of another graph with constants of the same names. */
-static enum err take_from(void *context, const char *name, const struct shape *shape, float *ret, struct err_note *note)
-{
-    const struct graph *from = context;
+/* Weights of another detector; what it lacks begins from chance: it may have been made when the network was smaller. */
+struct beginning {
+    const struct graph *start, *chance;
+    int taken; /* from start */
+};
 
-    for (int i = 0; i < graph_value_count(from); i++) {
-        const struct tensor *tensor = graph_constant(from, i);
-        if (tensor != NULL && strcmp(graph_value_name(from, i), name) == 0 && tensor->type == DTYPE_F32 &&
-            shape_equal(&tensor->shape, shape)) {
-            memcpy(ret, tensor->data, tensor_bytes(tensor));
-            return ERR_NONE;
+static const struct tensor *find_constant(const struct graph *graph, const char *name)
+{
+    for (int i = 0; i < graph_value_count(graph); i++) {
+        const struct tensor *tensor = graph_constant(graph, i);
+        if (tensor != NULL && strcmp(graph_value_name(graph, i), name) == 0) {
+            return tensor;
         }
     }
-    return ERR_SAY(note, ERR_CONFLICT, "the detector to start from has no '%.60s' of this shape", name);
+    return NULL;
+}
+
+static enum err take_from(void *context, const char *name, const struct shape *shape, float *ret, struct err_note *note)
+{
+    struct beginning *from = context;
+    const struct tensor *tensor = find_constant(from->start, name);
+
+    from->taken += tensor != NULL;
+    tensor = tensor != NULL ? tensor : find_constant(from->chance, name);
+    if (tensor == NULL || tensor->type != DTYPE_F32 || !shape_equal(&tensor->shape, shape)) {
+        return ERR_SAY(note, ERR_CONFLICT, "the detector to start from has another shape of '%.60s'", name);
+    }
+    memcpy(ret, tensor->data, tensor_bytes(tensor));
+    return ERR_NONE;
 }
 
 static enum err build(const struct detector_train_options *options, struct graph **ret, struct err_note *note)
 {
-    const struct build_source source = {.take = take_from, .context = (void *)options->start};
-    const struct build_options how = {.seed = options->seed, .source = options->start != NULL ? &source : NULL};
+    const struct build_options from_chance = {.seed = options->seed};
+    struct beginning beginning = {.start = options->start};
+    const struct build_source source = {.take = take_from, .context = &beginning};
+    const struct build_options from_start = {.seed = options->seed, .source = &source};
+    struct graph *chance = NULL;
+    struct graph *graph = NULL;
+    enum err err = detector_build(DETECTOR_LEARNS, &from_chance, &chance, note);
 
-    return detector_build(DETECTOR_LEARNS, &how, ret, note);
+    if (err != ERR_NONE || options->start == NULL) {
+        *ret = err != ERR_NONE ? *ret : chance;
+        return err;
+    }
+    beginning.chance = chance;
+    err = detector_build(DETECTOR_LEARNS, &from_start, &graph, note);
+    graph_free(chance);
+    if (err == ERR_NONE && beginning.taken == 0) {
+        graph_free(graph);
+        return ERR_SAY(note, ERR_CONFLICT,
+                       "the detector to start from was not made by this program: it has no weight "
+                       "of a name known here");
+    }
+    *ret = err != ERR_NONE ? *ret : graph;
+    return err;
 }
 
 static enum err make_optimizer(struct detector_run *run)

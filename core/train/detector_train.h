@@ -24,7 +24,7 @@ struct detector_train_options {
     float average; /* of the running mean: 1 − 1 / steps it looks back */
     float level;   /* what is learnt to be scored so is written to be scored .5; changes no step */
     uint64_t seed;
-    const struct graph *start; /* a detector of this shape to begin from; NULL: first weights */
+    const struct graph *start; /* a detector to begin from; what it lacks begins from chance; NULL: all does */
 
     const char *checkpoint_folder; /* exists; NULL: none */
     long checkpoint_every;         /* steps */
@@ -49,7 +49,7 @@ typedef void detector_train_watch(void *context, const struct detector_train_ste
  * Trains, and makes the ONNX file of the detector.
  * Owns:   *ret is the caller's (mem_free).  pool may be NULL.
  * Errors: ERR_MISUSE options; ERR_CANCELLED: the checkpoint is that of the last whole step; ERR_CONFLICT the folder holds
- *         another run's, or start is no detector of this shape; ERR_FORMAT the loss is no number any more, or the labels are
+ *         another run's, or start is no detector of these shapes; ERR_FORMAT the loss is no number any more, or the labels are
  *         empty; ERR_NOMEM, ERR_LIMIT, ERR_IO, ERR_NO_SPACE.
  */
 MUST_CHECK enum err detector_train(const struct detector_labels *labels, const struct detector_train_options *options,

@@ -8,6 +8,7 @@
 #include "core/face/detect.h"
 #include "core/image/decode.h"
 #include "core/onnx/onnx.h"
+#include "core/op/op_list.h"
 #include "core/train/checkpoint.h"
 #include "core/train/detector_build.h"
 #include "core/train/detector_train.h"
@@ -242,6 +243,55 @@ static void learns(void **state)
     graph_free(start);
 }
 
+/* A graph that holds one constant, as a detector might that was made when the network was smaller. */
+static struct graph *with_one_constant(const char *name, const struct shape *shape, float value)
+{
+    struct tensor tensor = {.type = DTYPE_F32, .shape = *shape};
+    struct graph *graph;
+    value_id id;
+
+    assert_int_equal(graph_new(op_list(), (size_t)1 << 20, &graph), ERR_NONE);
+    tensor.data = ARENA_ARRAY(graph_arena(graph), float, shape_elements(shape));
+    for (int64_t i = 0; i < shape_elements(shape); i++) {
+        ((float *)tensor.data)[i] = value;
+    }
+    assert_int_equal(graph_add_constant(graph, name, &tensor, &id, NULL), ERR_NONE);
+    return graph;
+}
+
+/* What the detector to start from lacks begins from chance; one that has nothing in common, or another shape, is refused. */
+static void starts_from_a_smaller_one(void **state)
+{
+    static const struct shape one = {1, {1}};
+    static const struct shape two = {1, {2}};
+    const struct {
+        const char *name;
+        const struct shape *shape;
+        enum err err;
+        const char *says;
+    } rows[] = {{"head.1.score.bias", &one, ERR_NONE, ""},
+                {"head.1.score.bias", &two, ERR_CONFLICT, "head.1.score.bias"},
+                {"somebody else's", &one, ERR_CONFLICT, "not made by this program"}};
+    struct detector_train_options options = small_run(1);
+
+    options.rate = 1e-7F;
+    for (int i = 0; i < (int)(sizeof rows / sizeof rows[0]); i++) {
+        struct graph *start = with_one_constant(rows[i].name, rows[i].shape, -3.25F);
+        unsigned char *onnx = NULL;
+        size_t n_bytes = 0;
+        struct err_note note = {0};
+        options.start = start;
+        assert_int_equal(detector_train(&photos.labels, &options, NULL, NULL, NULL, NULL, &onnx, &n_bytes, &note),
+                         rows[i].err);
+        assert_non_null(strstr(note.text, rows[i].says));
+        if (onnx != NULL) {
+            assert_float_equal(score_bias(onnx, n_bytes), -3.25F, 1e-4);
+        }
+        mem_free(onnx);
+        graph_free(start);
+    }
+}
+
 /* The form that learns and the form that finds say the same for the same weights. */
 static void both_forms_agree(void **state)
 {
@@ -310,9 +360,9 @@ static void refuses(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms_agree), cmocka_unit_test(same_bits),
-                                       cmocka_unit_test(goes_on_where_it_stopped), cmocka_unit_test(refuses),
-                                       cmocka_unit_test(learns)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(both_forms_agree),          cmocka_unit_test(same_bits),
+                                       cmocka_unit_test(goes_on_where_it_stopped),  cmocka_unit_test(refuses),
+                                       cmocka_unit_test(starts_from_a_smaller_one), cmocka_unit_test(learns)};
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
