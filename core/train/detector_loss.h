@@ -19,8 +19,8 @@ struct detector_goal {
 };
 
 /* Below this, in sides of the face, the points' loss is a square; its weight beside the others. */
-#define DETECTOR_POINT_BETA 0.02F
-#define DETECTOR_POINT_WEIGHT 0.5F
+#define DETECTOR_POINT_BETA 0.01F
+#define DETECTOR_POINT_WEIGHT 1.5F
 
 struct detector_loss {
     float score, box, point;
