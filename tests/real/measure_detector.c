@@ -204,7 +204,21 @@ static int count_false(const struct face *faces, int n, const struct face *known
     return count;
 }
 
-static void compare_photo(struct thread *thread, const struct image *image, const struct face *faces, int n)
+/* One line for each of ours that is not known. */
+static void tell_false(const char *what, const char *path, const struct face *faces, int n, const struct face *known,
+                       int n_known)
+{
+    for (int i = 0; i < n; i++) {
+        if (match(&faces[i], known, n_known, .3F) == NULL) {
+            printf("# %s: %s, score %.2f, %.0f × %.0f pixels at %.0f %.0f\n", what, path, (double)faces[i].score,
+                   (double)(faces[i].box[2] - faces[i].box[0]), (double)(faces[i].box[3] - faces[i].box[1]),
+                   (double)faces[i].box[0], (double)faces[i].box[1]);
+        }
+    }
+}
+
+static void compare_photo(struct thread *thread, const char *path, const struct image *image, const struct face *faces,
+                          int n)
 {
     struct sums *sums = &thread->sums;
     struct face known[3 * MOST_FACES];
@@ -231,6 +245,7 @@ static void compare_photo(struct thread *thread, const struct image *image, cons
     }
     sums->compared++;
     sums->false_faces += count_false(faces, n, known, n_known);
+    tell_false("no face is where one is seen", path, faces, n, known, n_known);
     sums->reference_false += count_false(reference, n_reference, known, n_known);
     for (int i = 0; i < n_sure; i++) {
         const struct face *face = match(&sure[i], faces, n, .4F);
@@ -248,7 +263,9 @@ static void compare_photo(struct thread *thread, const struct image *image, cons
     memcpy(hidden.rgb, image->rgb, 3 * (size_t)image->width * (size_t)image->height);
     detector_scene_hide(&hidden, all, n_known, (uint64_t)sums->compared);
     sums->hidden++;
-    sums->on_hidden += look(ours, thread->ours, &hidden, .5F, thread->mem, &faint);
+    const int n_hidden = look(ours, thread->ours, &hidden, .5F, thread->mem, &faint);
+    sums->on_hidden += n_hidden;
+    tell_false("all faces were painted over", path, faint, n_hidden, NULL, 0);
     sums->reference_on_hidden += look(small, thread->small, &hidden, .5F, thread->mem, &faint);
 }
 
@@ -268,7 +285,7 @@ static void measure_photo(struct thread *thread, const struct photo *photo)
         printf("# no face: %s\n", photo->path);
     }
     if (photo->compare) {
-        compare_photo(thread, &image, faces, n);
+        compare_photo(thread, photo->path, &image, faces, n);
     }
 }
 
