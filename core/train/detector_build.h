@@ -23,7 +23,11 @@ static inline int detector_stride(int level)
 
 enum detector_form {
     DETECTOR_LEARNS, /* one output [N, cells of all levels, 15]; scores are logits */
-    DETECTOR_FINDS /* nine outputs as SCRFD's exports have them: [N, cells, 1 | 4 | 10]; scores have passed a Sigmoid */
+    /*
+     * Nine outputs as SCRFD's exports have them: [N, cells, 1 | 4 | 10]; scores have passed a Sigmoid, and points are means of what
+     * a cell and its eight neighbours said, weighed by the squares of their scores.
+     */
+    DETECTOR_FINDS
 };
 
 /*
