@@ -85,6 +85,7 @@ struct detector_loss detector_loss_face(const float *row, float x, float y, floa
 {
     const float box[4] = {x - row[1] * stride, y - row[2] * stride, x + row[3] * stride, y + row[4] * stride};
     float side = sqrtf((goal->box[2] - goal->box[0]) * (goal->box[3] - goal->box[1]));
+    float weight = DETECTOR_POINT_WEIGHT * fminf(1, side / DETECTOR_POINT_CLEAR_PX);
     struct detector_loss loss = {0};
     float slope[4];
     float one;
@@ -97,8 +98,8 @@ struct detector_loss detector_loss_face(const float *row, float x, float y, floa
     grad[0] += factor * one;
     for (int k = 0; k < 10; k++) {
         float error = ((k % 2 == 0 ? x : y) + row[5 + k] * stride - goal->point[k]) / side;
-        loss.point += DETECTOR_POINT_WEIGHT * smooth_l1(error, DETECTOR_POINT_BETA, &one);
-        grad[5 + k] += factor * DETECTOR_POINT_WEIGHT * one * stride / side;
+        loss.point += weight * smooth_l1(error, DETECTOR_POINT_BETA, &one);
+        grad[5 + k] += factor * weight * one * stride / side;
     }
     return loss;
 }
