@@ -8,6 +8,7 @@
 
 #define SEEN_SCORE .3F
 #define SAME_OVERLAP .3F
+#define ENLARGED 2.5F /* at most, of the looks at what is large */
 
 static float overlap(const float a[4], const float b[4])
 {
@@ -32,19 +33,19 @@ static bool labelled(const struct labelled_photo *photo, const float box[4])
 enum err detector_traps_find(const struct detector *detector, struct session *session, struct labelled_photo *photo,
                              uint64_t seed, struct arena *scratch, struct arena *kept, struct err_note *note)
 {
-    static const struct detect_options options = {.min_score = SEEN_SCORE};
     struct image image;
     struct face *seen[2] = {NULL, NULL}; /* as it is, and with the faces hidden */
     int n[2] = {0, 0};
     int count = 0;
     enum err err = detector_scene_photo(photo->path, scratch, &image, note);
 
-    if (err == ERR_NONE) {
-        err = detector_run(detector, session, &image, &options, scratch, &seen[0], &n[0], note);
-    }
-    if (err == ERR_NONE) {
-        detector_scene_hide(&image, photo->faces, photo->n_faces, seed);
-        err = detector_run(detector, session, &image, &options, scratch, &seen[1], &n[1], note);
+    for (int hidden = 0; hidden < 2 && err == ERR_NONE; hidden++) {
+        bool large = (seed + (uint64_t)hidden) % 2 == 1;
+        const struct detect_options options = {.min_score = SEEN_SCORE, .max_enlarge = large ? ENLARGED : 0};
+        if (hidden == 1) {
+            detector_scene_hide(&image, photo->faces, photo->n_faces, seed);
+        }
+        err = detector_run(detector, session, &image, &options, scratch, &seen[hidden], &n[hidden], note);
     }
     struct detector_trap *traps = err != ERR_NONE ? NULL : ARENA_ARRAY(kept, struct detector_trap, n[0] + n[1] + 1);
     if (traps == NULL) {

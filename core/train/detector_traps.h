@@ -1,9 +1,9 @@
 /*
  * detector_traps.h: where a detector sees faces in labelled photos that are none: what its next training should look at.
  *
- * Each photo is searched twice, as it is and with its faces painted over.  A trap is what scores .3 and is no labelled place, be
- * that sure or unsure, to an intersection over union of .3.  It becomes part of the labels, and scenes show it more often than
- * chance would.
+ * Each photo is searched twice, as it is and with its faces painted over, one of the two at the size that the daemon looks at and the
+ * other one larger, which of them the seed says.  A trap is what scores .3 and is no labelled place, be that sure or unsure, to an
+ * intersection over union of .3.  It becomes part of the labels, and scenes show it more often than chance would.
  */
 #ifndef CORE_TRAIN_DETECTOR_TRAPS_H
 #define CORE_TRAIN_DETECTOR_TRAPS_H
