@@ -85,6 +85,9 @@ struct detector_loss detector_loss_face(const float *row, float x, float y, floa
 {
     const float box[4] = {x - row[1] * stride, y - row[2] * stride, x + row[3] * stride, y + row[4] * stride};
     float side = sqrtf((goal->box[2] - goal->box[0]) * (goal->box[3] - goal->box[1]));
+    float eyes_x = goal->point[0] - goal->point[2];
+    float eyes_y = goal->point[1] - goal->point[3];
+    float unit = fmaxf(2.5F * sqrtf(eyes_x * eyes_x + eyes_y * eyes_y), .4F * side);
     float weight = DETECTOR_POINT_WEIGHT * fminf(1, side / DETECTOR_POINT_CLEAR_PX);
     struct detector_loss loss = {0};
     float slope[4];
@@ -97,9 +100,9 @@ struct detector_loss detector_loss_face(const float *row, float x, float y, floa
     loss.score = quality_focal(row[0], loss.overlap, &one);
     grad[0] += factor * one;
     for (int k = 0; k < 10; k++) {
-        float error = ((k % 2 == 0 ? x : y) + row[5 + k] * stride - goal->point[k]) / side;
+        float error = ((k % 2 == 0 ? x : y) + row[5 + k] * stride - goal->point[k]) / unit;
         loss.point += weight * smooth_l1(error, DETECTOR_POINT_BETA, &one);
-        grad[5 + k] += factor * weight * one * stride / side;
+        grad[5 + k] += factor * weight * one * stride / unit;
     }
     return loss;
 }

@@ -6,7 +6,8 @@
  *   score   quality focal loss (Li et al. 2020): |y − σ|² · cross entropy, where y is how well the cell's own box overlaps the
  *           face (no gradient through y), and 0 where there is none;
  *   box     1 − IoU + ρ²/c² (DIoU, Zheng et al. 2020);
- *   points  smooth L1 of the distance in sides of the face, weighed by the face's size.
+ *   points  smooth L1 of the distance in 2.5 times that of the eyes, which is a side of a face seen from the front (in profile .4
+ *           sides at least), weighed by the face's size.
  * Functions of their arguments; any thread.
  */
 #ifndef CORE_TRAIN_DETECTOR_LOSS_H
@@ -19,7 +20,7 @@ struct detector_goal {
 };
 
 /*
- * Below beta, in sides of the face, the points' loss is a square.  Its weight beside the others; less where the face's side has
+ * Below beta the points' loss is a square.  Its weight beside the others; less where the face's side has
  * fewer than so many pixels: what is small cannot be told exactly, and of such faces there are many.
  */
 #define DETECTOR_POINT_BETA 0.01F

@@ -17,6 +17,8 @@
 #define HIDDEN_SHARE .3 /* of the cells */
 #define ASIDE_SHARE .2  /* look anywhere, not at a face */
 #define TRAP_SHARE .2   /* of the photos, where there are traps */
+#define TURNED_SHARE .2 /* of the photos, where there is a face like this: */
+#define TURNED_EYES .3F /* sides between its eyes, where .4 are usual */
 #define ENLARGE 1.5F    /* of a box that is painted over */
 
 /* ---- Hiding faces -------------------------------------------------------------------------------------------------- */
@@ -139,17 +141,63 @@ static enum err make_size(struct sizes *sizes, int size, struct arena *mem)
 
 struct scene_photo {
     const struct labelled_photo *labels;
-    const struct detector_trap *trap; /* what is looked at; NULL: a face, or anything */
+    /* what is looked at; both NULL: a face, or anything */
+    const struct labelled_face *turned;
+    const struct detector_trap *trap;
     struct sizes shown;
     struct sizes hidden; /* with the faces painted over; made when needed */
 };
 
-/* A photo with a face or, if that is wanted, with a trap; NULL: there is hardly one. */
-static const struct labelled_photo *find_photo(const struct detector_labels *labels, bool trap, struct random *random)
+static bool clear_face(const struct labelled_face *face)
+{
+    return !face->unsure && face->face.box[2] - face->face.box[0] >= CLEAR_PX;
+}
+
+/* Turned to the side: there are few, and their points are hard to tell. */
+static bool turned_face(const struct labelled_face *face)
+{
+    const float *box = face->face.box;
+    const float *left = face->face.point[0];
+    const float *right = face->face.point[1];
+
+    return clear_face(face) &&
+           hypotf(right[0] - left[0], right[1] - left[1]) < TURNED_EYES * sqrtf((box[2] - box[0]) * (box[3] - box[1]));
+}
+
+static const struct labelled_face *find_turned(const struct labelled_photo *photo)
+{
+    for (int i = 0; i < photo->n_faces; i++) {
+        if (turned_face(&photo->faces[i])) {
+            return &photo->faces[i];
+        }
+    }
+    return NULL;
+}
+
+/* What a photo of a scene was chosen for. */
+enum wanted {
+    WANTED_FACE,
+    WANTED_TURNED,
+    WANTED_TRAP
+};
+
+static bool has(const struct labelled_photo *photo, enum wanted wanted)
+{
+    switch (wanted) {
+    case WANTED_TURNED: return find_turned(photo) != NULL;
+    case WANTED_TRAP: return photo->n_traps > 0;
+    case WANTED_FACE: break;
+    }
+    return photo->n_faces > 0;
+}
+
+/* NULL: there is hardly one. */
+static const struct labelled_photo *find_photo(const struct detector_labels *labels, enum wanted wanted,
+                                               struct random *random)
 {
     for (int tries = 0; tries < 1000; tries++) {
         const struct labelled_photo *photo = &labels->photos[random_below(random, (uint64_t)labels->n_photos)];
-        if ((trap ? photo->n_traps : photo->n_faces) > 0) {
+        if (has(photo, wanted)) {
             return photo;
         }
     }
@@ -159,16 +207,23 @@ static const struct labelled_photo *find_photo(const struct detector_labels *lab
 static enum err choose_photo(const struct detector_labels *labels, struct random *random, struct arena *mem,
                              struct scene_photo *ret, struct err_note *note)
 {
-    const bool trap = labels->n_traps > 0 && random_uniform(random) < TRAP_SHARE;
-    const struct labelled_photo *photo = trap ? find_photo(labels, true, random) : NULL;
-    const struct detector_trap *looked_at =
-        photo == NULL ? NULL : &photo->traps[random_below(random, (uint64_t)photo->n_traps)];
+    const double draw = random_uniform(random);
+    enum wanted wanted = draw < TURNED_SHARE ? WANTED_TURNED : WANTED_FACE;
 
-    photo = photo != NULL ? photo : find_photo(labels, false, random);
+    if (labels->n_traps > 0 && draw >= 1 - TRAP_SHARE) {
+        wanted = WANTED_TRAP;
+    }
+    const struct labelled_photo *photo = find_photo(labels, wanted, random);
+    if (photo == NULL && wanted != WANTED_FACE) {
+        wanted = WANTED_FACE;
+        photo = find_photo(labels, wanted, random);
+    }
     if (photo == NULL) {
         return ERR_SAY(note, ERR_FORMAT, "hardly any photo has a label: there is nothing to learn from");
     }
-    *ret = (struct scene_photo){.labels = photo, .trap = looked_at};
+    *ret = (struct scene_photo){.labels = photo};
+    ret->turned = wanted == WANTED_TURNED ? find_turned(photo) : NULL;
+    ret->trap = wanted == WANTED_TRAP ? &photo->traps[random_below(random, (uint64_t)photo->n_traps)] : NULL;
     ret->shown.made = 1;
     return detector_scene_photo(photo->path, mem, &ret->shown.image[0], note);
 }
@@ -218,7 +273,7 @@ static const struct labelled_face *choose_face(const struct labelled_photo *phot
 
     for (int tries = 0; tries < 4; tries++) {
         face = &photo->faces[random_below(random, (uint64_t)photo->n_faces)];
-        if (!face->unsure && face->face.box[2] - face->face.box[0] >= CLEAR_PX) {
+        if (clear_face(face)) {
             break;
         }
     }
@@ -228,7 +283,9 @@ static const struct labelled_face *choose_face(const struct labelled_photo *phot
 static void choose_placing(const struct scene_photo *photo, int grid, struct random *random, struct placing *ret)
 {
     const struct image *image = &photo->shown.image[0];
-    const float *box = photo->trap != NULL ? photo->trap->box : choose_face(photo->labels, random)->face.box;
+    const float *box = photo->trap != NULL     ? photo->trap->box
+                       : photo->turned != NULL ? photo->turned->face.box
+                                               : choose_face(photo->labels, random)->face.box;
     double face_side = sqrt(fmax(1, (double)((box[2] - box[0]) * (box[3] - box[1]))));
     double cell = ret->width < ret->height ? ret->width : ret->height;
     /* of the cell's side: a face alone may be far larger than it, among many it is smaller */

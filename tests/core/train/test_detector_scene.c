@@ -178,6 +178,58 @@ static void traps_are_looked_at(void **state)
     }
 }
 
+/* Of many photos the one with a face that is turned to the side comes more often than its turn. */
+static void turned_faces_are_looked_at(void **state)
+{
+    enum {
+        MANY = 20
+    };
+    struct arena *mem = arena_new((size_t)64 << 20);
+    struct labelled_face faces[2] = {{.face = {.box = {40, 40, 120, 120}, .score = 1}}};
+    struct labelled_photo list[MANY];
+    struct detector_labels labels = {.photos = list, .n_photos = MANY, .whole = true};
+    char paths[2][96];
+    int seen[2] = {0}; /* while the one bright photo's face looks straight ahead, and when it is turned */
+
+    faces[0].face.point[0][0] = 65;
+    faces[0].face.point[1][0] = 95; /* of 80 pixels */
+    faces[1] = faces[0];
+    for (int i = 0; i < 2; i++) {
+        struct image image;
+        unsigned char *bytes;
+        size_t n_bytes;
+        assert_int_equal(image_new(PHOTO_SIDE, PHOTO_SIDE, mem, &image), ERR_NONE);
+        memset(image.rgb, i == 0 ? 10 : 250, (size_t)3 * PHOTO_SIDE * PHOTO_SIDE);
+        (void)snprintf(paths[i], sizeof paths[i], "%s/turned%d.png", photos.folder, i);
+        assert_int_equal(image_encode(&image, IMAGE_PNG, 0, mem, &bytes, &n_bytes), ERR_NONE);
+        assert_int_equal(file_write(paths[i], bytes, n_bytes, NULL), ERR_NONE);
+    }
+    for (int i = 0; i < MANY; i++) {
+        list[i] = (struct labelled_photo){.path = paths[i == 7], .faces = &faces[i == 7], .n_faces = 1};
+    }
+    for (int turned = 0; turned < 2; turned++) {
+        faces[1].face.point[1][0] = turned == 1 ? 80 : 95;
+        for (uint64_t i = 0; i < 300; i++) {
+            struct detector_scene scene;
+            assert_int_equal(detector_scene_draw(&labels, 96, 6, i, mem, &scene, NULL), ERR_NONE);
+            int bright = 0;
+            for (int k = 0; k < 96 * 96; k++) {
+                bright += scene.image.rgb[3 * k] > 140;
+            }
+            seen[turned] += bright > 96 * 96 / 8;
+            arena_reset(mem);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        (void)unlink(paths[i]);
+    }
+    arena_free(mem);
+    if (seen[1] < seen[0] + 40) {
+        fail_msg("the turned face's photo is seen in %d of 300 scenes, in %d when its face is not turned", seen[1],
+                 seen[0]);
+    }
+}
+
 static void nothing_to_draw(void **state)
 {
     struct arena *mem = arena_new((size_t)64 << 20);
@@ -200,8 +252,11 @@ static void nothing_to_draw(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(labels_follow_pixels), cmocka_unit_test(same_number_same_scene),
-                                       cmocka_unit_test(hidden_is_gone), cmocka_unit_test(traps_are_looked_at),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(labels_follow_pixels),
+                                       cmocka_unit_test(same_number_same_scene),
+                                       cmocka_unit_test(hidden_is_gone),
+                                       cmocka_unit_test(traps_are_looked_at),
+                                       cmocka_unit_test(turned_faces_are_looked_at),
                                        cmocka_unit_test(nothing_to_draw)};
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
