@@ -13,7 +13,7 @@
 #define FIRST_SCORE .01F /* what every cell says before the first step */
 #define NECK 48          /* channels of the maps that the heads see */
 
-const float detector_anchor_px[DETECTOR_LEVELS] = {24, 80, 256};
+const float detector_anchor_px[DETECTOR_LEVELS] = {24, 90, 360};
 
 /* ---- Blocks -------------------------------------------------------------------------------------------------------- */
 
@@ -42,17 +42,24 @@ static struct flow separable(struct builder *builder, const char *path, struct f
 }
 
 /*
- * A second look that is added to the first: 3×3 in each channel, across into wide channels, and back.  Its last numbers begin
- * near nothing, so that it can be put into a network that has learnt already.
+ * A second look, which is added to a first one: from a map (the same one, or one of twice the size with stride 2) 3×3 in each
+ * channel, across into wide channels, and back.  Its last numbers begin near nothing, so that it can be put into a network that
+ * has learnt already.
  */
-static struct flow refine(struct builder *builder, const char *path, struct flow x, int wide)
+static struct flow add_look(struct builder *builder, const char *path, struct flow x, struct flow from, int wide,
+                            int stride)
 {
     const struct conv_spec back = {x.channels, 1, 1, 0, 1, .002};
     char name[BUILD_NAME_BYTES];
-    struct flow more = separable(builder, build_path(name, path, "wide"), x, wide, 1);
+    struct flow more = separable(builder, build_path(name, path, "wide"), from, wide, stride);
 
     more = build_conv(builder, build_path(name, path, "back"), more, &back);
     return build_add(builder, path, x, more);
+}
+
+static struct flow refine(struct builder *builder, const char *path, struct flow x, int wide)
+{
+    return add_look(builder, path, x, x, wide, 1);
 }
 
 static struct flow stage(struct builder *builder, const char *path, struct flow x, int channels, int blocks)
@@ -116,7 +123,7 @@ static struct flow enlarge(struct builder *builder, const char *path, struct flo
     return x;
 }
 
-/* Maps of NECK channels at each level, the coarser ones added to the finer. */
+/* Maps of NECK channels at each level, the coarser ones added to the finer, then the finer to the coarser. */
 static void neck(struct builder *builder, struct flow level[DETECTOR_LEVELS])
 {
     static const float twice[4] = {1, 1, 2, 2};
@@ -136,6 +143,10 @@ static void neck(struct builder *builder, struct flow level[DETECTOR_LEVELS])
         }
         (void)snprintf(path, sizeof path, "neck.%d.merge", i);
         level[i] = separable(builder, path, level[i], NECK, 1);
+    }
+    for (int i = 1; i < DETECTOR_LEVELS; i++) {
+        (void)snprintf(path, sizeof path, "neck.%d.finer", i);
+        level[i] = add_look(builder, path, level[i], level[i - 1], NECK, 2);
     }
 }
 
