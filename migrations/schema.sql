@@ -7,6 +7,7 @@ CREATE TRIGGER generations_forget BEFORE DELETE ON faces BEGIN
 END;
 
 CREATE TRIGGER import_items_forget BEFORE DELETE ON faces BEGIN
+    DELETE FROM import_also WHERE item_id IN (SELECT id FROM import_items WHERE face_id = OLD.id);
     UPDATE import_items SET name = '', sentence = '', outcome = 'erased', face_id = NULL WHERE face_id = OLD.id;
 END;
 
@@ -114,6 +115,13 @@ CREATE TABLE generations (
     subject_id INTEGER REFERENCES subjects (id) ON DELETE CASCADE, -- whose; null: a given embedding
     embedding BLOB                      -- given, little-endian fp32; null: the subject's, or the job has ended
 ) STRICT;
+
+CREATE TABLE import_also (
+    item_id INTEGER NOT NULL REFERENCES import_items (id) ON DELETE CASCADE,
+    other_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
+    cosine REAL,                        -- null: the collection's model had no embedding of that face
+    PRIMARY KEY (item_id, other_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE import_items (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -237,6 +245,8 @@ CREATE INDEX findings_by_likely ON findings (likely_id) WHERE likely_id IS NOT N
 CREATE INDEX findings_by_subject ON findings (subject_id);
 
 CREATE INDEX generations_by_subject ON generations (subject_id) WHERE subject_id IS NOT NULL;
+
+CREATE INDEX import_also_by_other ON import_also (other_id);
 
 CREATE INDEX import_items_by_face ON import_items (face_id) WHERE face_id IS NOT NULL;
 

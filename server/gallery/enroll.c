@@ -11,6 +11,7 @@
 #include "server/store/enroll.h"
 #include "server/store/subject_rows.h"
 
+#define OTHERS_ARENA_BYTES ((size_t)8 << 20)
 #define TRIES 8 /* a collection changes its model while a photo is looked at: rarely once, hardly twice */
 
 /* One call on its way from the query to the answer. */
@@ -233,17 +234,15 @@ struct following {
     const struct enroll *what;
     const struct enrolled *enrolled;
     int64_t *ids;
-    float *vectors;
+    float *vectors; /* of all faces, one behind the other */
 };
 
 static void follow(void *context)
 {
     struct following *f = context;
-    size_t dim = (size_t)f->e->pair->model->dim;
 
     for (int i = 0; i < f->what->n_faces; i++) {
         f->ids[i] = f->enrolled->faces[i].id;
-        memcpy(f->vectors + (size_t)i * dim, f->what->faces[i].embedding, dim * sizeof(float));
     }
     live_added(f->e->worker->gallery->live, f->e->collection.id, f->ids, f->vectors, (size_t)f->what->n_faces);
 }
@@ -290,20 +289,146 @@ static enum err explain(enum err err, struct gallery_fault *fault)
     return err;
 }
 
-static enum err commit(struct enrolling *e, const struct subject_row *subject, const struct enroll *what,
+/* What others have, on its way from the search to the answer and to the row of an import. */
+struct others_found {
+    struct arena *mem; /* its own, so that no question about others takes memory from an enrolment */
+    struct also *also; /* of each face; NULL: not asked */
+    struct import_mark mark;
+    struct import_also *rows;
+};
+
+static enum err ask_others(struct enrolling *e, const struct subject_row *subject, const struct enroll *what,
+                           const float *vectors, struct others_found *ret, struct gallery_fault *fault)
+{
+    struct subject_row named = {0};
+    float threshold = 0;
+    int n = what->n_faces;
+    struct also *also = ARENA_ARRAY(ret->mem, struct also, n);
+    struct also_probe *probes = ARENA_ARRAY(ret->mem, struct also_probe, n);
+    enum err err = ERR_NONE;
+
+    if (also == NULL || probes == NULL) {
+        return spent(ret->mem);
+    }
+    if (what->subject_id == 0) {
+        err = store_subject_find_name(e->worker->gallery->store, e->collection.id, what->subject_name, ret->mem, &named,
+                                      &fault->note);
+        err = err == ERR_NOT_FOUND ? ERR_NONE : err;
+        fault->note = err == ERR_NONE ? (struct err_note){0} : fault->note;
+    }
+    for (int i = 0; i < n; i++) {
+        probes[i] = (struct also_probe){.subject_id = what->subject_id != 0 ? subject->id : named.id,
+                                        .subject_name = what->subject_name,
+                                        .photo_sha256 = what->photo.sha256};
+    }
+    if (err == ERR_NONE) {
+        err = also_threshold(e->worker, &e->collection, e->pair, &threshold, fault);
+    }
+    if (err == ERR_NONE) {
+        err = also_find(e->worker, e->pair, e->collection.id, threshold, probes, vectors, n, ret->mem, also,
+                        &fault->note);
+    }
+    for (int i = 0; i < n && err == ERR_NONE; i++) {
+        if (e->query->on_duplicate == DUPLICATE_REJECT_ANY && also_matches(&also[i], threshold)) {
+            also_say(&also[i], &fault->note);
+            return gallery_fail(fault, GALLERY_DUPLICATE, ERR_EXISTS);
+        }
+    }
+    ret->also = err == ERR_NONE ? also : NULL;
+    return err;
+}
+
+/* The part of an import remembers them too. */
+static void mark_others(struct others_found *found, struct enroll *what)
+{
+    if (found->also == NULL || what->mark == NULL) {
+        return;
+    }
+    found->rows = ARENA_ARRAY(found->mem, struct import_also, ALSO_MOST);
+    if (found->rows == NULL) {
+        return;
+    }
+    found->mark = *what->mark;
+    found->mark.also = found->rows;
+    for (int i = 0; i < what->n_faces; i++) {
+        for (int k = 0; k < found->also[i].n && found->mark.n_also < ALSO_MOST; k++) {
+            const struct also_face *face = &found->also[i].faces[k];
+            found->rows[found->mark.n_also++] =
+                (struct import_also){.face_id = face->row_id, .has_cosine = face->has_cosine, .cosine = face->cosine};
+        }
+    }
+    what->mark = &found->mark;
+}
+
+/* A failure to ask is no reason not to enroll, but for who must know. */
+static enum err look_for_others(struct enrolling *e, const struct subject_row *subject, struct enroll *what,
+                                const float *vectors, struct others_found *found, struct gallery_fault *fault)
+{
+    bool must = e->query->on_duplicate == DUPLICATE_REJECT_ANY;
+
+    if (e->query->others == OTHERS_UNTOLD && !must) {
+        return ERR_NONE;
+    }
+    found->mem = arena_new(OTHERS_ARENA_BYTES);
+    enum err err = found->mem == NULL ? ERR_NOMEM : ask_others(e, subject, what, vectors, found, fault);
+    if (err != ERR_NONE && !must) {
+        *fault = (struct gallery_fault){0};
+        err = ERR_NONE;
+    }
+    mark_others(found, what);
+    return err;
+}
+
+/* Behind the commit: what does not fit any more into the worker's arena is not told. */
+static void tell_others(const struct enrolling *e, const struct others_found *found, struct enroll_answer *answer)
+{
+    struct arena *mem = e->worker->mem;
+
+    for (int i = 0; i < answer->n_faces && found->also != NULL; i++) {
+        struct also also = found->also[i];
+        for (int k = 0; k < also.n; k++) {
+            struct also_face *face = &also.faces[k];
+            face->subject_id = arena_copy_text(mem, face->subject_id);
+            face->subject_name = arena_copy_text(mem, face->subject_name);
+            face->face_id = arena_copy_text(mem, face->face_id);
+            also.asked = also.asked && face->subject_id != NULL && face->subject_name != NULL && face->face_id != NULL;
+        }
+        answer->faces[i].also = also.asked ? also : (struct also){0};
+    }
+}
+
+static enum err write_rows(struct enrolling *e, const struct enroll *what, const struct after_commit *after,
+                           struct enrolled *ret, struct gallery_fault *fault)
+{
+    struct gallery_worker *worker = e->worker;
+    int64_t begin = clock_monotonic_ns();
+
+    enum err err = store_enroll(worker->gallery->store, what, after, worker->mem, ret, &fault->note);
+    worker->times.rows_ns += clock_monotonic_ns() - begin;
+    e->outdated = err == ERR_CONFLICT;
+    return err == ERR_NONE ? err : explain(err, fault);
+}
+
+static enum err commit(struct enrolling *e, const struct subject_row *subject, struct enroll *what,
                        struct enroll_answer *ret, struct gallery_fault *fault)
 {
     struct gallery_worker *worker = e->worker;
+    size_t dim = (size_t)e->pair->model->dim;
     struct enrolled enrolled = {0};
     struct enroll_answer answer = {0};
+    struct others_found found = {0};
     char *subject_id = NULL;
     struct following following = {.e = e, .what = what, .enrolled = &enrolled};
     struct after_commit after = {.call = follow, .context = &following};
+    bool refuses = e->query->on_duplicate == DUPLICATE_REJECT_ANY;
 
     following.ids = ARENA_ARRAY(worker->mem, int64_t, what->n_faces);
-    following.vectors = arena_alloc(worker->mem, (size_t)what->n_faces * (size_t)e->pair->model->dim, sizeof(float));
+    following.vectors = arena_alloc(worker->mem, (size_t)what->n_faces * dim, sizeof(float));
     if (following.ids == NULL || following.vectors == NULL) {
         return spent(e->worker->mem);
+    }
+    for (int i = 0; i < what->n_faces; i++) {
+        memcpy(following.vectors + (size_t)i * dim, what->faces[i].embedding, dim * sizeof(float));
     }
     enum err err = prepare_answer(e, subject, &answer, &subject_id);
     if (err == ERR_NONE) {
@@ -312,20 +437,30 @@ static enum err commit(struct enrolling *e, const struct subject_row *subject, c
     if (err != ERR_NONE) {
         return err;
     }
-    int64_t begin = clock_monotonic_ns();
-    err = store_enroll(worker->gallery->store, what, &after, worker->mem, &enrolled, &fault->note);
-    worker->times.rows_ns += clock_monotonic_ns() - begin;
-    e->outdated = err == ERR_CONFLICT;
-    if (err != ERR_NONE) {
-        return explain(err, fault);
+    if (refuses) {
+        (void)pthread_mutex_lock(&worker->gallery->refusing);
     }
-    memcpy(subject_id, enrolled.subject_uuid, STORE_UUID_TEXT);
-    answer.subject_is_new = enrolled.subject_is_new;
-    for (int i = 0; i < answer.n_faces; i++) {
-        answer.faces[i].id = enrolled.faces[i].uuid;
+    err = look_for_others(e, subject, what, following.vectors, &found, fault);
+    if (err == ERR_NONE) {
+        err = write_rows(e, what, &after, &enrolled, fault);
     }
-    *ret = answer;
-    return ERR_NONE;
+    if (refuses) {
+        (void)pthread_mutex_unlock(&worker->gallery->refusing);
+    }
+    if (err == ERR_NONE) {
+        tell_others(e, &found, &answer);
+        memcpy(subject_id, enrolled.subject_uuid, STORE_UUID_TEXT);
+        answer.subject_is_new = enrolled.subject_is_new;
+        for (int i = 0; i < answer.n_faces; i++) {
+            answer.faces[i].id = enrolled.faces[i].uuid;
+        }
+        *ret = answer;
+    }
+    if (found.mem != NULL) {
+        arena_reset_wiped(found.mem); /* it held embeddings */
+        arena_free(found.mem);
+    }
+    return err;
 }
 
 static enum err run(struct enrolling *e, struct enroll_answer *ret, struct gallery_fault *fault)
@@ -335,7 +470,7 @@ static enum err run(struct enrolling *e, struct enroll_answer *ret, struct galle
                           .model_id = e->pair->model->row_id,
                           .external_id = query->external_id,
                           .metadata = query->metadata,
-                          .refuse_duplicates = query->on_duplicate == DUPLICATE_REJECT,
+                          .refuse_duplicates = query->on_duplicate != DUPLICATE_KEEP,
                           .mark = query->mark,
                           .actor = worker_actor(e->worker)};
     struct subject_row subject = {0};

@@ -8,13 +8,19 @@
 #ifndef SERVER_GALLERY_ENROLL_H
 #define SERVER_GALLERY_ENROLL_H
 
-#include "server/gallery/gallery.h"
+#include "server/gallery/also.h"
 
 struct import_mark;
 
 enum on_duplicate {
     DUPLICATE_KEEP, /* the same photo again is another face; the default */
-    DUPLICATE_REJECT /* GALLERY_DUPLICATE when the subject has a face of this photo, or this face (server/store/enroll.h) */
+    DUPLICATE_REJECT, /* GALLERY_DUPLICATE when the subject has a face of this photo, or this face (server/store/enroll.h) */
+    DUPLICATE_REJECT_ANY /* and when another subject of the collection has a face that would be taken for it (also.h) */
+};
+
+enum others {
+    OTHERS_TOLD,  /* new_face.also says who else has the face */
+    OTHERS_UNTOLD /* it is not asked: whoever enrolls may not know who is enrolled.  Not with DUPLICATE_REJECT_ANY. */
 };
 
 enum quality_wanted {
@@ -36,6 +42,7 @@ struct enroll_query {
     enum faces_wanted faces; /* SINGLE (default), LARGEST, ALL */
     enum quality_wanted quality;
     enum on_duplicate on_duplicate;
+    enum others others;
     const struct import_mark *mark; /* the import that this is a part of; NULL: none */
 };
 
@@ -43,6 +50,7 @@ struct new_face {
     const char *id;
     bool has_face; /* false for an embedding */
     struct seen_face face;
+    struct also also; /* whose face it is already, under other names; not asked also when the search failed */
 };
 
 struct enroll_answer {
@@ -63,6 +71,7 @@ struct enroll_answer {
  *         the note names the reasons); GALLERY_NO_SUCH_COLLECTION, GALLERY_NO_SUCH_SUBJECT, GALLERY_BAD_NAME,
  *         GALLERY_BAD_METADATA, GALLERY_BAD_OPTION, GALLERY_WRONG_DIMENSION, GALLERY_BAD_EMBEDDING; ERR_LIMIT, ERR_TIMEOUT,
  *         ERR_CANCELLED, ERR_NOMEM, ERR_BUSY, ERR_IO, ERR_NO_SPACE.  On every error nothing has been stored.
+ *         Whether others have the face fails an enrolment only with DUPLICATE_REJECT_ANY.
  * Owns:   *ret is carved from the worker's arena.
  */
 MUST_CHECK enum err gallery_enroll(struct gallery_worker *worker, const struct enroll_query *query,

@@ -240,6 +240,9 @@ enum err gallery_open(const struct gallery_options *options, struct gallery **re
     struct arena *mem = arena_new(OPENING_ARENA_BYTES);
     enum err err = ERR_NOMEM;
 
+    if (gallery != NULL) {
+        (void)pthread_mutex_init(&gallery->refusing, NULL);
+    }
     if (gallery != NULL && mem != NULL) {
         const struct gallery_policy *policy = &options->policy;
         gallery->store = options->store;
@@ -279,6 +282,7 @@ void gallery_close(struct gallery *gallery)
     model_free(gallery->detector);
     batcher_free(gallery->batcher);
     pool_free(gallery->lone);
+    (void)pthread_mutex_destroy(&gallery->refusing);
     mem_free(gallery);
 }
 

@@ -47,7 +47,7 @@ enum gallery_reason {
     GALLERY_WRONG_DIMENSION,    /* ERR_MISUSE: not as many numbers as the collection's model makes */
     GALLERY_UNSUPPORTED_RATE,   /* ERR_CONFLICT: a false match rate that the model's calibration does not reach */
     GALLERY_NAME_TAKEN,         /* ERR_EXISTS */
-    GALLERY_DUPLICATE,          /* ERR_EXISTS: the subject has this photo or this face already */
+    GALLERY_DUPLICATE,          /* ERR_EXISTS: this photo or this face is enrolled already; the sentence says which */
     GALLERY_NOT_MERGED,         /* ERR_CONFLICT: there is no merge into this subject that could be undone */
     GALLERY_COLLECTION_EXISTS,  /* ERR_EXISTS */
     GALLERY_OTHER_COLLECTION,   /* ERR_CONFLICT: the face or subject lives in another collection than the one named */

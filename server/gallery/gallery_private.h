@@ -4,6 +4,8 @@
 #ifndef SERVER_GALLERY_GALLERY_PRIVATE_H
 #define SERVER_GALLERY_GALLERY_PRIVATE_H
 
+#include <pthread.h>
+
 #include "core/base/pool.h"
 #include "core/image/decode.h"
 #include "server/gallery/filter.h"
@@ -29,6 +31,10 @@ struct gallery {
     struct models *models;
     struct live *live;
     struct filters *filters;
+
+    /* Held by who refuses what others have (DUPLICATE_REJECT_ANY), from the search until the index knows the new face: two who
+     * enroll one face under two names at the same moment would not find each other.  Nobody else waits for it. */
+    pthread_mutex_t refusing;
 };
 
 /*

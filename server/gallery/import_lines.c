@@ -15,16 +15,20 @@
 #include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/kernel/scan.h"
+#include "server/gallery/also.h"
 #include "server/gallery/export.h"
 #include "server/gallery/import_private.h"
 #include "server/gallery/pipeline.h"
 #include "server/store/enroll.h"
+#include "server/store/subject_rows.h"
 
 #define LINE_BYTES ((size_t)4 << 20) /* the longest: an embedding of 4096 numbers with a crop of 512 pixels */
 #define READ_BYTES ((size_t)256 << 10)
 #define LINES_AT_ONCE 256
 #define BATCH_BYTES ((size_t)24 << 20) /* of the worker's arena; then the batch is full */
 #define WORKER_BYTES ((size_t)128 << 20)
+#define OTHERS_BYTES ((size_t)48 << 20) /* for the question who else has the faces of a batch */
 #define PHOTO_SIDE_MOST 1000000
 
 struct lines {
@@ -44,6 +48,9 @@ struct lines {
     struct import_mark marks[LINES_AT_ONCE];
     struct enrolled enrolled[LINES_AT_ONCE];
     int n_batch;
+
+    struct arena *others; /* emptied after each batch */
+    float threshold;      /* from which a face of another subject is the same */
 };
 
 /* ---- Lines -------------------------------------------------------------------------------------------------------- */
@@ -303,7 +310,7 @@ static enum err face_of(struct lines *lines, const json_t *face, struct enroll *
                           .model_id = lines->pair->model->row_id,
                           .faces = row,
                           .n_faces = 1,
-                          .refuse_duplicates = lines->import->plan->on_duplicate == DUPLICATE_REJECT,
+                          .refuse_duplicates = lines->import->plan->on_duplicate != DUPLICATE_KEEP,
                           .actor = worker_actor(lines->worker)};
 
     if (row == NULL) {
@@ -323,6 +330,127 @@ static enum err face_of(struct lines *lines, const json_t *face, struct enroll *
         *ret = what;
     }
     return err;
+}
+
+/* ---- Who else has them -------------------------------------------------------------------------------------------- */
+
+/* The lines of a batch against the index, and against those before them in the batch, which it does not hold yet. */
+struct asking {
+    struct lines *lines;
+    float *vectors; /* [n, dim] */
+    struct also *found;
+    struct err_note *refused; /* a sentence where a line is refused */
+};
+
+static enum err asking_make(struct lines *lines, struct asking *ret)
+{
+    size_t n = (size_t)lines->n_batch;
+    size_t dim = (size_t)lines->pair->model->dim;
+    struct asking a = {.lines = lines,
+                       .vectors = arena_alloc(lines->others, n * dim, sizeof(float)),
+                       .found = ARENA_ARRAY(lines->others, struct also, n),
+                       .refused = ARENA_ARRAY(lines->others, struct err_note, n)};
+
+    if (a.vectors == NULL || a.found == NULL || a.refused == NULL) {
+        return spent(lines->others);
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(a.vectors + i * dim, lines->batch[i].faces[0].embedding, dim * sizeof(float));
+    }
+    *ret = a;
+    return ERR_NONE;
+}
+
+static enum err ask_index(const struct asking *asking, struct err_note *note)
+{
+    struct lines *lines = asking->lines;
+    int n = lines->n_batch;
+    struct also_probe *probes = ARENA_ARRAY(lines->others, struct also_probe, n);
+    enum err err = probes == NULL ? spent(lines->others) : ERR_NONE;
+
+    for (int i = 0; i < n && err == ERR_NONE; i++) {
+        struct subject_row subject = {0};
+        err = store_subject_find_name(lines->import->gallery->store, lines->collection.id, lines->batch[i].subject_name,
+                                      lines->others, &subject, NULL);
+        err = err == ERR_NOT_FOUND ? ERR_NONE : err;
+        probes[i] = (struct also_probe){.subject_id = subject.id,
+                                        .subject_name = lines->batch[i].subject_name,
+                                        .photo_sha256 = lines->batch[i].photo.sha256};
+    }
+    return err != ERR_NONE ? err
+                           : also_find(lines->worker, lines->pair, lines->collection.id, lines->threshold, probes,
+                                       asking->vectors, n, lines->others, asking->found, note);
+}
+
+/* What of a line is told about another subject's face; of each subject the nearest. */
+struct told {
+    struct import_also *rows;
+    const char *names[ALSO_MOST];
+    int n;
+};
+
+static void tell(struct told *told, const char *name, struct import_also row)
+{
+    int i = 0;
+
+    while (i < told->n && strcmp(told->names[i], name) != 0) {
+        i++;
+    }
+    bool nearer = i < told->n && (!told->rows[i].has_cosine || told->rows[i].cosine < row.cosine);
+    if (i == ALSO_MOST || (i < told->n && !nearer)) {
+        return;
+    }
+    told->names[i] = name;
+    told->rows[i] = row;
+    told->n += i == told->n;
+}
+
+/* A line before this one in the batch that has the face under another name: the sentence if that refuses it, else it is told. */
+static void tell_batch(const struct asking *asking, int i, bool refuses, struct told *told)
+{
+    const struct lines *lines = asking->lines;
+    size_t dim = (size_t)lines->pair->model->dim;
+    const char *name = lines->batch[i].subject_name;
+
+    for (int k = 0; k < i && asking->refused[i].text[0] == '\0'; k++) {
+        bool there = asking->refused[k].text[0] == '\0' && strcmp(name, lines->batch[k].subject_name) != 0;
+        float cosine =
+            there ? scan_best()->dot(asking->vectors + (size_t)i * dim, asking->vectors + (size_t)k * dim, dim) : -1;
+        if (!there || cosine < lines->threshold) {
+            continue;
+        }
+        if (refuses) {
+            (void)ERR_SAY(&asking->refused[i], ERR_EXISTS, "line %lld has this face already, cosine %.3f",
+                          (long long)lines->marks[k].number, (double)cosine);
+        }
+        tell(told, lines->batch[k].subject_name,
+             (struct import_also){.number = lines->marks[k].number, .has_cosine = true, .cosine = cosine});
+    }
+}
+
+static enum err line_others(const struct asking *asking, int i)
+{
+    struct lines *lines = asking->lines;
+    const struct also *found = &asking->found[i];
+    bool refuses = lines->import->plan->on_duplicate == DUPLICATE_REJECT_ANY;
+    struct told told = {.rows = ARENA_ARRAY(lines->others, struct import_also, ALSO_MOST)};
+
+    if (told.rows == NULL) {
+        return spent(lines->others);
+    }
+    for (int k = 0; k < found->n; k++) {
+        const struct also_face *face = &found->faces[k];
+        tell(&told, face->subject_name,
+             (struct import_also){.face_id = face->row_id, .has_cosine = face->has_cosine, .cosine = face->cosine});
+    }
+    if (refuses && also_matches(found, lines->threshold)) {
+        also_say(found, &asking->refused[i]);
+        return ERR_NONE;
+    }
+    tell_batch(asking, i, refuses, &told);
+    lines->marks[i].also = told.rows;
+    lines->marks[i].n_also = told.n;
+    return ERR_NONE;
 }
 
 /* ---- Batches ------------------------------------------------------------------------------------------------------ */
@@ -355,12 +483,40 @@ static enum err batch_drop(struct lines *lines, int failed, enum err err, struct
     return err;
 }
 
-static enum err batch_write(struct lines *lines, struct gallery_fault *fault)
+/* A failure to ask is no reason not to enroll, but for who must know. */
+static enum err batch_ask(struct lines *lines, struct gallery_fault *fault)
+{
+    struct asking asking = {0};
+    int n = lines->n_batch;
+    int n_dropped = 0;
+
+    enum err err = n == 0 ? ERR_NONE : asking_make(lines, &asking);
+    if (err == ERR_NONE && n > 0) {
+        err = ask_index(&asking, &fault->note);
+    }
+    for (int i = 0; i < n && err == ERR_NONE; i++) {
+        err = line_others(&asking, i);
+    }
+    if (err != ERR_NONE && lines->import->plan->on_duplicate != DUPLICATE_REJECT_ANY) {
+        *fault = (struct gallery_fault){0};
+        return ERR_NONE;
+    }
+    for (int i = 0; i < n && err == ERR_NONE; i++) {
+        if (asking.refused[i].text[0] != '\0') {
+            fault->note = asking.refused[i];
+            err = batch_drop(lines, i - n_dropped, ERR_EXISTS, fault);
+            n_dropped++;
+        }
+    }
+    return err;
+}
+
+static enum err batch_enroll(struct lines *lines, struct gallery_fault *fault)
 {
     const struct after_commit after = {.call = follow, .context = lines};
-    enum err err = ERR_NONE;
 
     while (lines->n_batch > 0) {
+        enum err err;
         int failed = 0;
         for (int i = 0; i < lines->n_batch; i++) {
             lines->batch[i].mark = &lines->marks[i];
@@ -374,6 +530,27 @@ static enum err batch_write(struct lines *lines, struct gallery_fault *fault)
         if (err != ERR_NONE) {
             return err;
         }
+    }
+    return ERR_NONE;
+}
+
+static enum err batch_write(struct lines *lines, struct gallery_fault *fault)
+{
+    bool refuses = lines->import->plan->on_duplicate == DUPLICATE_REJECT_ANY;
+
+    if (refuses) {
+        (void)pthread_mutex_lock(&lines->import->gallery->refusing);
+    }
+    enum err err = batch_ask(lines, fault);
+    if (err == ERR_NONE) {
+        err = batch_enroll(lines, fault);
+    }
+    if (refuses) {
+        (void)pthread_mutex_unlock(&lines->import->gallery->refusing);
+    }
+    arena_reset_wiped(lines->others);
+    if (err != ERR_NONE) {
+        return err;
     }
     lines->n_batch = 0;
     gallery_worker_reset(lines->worker);
@@ -490,6 +667,11 @@ static enum err open_and_walk(struct lines *lines, struct gallery_fault *fault)
     if (err != ERR_NONE) {
         return err;
     }
+    err = also_threshold(lines->worker, &lines->collection, lines->pair, &lines->threshold, fault);
+    if (err != ERR_NONE) {
+        live_unref(lines->import->gallery->live, lines->pair);
+        return err;
+    }
     lines->collection.name = NULL; /* they lived in the worker's arena, which is emptied between batches */
     lines->collection.model = lines->collection.settings = NULL;
     lines->fd = open(plan->path, O_RDONLY | O_CLOEXEC);
@@ -511,11 +693,15 @@ enum err import_lines(struct import *import, struct gallery_fault *fault)
     if (lines != NULL) {
         lines->import = import;
         lines->buffer = mem_new(LINE_BYTES + READ_BYTES, 1);
-        err = lines->buffer == NULL ? ERR_NOMEM : gallery_worker_new(import->gallery, WORKER_BYTES, &lines->worker);
+        lines->others = arena_new(OTHERS_BYTES);
+        err = lines->buffer == NULL || lines->others == NULL
+                  ? ERR_NOMEM
+                  : gallery_worker_new(import->gallery, WORKER_BYTES, &lines->worker);
         if (err == ERR_NONE) {
             err = open_and_walk(lines, fault);
         }
         gallery_worker_free(lines->worker);
+        arena_free(lines->others);
         mem_free_wiped(lines->buffer);
     }
     mem_free(lines);

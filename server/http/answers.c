@@ -97,6 +97,14 @@ json_t *json_subject(const char *id, const char *name)
     return json_pack("{s:s, s:s}", "id", id, "name", name);
 }
 
+json_t *json_other(const char *subject_id, const char *subject_name, const char *face_id, const float *cosine,
+                   bool same_photo)
+{
+    return json_pack("{s:o, s:s, s:o, s:b}", "subject", json_subject(subject_id, subject_name), "face_id", face_id,
+                     "cosine", cosine == NULL ? json_null() : json_real(decimal_of(*cosine)), "same_photo",
+                     (int)same_photo);
+}
+
 json_t *json_threshold(const struct threshold_used *used)
 {
     return json_pack("{s:f, s:o, s:b}", "threshold", decimal_of(used->cosine), "fmr",
@@ -163,6 +171,13 @@ enum faces_wanted call_faces(const struct call *call)
     int choice = call_choice(call, "faces", -1);
 
     return choice < 0 ? FACES_DEFAULT : words[choice];
+}
+
+enum on_duplicate call_on_duplicate(const struct call *call)
+{
+    static const enum on_duplicate words[] = {DUPLICATE_KEEP, DUPLICATE_REJECT, DUPLICATE_REJECT_ANY};
+
+    return words[call_choice(call, "on_duplicate", 0)];
 }
 
 int call_limit(const struct call *call)

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "server/gallery/decision.h"
+#include "server/gallery/enroll.h"
 #include "server/gallery/forget.h"
 #include "server/gallery/gallery.h"
 #include "server/http/call.h"
@@ -23,6 +24,9 @@ json_t *json_object_text(const char *text); /* a stored JSON object; {} for NULL
 /* box, landmarks, score, quality, reasons */
 json_t *json_seen_face(const struct seen_face *face);
 json_t *json_photo_size(const struct photo_size *size);
+/* A face that another subject has already; cosine NULL: unknown. */
+json_t *json_other(const char *subject_id, const char *subject_name, const char *face_id, const float *cosine,
+                   bool same_photo);
 json_t *json_subject(const char *id, const char *name);
 
 /* {threshold, fmr, calibrated} */
@@ -56,6 +60,8 @@ bool call_has_probe(struct call *call, bool there);
 struct threshold_wish call_threshold(const struct call *call);
 
 /* faces=single|largest|all */
+/* keep if absent. */
+enum on_duplicate call_on_duplicate(const struct call *call);
 enum faces_wanted call_faces(const struct call *call);
 
 /* A job as it stands. */

@@ -4,10 +4,26 @@
 #include "server/daemon/metrics.h"
 #include "server/http/answers.h"
 #include "server/http/handlers.h"
+#include "server/store/key_rows.h"
+
+static json_t *also_json(const struct also *also)
+{
+    json_t *list = also->asked ? json_array() : json_null();
+
+    for (int i = 0; i < also->n; i++) {
+        const struct also_face *face = &also->faces[i];
+        if (json_array_append_new(list, json_other(face->subject_id, face->subject_name, face->face_id,
+                                                   face->has_cosine ? &face->cosine : NULL, face->same_photo)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
 
 static json_t *new_face_json(const struct new_face *face)
 {
-    json_t *id = json_pack("{s:s}", "id", face->id);
+    json_t *id = json_pack("{s:s, s:o}", "id", face->id, "also", also_json(&face->also));
     return face->has_face ? json_join(id, json_seen_face(&face->face)) : id;
 }
 
@@ -37,6 +53,12 @@ static json_t *answer_of(const struct enroll_answer *answer)
     return document;
 }
 
+/* Who has a face is what identify tells; a key that may only enroll does not learn it here. */
+static bool may_know_others(const struct call *call)
+{
+    return call->caller->key.id[0] == '\0' || (call->caller->key.scopes & SCOPE_IDENTIFY) != 0;
+}
+
 void handle_enroll(struct call *call)
 {
     static const enum quality_wanted qualities[] = {QUALITY_WANTED_NONE, QUALITY_WANTED_AUTO, QUALITY_WANTED_HIGH};
@@ -48,11 +70,16 @@ void handle_enroll(struct call *call)
                                  .metadata = call_text(call, "metadata", NULL),
                                  .faces = call_faces(call),
                                  .quality = qualities[call_choice(call, "quality", QUALITY_WANTED_AUTO)],
-                                 .on_duplicate =
-                                     call_choice(call, "on_duplicate", 0) == 0 ? DUPLICATE_KEEP : DUPLICATE_REJECT};
+                                 .on_duplicate = call_on_duplicate(call),
+                                 .others = may_know_others(call) ? OTHERS_TOLD : OTHERS_UNTOLD};
     struct enroll_answer answer;
     struct gallery_fault fault = {0};
 
+    if (query.on_duplicate == DUPLICATE_REJECT_ANY && query.others == OTHERS_UNTOLD) {
+        call_problem(call, &PROBLEM_SCOPE,
+                     "on_duplicate=reject_any tells who is enrolled: it needs the scope \"identify\"");
+        return;
+    }
     query.photo.aligned = call_switch(call, "aligned");
     if (!call_has_probe(call, query.photo.bytes != NULL || query.embedding.values != NULL)) {
         return;

@@ -13,12 +13,11 @@
 void handle_import(struct call *call)
 {
     static const enum quality_wanted qualities[] = {QUALITY_WANTED_NONE, QUALITY_WANTED_AUTO, QUALITY_WANTED_HIGH};
-    const struct import_request request = {
-        .collection = call_text(call, "collection", "default"),
-        .faces = call_faces(call),
-        .quality = qualities[call_choice(call, "quality", QUALITY_WANTED_AUTO)],
-        .on_duplicate = call_choice(call, "on_duplicate", DUPLICATE_KEEP) == 0 ? DUPLICATE_KEEP : DUPLICATE_REJECT,
-        .actor = auth_actor(call->caller)};
+    const struct import_request request = {.collection = call_text(call, "collection", "default"),
+                                           .faces = call_faces(call),
+                                           .quality = qualities[call_choice(call, "quality", QUALITY_WANTED_AUTO)],
+                                           .on_duplicate = call_on_duplicate(call),
+                                           .actor = auth_actor(call->caller)};
     int64_t id = 0;
     struct gallery_fault fault = {0};
 
@@ -61,10 +60,28 @@ void handle_export(struct call *call)
                      (struct reply_stream){.context = export, .next = stream_next, .close = stream_close});
 }
 
-static json_t *item_json(const struct import_item *item)
+/* The others that belong to an item are the next in the list; *at moves behind them. */
+static json_t *others_json(const struct import_other *others, int n, int *at, int64_t item_id)
 {
-    return json_pack("{s:I, s:s, s:s, s:s, s:s?}", "number", (json_int_t)item->number, "name", item->name, "outcome",
-                     item->outcome, "sentence", item->sentence, "face_id", item->face_uuid);
+    json_t *list = json_array();
+
+    for (; *at < n && others[*at].item_id == item_id; (*at)++) {
+        const struct import_other *other = &others[*at];
+        if (json_array_append_new(list, json_other(other->subject_uuid, other->subject_name, other->face_uuid,
+                                                   other->has_cosine ? &other->cosine : NULL, other->same_photo)) !=
+            0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *item_json(const struct import_item *item, json_t *take_also)
+{
+    return json_pack("{s:I, s:s, s:s, s:s, s:s?, s:o}", "number", (json_int_t)item->number, "name", item->name,
+                     "outcome", item->outcome, "sentence", item->sentence, "face_id", item->face_uuid, "also",
+                     take_also);
 }
 
 void handle_job_items(struct call *call)
@@ -72,8 +89,11 @@ void handle_job_items(struct call *call)
     const struct store_page page = {.limit = call_limit(call), .token = call_text(call, "page_token", NULL)};
     struct job_row job;
     struct import_item *list = NULL;
+    struct import_other *others = NULL;
     const char *next = NULL;
     int count = 0;
+    int n_others = 0;
+    int at = 0;
     struct gallery_fault fault = {0};
 
     enum err err =
@@ -81,13 +101,17 @@ void handle_job_items(struct call *call)
     if (err == ERR_NONE) {
         err = store_import_list(call->store, job.id, &page, call->mem, &list, &count, &next, &fault.note);
     }
+    if (err == ERR_NONE && count > 0) {
+        err = store_import_others(call->store, job.id, list[0].id, list[count - 1].id, count * ALSO_MOST, call->mem,
+                                  &others, &n_others, &fault.note);
+    }
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;
     }
     json_t *items = json_array();
     for (int i = 0; i < count; i++) {
-        if (json_array_append_new(items, item_json(&list[i])) != 0) {
+        if (json_array_append_new(items, item_json(&list[i], others_json(others, n_others, &at, list[i].id))) != 0) {
             json_decref(items);
             items = NULL;
             break;

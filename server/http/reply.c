@@ -131,7 +131,7 @@ const struct problem *problem_of_reason(enum gallery_reason reason)
         unsupported_rate = {422, "unsupported_rate", "The model's calibration does not reach this false match rate.",
                             "Ask for a threshold, or for a rate that the calibration covers."},
         name_taken = {409, "name_taken", "Another subject has this name.", "Choose another name."},
-        duplicate = {409, "duplicate", "The subject has this photo or this face already.",
+        duplicate = {409, "duplicate", "This photo or this face is enrolled already.",
                      "Say on_duplicate=keep to enroll it all the same."},
         not_merged = {409, "not_merged", "No merge into this subject can be undone.",
                       "Only the last merge is undone, and only while its faces are there."},

@@ -16,7 +16,12 @@ static const struct param_def
     FACES = {"faces", PARAM_CHOICE, 0, 0, "single|largest|all", "which faces of the photo"},
     QUALITY = {"quality", PARAM_CHOICE, 0, 0, "none|auto|high", "how good a face must be"},
     ON_DUPLICATE =
-        {"on_duplicate", PARAM_CHOICE, 0, 0, "keep|reject", "the same photo or face of the same subject again"},
+        {"on_duplicate",
+         PARAM_CHOICE,
+         0,
+         0,
+         "keep|reject|reject_any",
+         "the same photo or face of the same subject again; reject_any: also a face that another subject has"},
     CROPS = {"crops", PARAM_SWITCH, 0, 0, NULL, "with the crops, as base64"},
     INTO = {"into", PARAM_TEXT, 0, 0, NULL, "id of the subject that gets the faces"},
     ALIGNED = {"aligned", PARAM_SWITCH, 0, 0, NULL, "the photo is a crop of the recogniser's input size already"},

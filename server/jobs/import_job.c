@@ -23,7 +23,7 @@
 /* Words as the API has them; the order is the enum's. */
 static const char *const faces_words[WORDS_MOST] = {"", "single", "largest", "all"};
 static const char *const quality_words[WORDS_MOST] = {"none", "auto", "high", ""};
-static const char *const duplicate_words[WORDS_MOST] = {"keep", "reject", "", ""};
+static const char *const duplicate_words[WORDS_MOST] = {"keep", "reject", "reject_any", ""};
 
 static int word_number(const char *const words[WORDS_MOST], const char *word)
 {
@@ -51,15 +51,19 @@ static enum err result_of(struct job_run *run, struct arena *mem, const char **r
 {
     struct import_count *counts = NULL;
     int n = 0;
+    int64_t others = 0;
     const char *text = "";
 
     enum err err = store_import_counts(job_run_store(run), job_run_row(run)->id, mem, &counts, &n, NULL);
+    if (err == ERR_NONE) {
+        err = store_import_count_others(job_run_store(run), job_run_row(run)->id, &others, NULL);
+    }
     for (int i = 0; i < n && err == ERR_NONE; i++) { /* outcomes are words without quotes */
         text = arena_format(mem, "%s%s\"%s\":%lld", text, i == 0 ? "" : ",", counts[i].outcome, (long long)counts[i].n);
         err = text == NULL ? arena_why(mem) : ERR_NONE;
     }
     if (err == ERR_NONE) {
-        *ret = arena_format(mem, "{\"outcomes\":{%s}}", text);
+        *ret = arena_format(mem, "{\"outcomes\":{%s},\"also\":%lld}", text, (long long)others);
         err = *ret == NULL ? arena_why(mem) : ERR_NONE;
     }
     return err;

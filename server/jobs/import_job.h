@@ -1,7 +1,8 @@
 /*
  * import_job.h: the job that imports a file (server/gallery/import.h), which lies in DATA/imports until it has ended.
  *
- * Arguments: {"file", "collection", "faces", "quality", "on_duplicate", "actor"}.  Result: {"outcomes": {"enrolled": n, ...}}.
+ * Arguments: {"file", "collection", "faces", "quality", "on_duplicate", "actor"}.  Result: {"outcomes": {"enrolled": n, ...},
+ * "also": n}, the parts whose face another subject had already.
  */
 #ifndef SERVER_JOBS_IMPORT_JOB_H
 #define SERVER_JOBS_IMPORT_JOB_H

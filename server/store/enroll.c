@@ -251,14 +251,39 @@ static enum err audit_write(struct db *db, struct enrolment *enrolment, struct e
     return audit_append(db, what->actor, "face.enroll", text, &enrolment->out->audit_id, NULL, note);
 }
 
+/* A face that was erased since it was looked for selects no row. */
+static enum err also_write(struct db *db, const struct import_mark *mark, int64_t item_id, struct err_note *note)
+{
+    enum err err = ERR_NONE;
+
+    for (int i = 0; i < mark->n_also && err == ERR_NONE; i++) {
+        const struct import_also *also = &mark->also[i];
+        err = db_run(db,
+                     "INSERT INTO import_also (item_id, other_id, cosine) SELECT ?1, id, ?3 FROM faces WHERE id = "
+                     "CASE WHEN ?2 <> 0 THEN ?2 ELSE "
+                     "(SELECT face_id FROM import_items WHERE job_id = ?4 AND number = ?5) END "
+                     "ON CONFLICT (item_id, other_id) DO NOTHING",
+                     (const struct db_value[]){db_int(item_id),
+                                               db_int(also->face_id),
+                                               also->has_cosine ? db_real((double)also->cosine) : db_text(NULL),
+                                               db_int(mark->job_id),
+                                               db_int(also->number),
+                                               {0}},
+                     note);
+    }
+    return err;
+}
+
 static enum err mark_write(struct db *db, const struct import_mark *mark, int64_t face_id, struct err_note *note)
 {
-    return db_run(db,
-                  "INSERT INTO import_items (job_id, number, name, outcome, sentence, face_id) "
-                  "VALUES (?1, ?2, ?3, '" IMPORT_ENROLLED "', '', ?4)",
-                  (const struct db_value[]){
-                      db_int(mark->job_id), db_int(mark->number), db_text(mark->name), db_int(face_id), {0}},
-                  note);
+    enum err err = db_run(db,
+                          "INSERT INTO import_items (job_id, number, name, outcome, sentence, face_id) "
+                          "VALUES (?1, ?2, ?3, '" IMPORT_ENROLLED "', '', ?4)",
+                          (const struct db_value[]){
+                              db_int(mark->job_id), db_int(mark->number), db_text(mark->name), db_int(face_id), {0}},
+                          note);
+
+    return err != ERR_NONE ? err : also_write(db, mark, db_last_id(db), note);
 }
 
 static enum err enrolment_apply(struct db *db, void *context, struct err_note *note)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/hash.h"
 #include "server/store/erase_private.h"
 
 #define COLUMNS                                                                                                       \
@@ -117,6 +118,51 @@ enum err store_face_get_many(struct store *store, const int64_t *ids, int n, str
     }
     db_snapshot_end(db);
     db_return(store, db);
+    if (err == ERR_NONE) {
+        *ret = rows;
+    }
+    return err;
+}
+
+enum err store_face_subjects(struct store *store, const int64_t *ids, int n, int64_t *ret, struct err_note *note)
+{
+    struct db *db = NULL;
+    enum err err = db_lend(store, &db, note);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    err = db_snapshot_begin(db, note);
+    for (int i = 0; err == ERR_NONE && i < n; i++) {
+        ret[i] = 0;
+        err = db_integer(db, "SELECT subject_id FROM faces WHERE id = ?1",
+                         (const struct db_value[]){db_int(ids[i]), {0}}, &ret[i], note);
+        if (err == ERR_NOT_FOUND) {
+            err = ERR_NONE;
+        }
+    }
+    db_snapshot_end(db);
+    db_return(store, db);
+    return err;
+}
+
+enum err store_face_list_photo(struct store *store, int64_t collection_id, const unsigned char *sha256,
+                               struct arena *mem, struct face_row **ret, int *ret_count, struct err_note *note)
+{
+    void *rows = NULL;
+    const char *next = NULL;
+    const struct list_plan plan = {
+        .sql = COLUMNS
+        "WHERE f.photo_sha256 = ?1 AND +f.collection_id = ?2 AND +f.set_aside_by = 0 ORDER BY f.id LIMIT ?3",
+        .values =
+            (const struct db_value[]){
+                db_blob(sha256, HASH_SHA256_BYTES), db_int(collection_id), db_int(FACES_OF_PHOTO + 1), {0}},
+        .limit = FACES_OF_PHOTO,
+        .row_bytes = sizeof(struct face_row),
+        .read = face_read,
+        .row_id = face_id};
+    enum err err = list_read(store, &plan, mem, &rows, ret_count, &next, note);
+
     if (err == ERR_NONE) {
         *ret = rows;
     }

@@ -46,6 +46,20 @@ MUST_CHECK enum err store_face_get(struct store *store, int64_t id, struct arena
 MUST_CHECK enum err store_face_get_many(struct store *store, const int64_t *ids, int n, struct arena *mem,
                                         struct face_row **ret, struct err_note *note);
 
+/* Whose each face is: ret[i] is the row id of the subject of ids[i], 0 where the face is no longer there. */
+MUST_CHECK enum err store_face_subjects(struct store *store, const int64_t *ids, int n, int64_t *ret,
+                                        struct err_note *note);
+
+/*
+ * The faces of a collection that came from a photo, byte for byte, in the order of enrolling, without those that are set aside;
+ * the first FACES_OF_PHOTO.
+ * Owns:   *ret is carved from mem.
+ */
+#define FACES_OF_PHOTO 32
+MUST_CHECK enum err store_face_list_photo(struct store *store, int64_t collection_id, const unsigned char *sha256,
+                                          struct arena *mem, struct face_row **ret, int *ret_count,
+                                          struct err_note *note);
+
 /* The faces of a subject in the order of enrolling; *ret_next is NULL at the end of the list. */
 MUST_CHECK enum err store_face_list(struct store *store, int64_t subject_id, const struct store_page *page,
                                     struct arena *mem, struct face_row **ret, int *ret_count, const char **ret_next,

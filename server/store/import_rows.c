@@ -197,6 +197,61 @@ enum err store_import_list(struct store *store, int64_t job_id, const struct sto
     return err;
 }
 
+static enum err other_read(sqlite3_stmt *statement, struct arena *mem, void *ret_row)
+{
+    struct import_other *row = ret_row;
+    enum err err;
+
+    row->item_id = sqlite3_column_int64(statement, 0);
+    row->has_cosine = sqlite3_column_type(statement, 4) != SQLITE_NULL;
+    row->cosine = (float)sqlite3_column_double(statement, 4);
+    row->same_photo = sqlite3_column_int(statement, 5) != 0;
+    err = db_column_text(statement, 1, mem, &row->subject_uuid);
+    if (err == ERR_NONE) {
+        err = db_column_text(statement, 2, mem, &row->subject_name);
+    }
+    return err != ERR_NONE ? err : db_column_text(statement, 3, mem, &row->face_uuid);
+}
+
+#define OTHERS                                                                                     \
+    "FROM import_items i JOIN import_also a ON a.item_id = i.id JOIN faces f ON f.id = i.face_id " \
+    "JOIN faces o ON o.id = a.other_id JOIN subjects s ON s.id = o.subject_id AND s.id <> f.subject_id "
+
+enum err store_import_others(struct store *store, int64_t job_id, int64_t from_id, int64_t to_id, int most,
+                             struct arena *mem, struct import_other **ret, int *ret_count, struct err_note *note)
+{
+    void *rows = NULL;
+    const char *next = NULL;
+    const struct list_plan plan = {
+        .sql = "SELECT i.id, s.uuid, s.name, o.uuid, a.cosine, coalesce(o.photo_sha256 = f.photo_sha256, 0) " OTHERS
+               "WHERE i.job_id = ?1 AND i.id BETWEEN ?2 AND ?3 ORDER BY i.id, a.cosine DESC, o.id LIMIT ?4",
+        .values =
+            (const struct db_value[]){db_int(job_id), db_int(from_id), db_int(to_id), db_int((int64_t)most + 1), {0}},
+        .limit = most,
+        .row_bytes = sizeof(struct import_other),
+        .read = other_read,
+        .row_id = no_id};
+    enum err err = list_read(store, &plan, mem, &rows, ret_count, &next, note);
+
+    if (err == ERR_NONE) {
+        *ret = rows;
+    }
+    return err;
+}
+
+static enum err number_read(sqlite3_stmt *statement, struct arena *mem, void *ret_row)
+{
+    (void)mem;
+    *(int64_t *)ret_row = sqlite3_column_int64(statement, 0);
+    return ERR_NONE;
+}
+
+enum err store_import_count_others(struct store *store, int64_t job_id, int64_t *ret, struct err_note *note)
+{
+    return one_read(store, "SELECT count(DISTINCT i.id) " OTHERS "WHERE i.job_id = ?1",
+                    (const struct db_value[]){db_int(job_id), {0}}, number_read, NULL, ret, "", note);
+}
+
 static enum err flag_read(sqlite3_stmt *statement, struct arena *mem, void *ret_row)
 {
     (void)mem;

@@ -86,6 +86,45 @@ photo=$(find "$LFW/$name" -name '*.jpg' | sort | head -1)
 call POST "/v1/enroll?collection=people&subject=$name&faces=largest&on_duplicate=reject" -H "$JPEG" --data-binary "@$photo"
 answers "enroll refuses a duplicate" 409 '.code == "duplicate"'
 
+# ---- the same face under two names ----
+call PUT /v1/collections/names
+call POST "/v1/enroll?collection=names&subject=first&faces=largest" -H "$JPEG" --data-binary "@$photo"
+answers "a face that nobody has is told to be nobody's" 201 '[.faces[].also] == [[]]'
+first=$(printf '%s' "$BODY" | jq -r .subject.id)
+call POST "/v1/enroll?collection=names&subject=second&faces=largest&on_duplicate=reject_any" -H "$JPEG" --data-binary "@$photo"
+answers "reject_any refuses what another has, and names whom" 409 ".code == \"duplicate\" and (.detail | contains(\"$first\"))"
+call GET "/v1/subjects?collection=names"
+answers "nothing of it is enrolled" 200 '[.subjects[].name] == ["first"]'
+call POST "/v1/enroll?collection=names&subject=second&faces=largest" -H "$JPEG" --data-binary "@$photo"
+answers "enroll says who has the face already" 201 '.faces[0].also | length == 1 and .[0].subject.name == "first" and .[0].same_photo and .[0].cosine > 0.99'
+call POST /v1/embed -H "$JPEG" --data-binary "@$photo"
+embedding=$(printf '%s' "$BODY" | jq -c '.faces[0].embedding')
+call POST "/v1/enroll?collection=names" -H "$JSON" -d "{\"subject\":\"third\",\"embedding\":$embedding}"
+answers "of an embedding too" 201 '.faces[0].also | length == 2 and (map(.subject.name) | sort) == ["first", "second"] and all(.[]; .same_photo | not)'
+call POST /v1/admin/keys -H "$JSON" -d '{"name":"only enrolls","scopes":["enroll"]}'
+AUTH_BEFORE=$AUTH
+AUTH="Authorization: Bearer $(printf '%s' "$BODY" | jq -r .secret)"
+call POST "/v1/enroll?collection=names" -H "$JSON" -d "{\"subject\":\"fourth\",\"embedding\":$embedding}"
+answers "a key that may not identify does not learn it" 201 '.faces[0].also == null'
+call POST "/v1/enroll?collection=names" -H "$JSON" -d "{\"subject\":\"fifth\",\"embedding\":$embedding,\"on_duplicate\":\"reject_any\"}"
+answers "nor by a refusal" 403 '.code == "missing_scope"'
+AUTH=$AUTH_BEFORE
+mkdir -p "$TEST_TMP/twice/one" "$TEST_TMP/twice/two"
+cp "$photo" "$TEST_TMP/twice/one/a.jpg"
+cp "$photo" "$TEST_TMP/twice/two/b.jpg"
+tar -C "$TEST_TMP/twice" -cf "$TEST_TMP/twice.tar" one two
+job_of "/v1/import?collection=names&faces=largest" "$TEST_TMP/twice.tar"
+until_true 60 ended
+answers "an import enrolls both and counts them" 200 '.state == "succeeded" and .result == {"outcomes": {"enrolled": 2}, "also": 2}'
+call GET "/v1/admin/jobs/$JOB/items"
+answers "its items say who has the face" 200 'all(.items[]; (.also | length >= 4) and (.also[0].cosine > 0.99) and any(.also[]; .subject.name == "first"))'
+job_of "/v1/import?collection=names&faces=largest&on_duplicate=reject_any" "$TEST_TMP/twice.tar"
+until_true 60 ended
+answers "with reject_any it enrolls nobody" 200 '.state == "succeeded" and .result == {"outcomes": {"duplicate": 2}, "also": 0}'
+call DELETE /v1/subjects/$first
+call GET "/v1/admin/jobs/$((JOB - 1))/items"
+answers "who is erased is named no more" 200 'all(.items[]; all(.also[]; .subject.name != "first"))'
+
 # ---- out and in again ----
 identify_all() {
     local name photo

@@ -178,6 +178,61 @@ static void test_readers_beside_writers(void **state)
     fixture_close(f);
 }
 
+/* Two enroll one face under two names at the same moment, each unless somebody else has it: one of them must be refused. */
+static void *enroll_unless_known(void *context)
+{
+    struct hand *hand = context;
+    struct gallery_worker *worker = NULL;
+
+    if (gallery_worker_new(hand->f->gallery, (size_t)8 << 20, &worker) != ERR_NONE) {
+        hand->wrong = "no worker";
+        return NULL;
+    }
+    for (int i = 0; i < DIM && hand->wrong == NULL; i++) { /* a person is an axis */
+        struct gallery_fault fault = {0};
+        struct enroll_answer enrolled;
+        float vector[DIM];
+        char name[32];
+        leaning(DIM, i, i, 1, vector);
+        (void)snprintf(name, sizeof name, "%d of thread %d", i, hand->axis);
+        const struct enroll_query query = {.subject = {.name = name},
+                                           .embedding = {.values = vector, .dim = DIM},
+                                           .on_duplicate = DUPLICATE_REJECT_ANY};
+        enum err err = gallery_enroll(worker, &query, &enrolled, &fault);
+        if (err != ERR_NONE && (err != ERR_EXISTS || fault.reason != GALLERY_DUPLICATE)) {
+            hand->wrong = "an enroll failed";
+        }
+        hand->rounds += err == ERR_NONE;
+        gallery_worker_reset(worker);
+    }
+    gallery_worker_free(worker);
+    return NULL;
+}
+
+static void test_one_face_has_one_name(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    struct hand hands[4];
+    pthread_t threads[4];
+    int enrolled = 0;
+
+    (void)state;
+    fixture_open(f, -1);
+    for (int i = 0; i < 4; i++) {
+        hands[i] = (struct hand){.f = f, .axis = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, enroll_unless_known, &hands[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        if (hands[i].wrong != NULL) {
+            fail_msg("thread %d: %s", i, hands[i].wrong);
+        }
+        enrolled += hands[i].rounds;
+    }
+    assert_int_equal(enrolled, DIM);
+    fixture_close(f);
+}
+
 /* Borrowers keep the old pair while another takes its place; both are freed in the end, none twice. */
 static void *borrow_and_return(void *context)
 {
@@ -310,6 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_readers_beside_writers),
+        cmocka_unit_test(test_one_face_has_one_name),
         cmocka_unit_test(test_swap_beside_borrowers),
         cmocka_unit_test(test_thresholds_beside_readers),
     };
