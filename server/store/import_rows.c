@@ -224,7 +224,7 @@ enum err store_import_others(struct store *store, int64_t job_id, int64_t from_i
     const char *next = NULL;
     const struct list_plan plan = {
         .sql = "SELECT i.id, s.uuid, s.name, o.uuid, a.cosine, coalesce(o.photo_sha256 = f.photo_sha256, 0) " OTHERS
-               "WHERE i.job_id = ?1 AND i.id BETWEEN ?2 AND ?3 ORDER BY i.id, a.cosine DESC, o.id LIMIT ?4",
+               "WHERE +i.job_id = ?1 AND i.id BETWEEN ?2 AND ?3 ORDER BY i.id, a.cosine DESC, o.id LIMIT ?4",
         .values =
             (const struct db_value[]){db_int(job_id), db_int(from_id), db_int(to_id), db_int((int64_t)most + 1), {0}},
         .limit = most,
