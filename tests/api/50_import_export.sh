@@ -12,7 +12,7 @@ if [ ${#NETWORKS_GIVEN[@]} -eq 0 ] || [ ! -d "$LFW" ]; then
 import os, re, sys
 from PIL import Image
 for name in sorted(os.listdir(sys.argv[1])):
-    person = re.fullmatch(r'([a-z]+)-[12]\.(jpg|png|webp)', name)
+    person = re.fullmatch(r'([a-z]+)-[123]\.(jpg|png|webp)', name)
     if person:
         os.makedirs(sys.argv[2] + '/' + person[1], exist_ok=True)
         photo = Image.new('RGB', (1200, 1200), 'grey')
