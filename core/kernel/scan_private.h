@@ -15,9 +15,10 @@
 
 /*
  * Codes are scanned faster than a processor fetches by itself, which ends with the page: so many bytes before their turn they are
- * asked for, line by line between the computing.  Asked for in a loop of their own, they cost a fifth of the scan, or a third.
+ * asked for, line by line between the computing.  Asked for in a loop of their own, they cost a fifth of the scan, or a third.  Half
+ * as far costs a million rows a fifth more, and half as far again gains nothing but drives more out of the first cache.
  */
-#define ASK_AHEAD 4608
+#define ASK_AHEAD 9216
 
 static inline void ask_ahead(const uint8_t *line)
 {
