@@ -18,8 +18,8 @@ enum {
 /* Of the bit codes' errors, times √D, whose mean is 0.755. */
 #define LEAST_ERROR 0.5F
 
-/* What fp32 arithmetic adds: the score's own rounding (4096 products in 32 sums), and that of the bound. */
-#define ROUNDING 3e-5F
+/* What fp32 arithmetic adds: the score's own rounding (4096 products in 32 sums), that of the bound, and that of two rotations. */
+#define ROUNDING 4e-5F
 
 static void draw_lots(float *ret, size_t n)
 {
@@ -33,7 +33,7 @@ static void draw_lots(float *ret, size_t n)
 
 bool codes_init(struct codes *codes, size_t dim, const struct scan *scan)
 {
-    struct codes made = {.scan = scan, .dim = dim, .groups = (dim + 3) / 4};
+    struct codes made = {.scan = scan, .dim = dim, .groups = (dim + SCAN_INT8_GROUP - 1) / SCAN_INT8_GROUP};
 
     if (dim >= CODES_MIN_BITS_DIM) {
         for (made.padded = CODES_MIN_BITS_DIM; made.padded < dim;) {
@@ -83,9 +83,14 @@ void codes_signs_take(struct codes *codes, const uint8_t *packed)
     }
 }
 
-size_t codes_int8_bytes(const struct codes *codes)
+size_t codes_high_bytes(const struct codes *codes)
 {
-    return SCAN_INT8_BLOCK_BYTES(codes->groups);
+    return SCAN_HIGH_BLOCK_BYTES(codes->groups);
+}
+
+size_t codes_low_bytes(const struct codes *codes)
+{
+    return SCAN_LOW_BLOCK_BYTES(codes->groups);
 }
 
 size_t codes_bits_bytes(const struct codes *codes)
@@ -150,36 +155,45 @@ static int nearest(float x)
     return bits - 0x4B400000;
 }
 
-static void encode_int8(const struct codes *codes, const float *vector, size_t row, uint8_t *block)
+static void encode_int8(const struct codes *codes, const float *vector, size_t row, uint8_t *high_block,
+                        uint8_t *low_block)
 {
-    float *tail = (float *)(void *)(block + codes->groups * 64);
+    float *tail = (float *)(void *)(high_block + codes->groups * 64);
     const float scale = greatest(vector, codes->dim) / 127.0F;
     const float inverse = scale > 0 ? 1.0F / scale : 0;
     float errors[SUMS] = {0};
+    float reaches[SUMS] = {0};
 
-    for (size_t i = 0; i < codes->groups * 4; i += 4) {
-        uint8_t *group = block + i * SCAN_ROWS + row * 4;
-        for (size_t j = 0; j < 4; j++) {
-            float value = i + j < codes->dim ? vector[i + j] : 0;
-            int code = nearest(value * inverse);
-            float left = value - scale * (float)code;
-            errors[(i + j) % SUMS] += left * left;
-            group[j] = (uint8_t)(code + 128);
+    for (size_t group = 0; group < codes->groups; group++) {
+        uint8_t *high = high_block + group * 64 + row * 4;
+        uint8_t *low = low_block + group * 64 + row * 4;
+        unsigned bytes[SCAN_INT8_GROUP];
+        for (size_t i = 0; i < SCAN_INT8_GROUP; i++) {
+            const size_t at = group * SCAN_INT8_GROUP + i;
+            const float value = at < codes->dim ? vector[at] : 0;
+            const int code = nearest(value * inverse);
+            bytes[i] = (unsigned)(code + 128);
+            const float left = value - scale * (float)code;
+            const float by_high = at < codes->dim ? value - scale * (float)((int)(bytes[i] & 0xF0) + 8 - 128) : 0;
+            errors[i % SUMS] += left * left;
+            reaches[i % SUMS] += by_high * by_high;
+        }
+        for (size_t i = 0; i < 4; i++) {
+            high[i] = (uint8_t)(bytes[i] >> 4 | (bytes[4 + i] & 0xF0));
+            low[i] = (uint8_t)((bytes[i] & 15) | (bytes[4 + i] & 15) << 4);
         }
     }
-    const float error = total(errors);
     tail[row] = scale;
-    tail[SCAN_ROWS + row] = sqrtf(error) * 1.0001F; /* its own rounding */
+    tail[SCAN_ROWS + row] = sqrtf(total(reaches)) * 1.0001F; /* its own rounding */
+    ((float *)(void *)(low_block + codes->groups * 64))[row] = sqrtf(total(errors)) * 1.0001F;
 }
 
-static void encode_bits(const struct codes *codes, const float *vector, size_t row, uint8_t *block)
+static void encode_bits(const struct codes *codes, const float *rotated, size_t row, uint8_t *block)
 {
     float *tail = (float *)(void *)(block + codes->planes * SCAN_BITS_ROWS);
-    float rotated[CODES_MAX_DIM];
     float sums[SUMS] = {0};
     float all_squares[SUMS] = {0};
 
-    rotate(codes, vector, rotated);
     for (size_t i = 0; i < codes->padded; i += SUMS) {
         for (size_t j = 0; j < SUMS; j++) {
             sums[j] += fabsf(rotated[i + j]);
@@ -201,51 +215,66 @@ static void encode_bits(const struct codes *codes, const float *vector, size_t r
     const float least = LEAST_ERROR * LEAST_ERROR / (float)codes->padded;
     tail[row] = scale;
     tail[SCAN_BITS_ROWS + row] = sqrtf(fmaxf(variance / (float)(codes->padded - 1), least));
+}
+
+/* Bytes are those of the rotated vector if it has no more dimensions. */
+static bool rotates_bytes(const struct codes *codes)
+{
+    return codes->padded == codes->dim;
+}
+
+void codes_encode(const struct codes *codes, const float *rows, size_t first, const struct codes_at *all)
+{
+    uint8_t *high_block = all->high + first / SCAN_ROWS * codes_high_bytes(codes);
+    uint8_t *low_block = all->low + first / SCAN_ROWS * codes_low_bytes(codes);
+
+    float rotated[CODES_MAX_DIM];
+
+    for (size_t row = 0; row < SCAN_ROWS; row++) {
+        const float *vector = rows + row * codes->dim;
+        if (codes->padded > 0) {
+            rotate(codes, vector, rotated);
+            encode_bits(codes, rotated, first % SCAN_BITS_ROWS + row,
+                        all->bits + first / SCAN_BITS_ROWS * codes_bits_bytes(codes));
+        }
+        encode_int8(codes, rotates_bytes(codes) ? rotated : vector, row, high_block, low_block);
+    }
     mem_wipe(rotated, codes->padded * sizeof *rotated);
 }
 
-void codes_encode(const struct codes *codes, const float *rows, size_t first, uint8_t *int8, uint8_t *bits)
+/* Zeros in every line that belongs to the row. */
+static void wipe(uint8_t *lines, size_t n_lines, size_t rows, size_t row, size_t row_bytes)
 {
-    uint8_t *int8_block = int8 + first / SCAN_ROWS * codes_int8_bytes(codes);
-    uint8_t *bits_block = bits + first / SCAN_BITS_ROWS * codes_bits_bytes(codes);
-
-    for (size_t row = 0; row < SCAN_ROWS; row++) {
-        encode_int8(codes, rows + row * codes->dim, row, int8_block);
-        if (codes->padded > 0) {
-            encode_bits(codes, rows + row * codes->dim, first % SCAN_BITS_ROWS + row, bits_block);
-        }
+    for (size_t line = 0; line < n_lines; line++) {
+        mem_wipe(lines + (line * rows + row) * row_bytes, row_bytes);
     }
 }
 
-/* Zeros everywhere that belongs to the row; its scale of 0 says that the codes mean nothing. */
-static void wipe(uint8_t *block, size_t lines, size_t rows, size_t row, size_t row_bytes)
+/* What stands behind the codes is wiped as more lines of four bytes.  A scale of 0 says that the codes mean nothing. */
+void codes_wipe(const struct codes *codes, size_t row, const struct codes_at *blocks)
 {
-    float *tail = (float *)(void *)(block + lines * rows * row_bytes);
-
-    for (size_t line = 0; line < lines; line++) {
-        mem_wipe(block + (line * rows + row) * row_bytes, row_bytes);
-    }
-    mem_wipe(tail + row, sizeof *tail);
-    mem_wipe(tail + rows + row, sizeof *tail);
-}
-
-void codes_wipe(const struct codes *codes, size_t row, uint8_t *int8_block, uint8_t *bits_block)
-{
-    wipe(int8_block, codes->groups, SCAN_ROWS, row % SCAN_ROWS, 4);
+    wipe(blocks->high, codes->groups + 2, SCAN_ROWS, row % SCAN_ROWS, 4);
+    wipe(blocks->low, codes->groups + 1, SCAN_ROWS, row % SCAN_ROWS, 4);
     if (codes->padded > 0) {
-        wipe(bits_block, codes->planes, SCAN_BITS_ROWS, row % SCAN_BITS_ROWS, 1);
+        wipe(blocks->bits, codes->planes, SCAN_BITS_ROWS, row % SCAN_BITS_ROWS, 1);
+        wipe(blocks->bits + codes->planes * SCAN_BITS_ROWS, 2, SCAN_BITS_ROWS, row % SCAN_BITS_ROWS, 4);
     }
 }
 
 void codes_int8_query(const struct codes *codes, const float *query, int8_t *room, struct codes_int8_query *ret)
 {
+    float rotated[CODES_MAX_DIM];
+    if (rotates_bytes(codes)) {
+        rotate(codes, query, rotated);
+        query = rotated;
+    }
     const float scale = greatest(query, codes->dim) / 127.0F;
     const float inverse = scale > 0 ? 1.0F / scale : 0;
     float left_over = 0;
     float kept = 0;
     int32_t sum = 0;
 
-    for (size_t i = 0; i < codes->groups * 4; i++) {
+    for (size_t i = 0; i < codes->groups * SCAN_INT8_GROUP; i++) {
         float value = i < codes->dim ? query[i] : 0;
         int code = nearest(value * inverse);
         float back = scale * (float)code;
@@ -257,6 +286,7 @@ void codes_int8_query(const struct codes *codes, const float *query, int8_t *roo
     *ret = (struct codes_int8_query){
         .scan = {.codes = room, .offset = 128 * sum, .scale = scale, .error = sqrtf(kept) * 1.0001F},
         .slack = sqrtf(left_over) * 1.0001F * LONGEST + ROUNDING};
+    mem_wipe(rotated, query == rotated ? codes->dim * sizeof *rotated : 0);
 }
 
 void codes_int8_floor(struct codes_int8_query *query, float floor)
@@ -312,6 +342,13 @@ void codes_bits_floor(struct codes_bits_query *query, float floor)
     query->floor = floor;
     query->scan.error = CODES_SIGMAS * each;
     query->scan.floor = floor - ROUNDING - CODES_SIGMAS * (sqrtf(least * least + left * left) - least);
+}
+
+void codes_bits_likely(struct codes_bits_query *query, float floor)
+{
+    query->floor = NAN; /* not what codes_bits_floor has made */
+    query->scan.error = 0;
+    query->scan.floor = floor;
 }
 
 float codes_bits_deviation(const struct codes *codes, float cosine)

@@ -139,8 +139,7 @@ enum err index_reconcile(struct index *index, const int64_t *ids, size_t n, int6
 
 enum err index_check_codes(struct index *index, struct err_note *note)
 {
-    uint8_t *room =
-        mem_new(2, SCAN_BITS_ROWS / SCAN_ROWS * codes_int8_bytes(&index->codes) + codes_bits_bytes(&index->codes));
+    uint8_t *room = mem_new(1, segment_wrong_codes_room(&index->codes));
     enum err err = room == NULL ? ERR_SAY(note, ERR_NOMEM, "no memory to compare codes") : ERR_NONE;
 
     index_lock_changing(index);

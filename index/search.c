@@ -10,7 +10,10 @@ enum {
     FEW_ROWS = 256,  /* below, preparing a query costs more than scoring every row */
     WAITING = 16,    /* candidates whose floats are on their way from memory */
     LINES_AHEAD = 8, /* of a candidate's floats; the processor goes on by itself */
-    TRIAL_ROWS = 16384
+    TRIAL_ROWS = 16384,
+    MANY_QUERIES = 8,
+    SOUGHT =
+        100 /* rows a hit: where more are asked for, the last of them is too near the others for half a byte to tell */
 };
 
 /*
@@ -22,32 +25,46 @@ static double float_bytes(const struct codes *codes)
     return 1.5 * 4 * (double)codes->dim;
 }
 
-static double int8_bytes(const struct codes *codes)
-{
-    return (double)codes_int8_bytes(codes) / SCAN_ROWS;
-}
-
 static double bits_bytes(const struct codes *codes)
 {
     return (double)codes_bits_bytes(codes) / SCAN_BITS_ROWS;
 }
 
-/* The share of rows that pass the bit codes: strangers, whose cosines spread normally around 0, with the estimate's error. */
-static double passing_bits(const struct codes *codes, float min_cosine)
+/* The share of strangers, whose cosines spread normally around 0, that reach a cosine by an estimate with a deviation. */
+static double reaching(const struct codes *codes, double cosine, double deviation)
 {
     const double strangers =
         fmax(0.065, 1 / sqrt((double)codes->dim)); /* measured on faces; at least what chance gives */
-    const double deviation = (double)codes_bits_deviation(codes, min_cosine);
-    const double reach = (double)min_cosine - (double)CODES_SIGMAS * deviation;
 
-    return 0.5 * erfc(reach / sqrt(2 * (strangers * strangers + deviation * deviation)));
+    return 0.5 * erfc(cosine / sqrt(2 * (strangers * strangers + deviation * deviation)));
+}
+
+static double passing_bits(const struct codes *codes, float min_cosine)
+{
+    const double deviation = (double)codes_bits_deviation(codes, min_cosine);
+
+    return reaching(codes, (double)min_cosine - (double)CODES_SIGMAS * deviation, deviation);
+}
+
+static double all_int8_bytes(const struct codes *codes)
+{
+    return (double)(codes_high_bytes(codes) + codes_low_bytes(codes)) / SCAN_ROWS;
+}
+
+static double int8_bytes(const struct codes *codes, float min_cosine)
+{
+    const double reach = 0.13; /* of high halves: .12 at 512 dimensions, .14 at 4096 */
+    const double passing = reaching(codes, (double)min_cosine - reach, 0);
+
+    return fmin((double)codes_high_bytes(codes) / SCAN_ROWS + passing * float_bytes(codes), all_int8_bytes(codes));
 }
 
 enum index_way search_plan(const struct codes *codes, size_t rows, size_t allowed, float min_cosine,
                            enum index_way wanted)
 {
     const bool has_bits = codes->padded > 0;
-    const double least_bytes = has_bits && wanted == INDEX_WAY_PLANNED ? bits_bytes(codes) : int8_bytes(codes);
+    const double least_bytes =
+        has_bits && wanted == INDEX_WAY_PLANNED ? bits_bytes(codes) : int8_bytes(codes, min_cosine);
 
     switch (wanted) {
     case INDEX_WAY_FLOATS:
@@ -60,7 +77,7 @@ enum index_way search_plan(const struct codes *codes, size_t rows, size_t allowe
         return INDEX_WAY_FLOATS;
     }
     if (wanted == INDEX_WAY_PLANNED && has_bits &&
-        bits_bytes(codes) + passing_bits(codes, min_cosine) * float_bytes(codes) < int8_bytes(codes)) {
+        bits_bytes(codes) + passing_bits(codes, min_cosine) * float_bytes(codes) < int8_bytes(codes, min_cosine)) {
         return INDEX_WAY_BITS;
     }
     return INDEX_WAY_BYTES;
@@ -68,7 +85,7 @@ enum index_way search_plan(const struct codes *codes, size_t rows, size_t allowe
 
 size_t search_room_bytes(const struct codes *codes)
 {
-    size_t code_bytes = (codes->groups * 4 + 63) & ~(size_t)63;
+    size_t code_bytes = (codes->groups * SCAN_INT8_GROUP + 63) & ~(size_t)63;
     return code_bytes + (codes->padded > 0 ? SCAN_BITS_TABLE_BYTES(codes->planes) : 0);
 }
 
@@ -137,8 +154,8 @@ static void sort(struct index_hit *hits, size_t n)
 /* What a row must reach to change the answer. */
 static float floor_of(const struct search_query *query, const struct index_ask *ask)
 {
-    return query->n_hits == (size_t)ask->k && query->hits[0].cosine > ask->min_cosine ? query->hits[0].cosine
-                                                                                      : ask->min_cosine;
+    return query->n_hits == (size_t)ask->k && query->hits[0].cosine > query->least ? query->hits[0].cosine
+                                                                                   : query->least;
 }
 
 /* ---- Scoring ----------------------------------------------------------------------------------------------------- */
@@ -149,6 +166,7 @@ struct search {
     const struct index_ask *ask;
     struct search_query *queries;
     size_t n;
+    bool seeking; /* hits that say how high the floors are, and not the answer */
 
     /* Rows that passed, their floats being fetched: they are scored after the next run, or when there are too many. */
     size_t n_waiting;
@@ -228,7 +246,7 @@ static uint64_t live_rows(const struct part *part, size_t row, size_t end)
 static size_t run_bits(struct search *search, const struct part *part, size_t first, size_t end)
 {
     const struct codes *codes = search->codes;
-    const uint8_t *blocks = part->segment->bits + first / SCAN_BITS_ROWS * codes_bits_bytes(codes);
+    const uint8_t *blocks = part->segment->at.bits + first / SCAN_BITS_ROWS * codes_bits_bytes(codes);
     uint64_t live[RUN / SCAN_BITS_ROWS];
     uint64_t passed[RUN / SCAN_BITS_ROWS];
     size_t n_blocks = 0;
@@ -239,7 +257,11 @@ static size_t run_bits(struct search *search, const struct part *part, size_t fi
     }
     for (size_t q = 0; q < search->n; q++) {
         struct search_query *query = &search->queries[q];
-        codes_bits_floor(&query->bits, floor_of(query, search->ask));
+        if (search->seeking) {
+            codes_bits_likely(&query->bits, floor_of(query, search->ask));
+        } else {
+            codes_bits_floor(&query->bits, floor_of(query, search->ask));
+        }
         codes->scan->bits(&query->bits.scan, codes->planes, blocks, n_blocks, live, passed);
         score_waiting(search);
         for (size_t b = 0; b < n_blocks; b++) {
@@ -252,7 +274,8 @@ static size_t run_bits(struct search *search, const struct part *part, size_t fi
 static size_t run_int8(struct search *search, const struct part *part, size_t first, size_t end)
 {
     const struct codes *codes = search->codes;
-    const uint8_t *blocks = part->segment->int8 + first / SCAN_ROWS * codes_int8_bytes(codes);
+    const uint8_t *high = part->segment->at.high + first / SCAN_ROWS * codes_high_bytes(codes);
+    const uint8_t *low = part->segment->at.low + first / SCAN_ROWS * codes_low_bytes(codes);
     const size_t n_blocks = (end - first) / SCAN_ROWS;
     struct scan_int8_query scans[SEARCH_MAX_QUERIES];
     uint16_t passed[SEARCH_MAX_QUERIES * RUN / SCAN_ROWS];
@@ -263,11 +286,32 @@ static size_t run_int8(struct search *search, const struct part *part, size_t fi
         codes_int8_floor(&query->int8, floor_of(query, search->ask));
         scans[q] = query->int8.scan;
     }
-    codes->scan->int8(scans, search->n, codes->groups, blocks, n_blocks, part->live + first / SCAN_ROWS, passed);
+    codes->scan->int8(scans, search->n, codes->groups, high, low, n_blocks, part->live + first / SCAN_ROWS, passed);
     score_waiting(search);
     for (size_t q = 0; q < search->n; q++) {
         for (size_t b = 0; b < n_blocks; b++) {
             count += score_mask(search, &search->queries[q], part, first + b * SCAN_ROWS, passed[q * n_blocks + b]);
+        }
+    }
+    return count;
+}
+
+/* What the high halves of bytes let pass is scored at once: the low ones of its block are more bytes than its floats. */
+static size_t run_halves(struct search *search, const struct part *part, size_t first, size_t end)
+{
+    const struct codes *codes = search->codes;
+    const uint8_t *high = part->segment->at.high + first / SCAN_ROWS * codes_high_bytes(codes);
+    const size_t n_blocks = (end - first) / SCAN_ROWS;
+    uint16_t passed[RUN / SCAN_ROWS];
+    size_t count = 0;
+
+    for (size_t q = 0; q < search->n; q++) {
+        struct search_query *query = &search->queries[q];
+        codes_int8_floor(&query->int8, floor_of(query, search->ask));
+        codes->scan->high(&query->int8.scan, codes->groups, high, n_blocks, part->live + first / SCAN_ROWS, passed);
+        score_waiting(search);
+        for (size_t b = 0; b < n_blocks; b++) {
+            count += passed[b] == 0 ? 0 : score_mask(search, query, part, first + b * SCAN_ROWS, passed[b]);
         }
     }
     return count;
@@ -283,11 +327,6 @@ static size_t run_floats(struct search *search, const struct part *part, size_t 
         }
     }
     return count;
-}
-
-static run_fn *run_of(enum index_way way)
-{
-    return way == INDEX_WAY_BITS ? run_bits : way == INDEX_WAY_BYTES ? run_int8 : run_floats;
 }
 
 /* Rows behind the last whole block have no codes. */
@@ -337,19 +376,93 @@ static bool has_row(const struct part *part, size_t first, size_t end)
     return any != 0;
 }
 
+/*
+ * The k best by the bits' estimate, roughly: the worst of their cosines is a floor from the first row on, and not only when the last
+ * of the best has been met.
+ */
+static void seek_floors(struct search *search)
+{
+    const struct view *view = search->view;
+
+    prepare(search, INDEX_WAY_BITS);
+    search->seeking = true;
+    for (size_t i = 0; i < view->n_parts; i++) {
+        const size_t whole = view->parts[i].rows / SCAN_ROWS * SCAN_ROWS;
+        for (size_t first = 0; first < whole; first += RUN) {
+            const size_t end = whole - first < RUN ? whole : first + RUN;
+            if (has_row(&view->parts[i], first, end)) {
+                (void)run_bits(search, &view->parts[i], first, end);
+            }
+        }
+    }
+    score_waiting(search);
+    search->seeking = false;
+    for (size_t q = 0; q < search->n; q++) {
+        search->queries[q].least = floor_of(&search->queries[q], search->ask);
+        search->queries[q].n_hits = 0; /* they are met again */
+    }
+}
+
+/*
+ * Whether half of the bytes and some floats are less than all bytes.  Many queries share what their bytes cost to read, and what is
+ * computed is the same for half a byte as for a whole one.
+ */
+static bool halves_pay(struct search *search)
+{
+    const struct codes *codes = search->codes;
+    const size_t most = search->view->count / SOUGHT;
+    float least = INFINITY;
+
+    if (search->n >= MANY_QUERIES) {
+        return false;
+    }
+    if (codes->padded > 0 && (size_t)search->ask->k <= most &&
+        int8_bytes(codes, search->ask->min_cosine) >= all_int8_bytes(codes)) {
+        seek_floors(search);
+    }
+    for (size_t q = 0; q < search->n; q++) {
+        least = fminf(least, search->queries[q].least);
+    }
+    return int8_bytes(codes, least) < all_int8_bytes(codes);
+}
+
+static run_fn *begin(struct search *search, enum index_way way)
+{
+    run_fn *run = way == INDEX_WAY_BITS ? run_bits : way == INDEX_WAY_FLOATS ? run_floats : run_int8;
+
+    if (run == run_int8 && halves_pay(search)) {
+        run = run_halves;
+    }
+    prepare(search, way);
+    return run;
+}
+
+/* A gallery in which everybody looks alike: bits, or half bytes, tell too few apart. */
+static run_fn *reconsider(struct search *search, run_fn *run, double share)
+{
+    const struct codes *codes = search->codes;
+    const double more = share * float_bytes(codes);
+
+    if (run == run_bits && search->ask->way == INDEX_WAY_PLANNED && more > all_int8_bytes(codes) - bits_bytes(codes)) {
+        prepare(search, INDEX_WAY_BYTES);
+        return run_int8;
+    }
+    return run == run_halves && more > (double)codes_low_bytes(codes) / SCAN_ROWS ? run_int8 : run;
+}
+
 void search_view(const struct codes *codes, const struct view *view, const struct index_ask *ask,
                  struct search_query *queries, size_t n)
 {
     struct search search = {.codes = codes, .view = view, .ask = ask, .queries = queries, .n = n};
-    enum index_way way = search_plan(codes, rows_of(view), view->count, ask->min_cosine, ask->way);
     size_t scanned = 0;
     size_t scored = 0;
 
     assert(n <= SEARCH_MAX_QUERIES);
     for (size_t q = 0; q < n; q++) {
         queries[q].n_hits = 0;
+        queries[q].least = ask->min_cosine;
     }
-    prepare(&search, way);
+    run_fn *run = begin(&search, search_plan(codes, rows_of(view), view->count, ask->min_cosine, ask->way));
     for (size_t i = 0; i < view->n_parts; i++) {
         const struct part *part = &view->parts[i];
         const size_t whole = part->rows / SCAN_ROWS * SCAN_ROWS;
@@ -358,13 +471,10 @@ void search_view(const struct codes *codes, const struct view *view, const struc
             if (!has_row(part, first, end)) {
                 continue;
             }
-            scored += run_of(way)(&search, part, first, end);
+            scored += run(&search, part, first, end);
             scanned += (end - first) * n;
-            /* A gallery in which everybody looks alike: the bit codes tell too few apart. */
-            if (way == INDEX_WAY_BITS && ask->way == INDEX_WAY_PLANNED && scanned > TRIAL_ROWS * n &&
-                (double)scored / (double)scanned * float_bytes(codes) > int8_bytes(codes) - bits_bytes(codes)) {
-                way = INDEX_WAY_BYTES;
-                prepare(&search, way);
+            if (scanned > TRIAL_ROWS * n) {
+                run = reconsider(&search, run, (double)scored / (double)scanned);
             }
         }
         score_loose(&search, part);

@@ -19,6 +19,7 @@ struct search_query {
     const float *vector;    /* [dim] */
     struct index_hit *hits; /* room for k; a heap with the worst on top while the search runs, then best first */
     size_t n_hits;
+    float least;   /* what a hit must reach, so far as is known from elsewhere */
     uint8_t *room; /* search_room_bytes, aligned to 64 */
     struct codes_int8_query int8;
     struct codes_bits_query bits;

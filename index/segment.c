@@ -18,13 +18,14 @@ enum err segment_new(const struct codes *codes, size_t capacity, struct segment 
     if (segment != NULL) {
         segment->codes = codes;
         segment->capacity = capacity;
-        segment->int8 = mem_new_huge(n_blocks, codes_int8_bytes(codes));
-        segment->bits = mem_new_huge(segment_bits_blocks(capacity), codes_bits_bytes(codes));
+        segment->at.high = mem_new_huge(n_blocks, codes_high_bytes(codes));
+        segment->at.low = mem_new_huge(n_blocks, codes_low_bytes(codes));
+        segment->at.bits = mem_new_huge(segment_bits_blocks(capacity), codes_bits_bytes(codes));
         segment->ids = MEM_ARRAY(int64_t, capacity);
         segment->live[0] = MEM_ARRAY(uint16_t, n_blocks);
         segment->live[1] = MEM_ARRAY(uint16_t, n_blocks);
-        if (segment->int8 != NULL && segment->bits != NULL && segment->ids != NULL && segment->live[0] != NULL &&
-            segment->live[1] != NULL) {
+        if (segment->at.high != NULL && segment->at.low != NULL && segment->at.bits != NULL && segment->ids != NULL &&
+            segment->live[0] != NULL && segment->live[1] != NULL) {
             memset(segment->live[0], 0xFF, n_blocks * sizeof(uint16_t));
             err = faiss_index_new((int)codes->dim, &segment->faiss, note);
         }
@@ -47,8 +48,8 @@ static void point_into(struct segment *segment, const struct segment_file *file)
     uint8_t *map = (uint8_t *)(uintptr_t)file->map;
 
     segment->ids = (int64_t *)(void *)(map + file->layout.ids);
-    segment->bits = map + file->layout.bits;
-    segment->int8 = map + file->layout.int8;
+    segment->at = (struct codes_at){
+        .high = map + file->layout.high, .low = map + file->layout.low, .bits = map + file->layout.bits};
     segment->floats = (float *)(void *)(map + file->layout.floats);
 }
 
@@ -127,8 +128,9 @@ void segment_free(struct segment *segment)
     }
     if (!segment->mapped) {
         faiss_index_free(segment->faiss);
-        mem_free_wiped(segment->int8);
-        mem_free_wiped(segment->bits);
+        mem_free_wiped(segment->at.high);
+        mem_free_wiped(segment->at.low);
+        mem_free_wiped(segment->at.bits);
         mem_free(segment->ids);
     }
     segment_file_close(segment->file);
@@ -137,14 +139,12 @@ void segment_free(struct segment *segment)
     mem_free(segment);
 }
 
-static uint8_t *int8_block(const struct segment *segment, size_t block)
+/* The blocks that a row lies in. */
+static struct codes_at blocks_of(const struct segment *segment, size_t row)
 {
-    return segment->int8 + block * codes_int8_bytes(segment->codes);
-}
-
-static uint8_t *bits_block(const struct segment *segment, size_t block)
-{
-    return segment->bits + block / (SCAN_BITS_ROWS / SCAN_ROWS) * codes_bits_bytes(segment->codes);
+    return (struct codes_at){.high = segment->at.high + row / SCAN_ROWS * codes_high_bytes(segment->codes),
+                             .low = segment->at.low + row / SCAN_ROWS * codes_low_bytes(segment->codes),
+                             .bits = segment->at.bits + row / SCAN_BITS_ROWS * codes_bits_bytes(segment->codes)};
 }
 
 void segment_append(struct segment *segment, const int64_t *ids, const float *vectors, size_t n)
@@ -157,8 +157,7 @@ void segment_append(struct segment *segment, const int64_t *ids, const float *ve
     memcpy(segment->ids + segment->rows, ids, n * sizeof *ids);
     segment->rows += n;
     for (size_t block = first_block; block < segment->rows / SCAN_ROWS; block++) {
-        codes_encode(segment->codes, segment->floats + block * SCAN_ROWS * dim, block * SCAN_ROWS, segment->int8,
-                     segment->bits);
+        codes_encode(segment->codes, segment->floats + block * SCAN_ROWS * dim, block * SCAN_ROWS, &segment->at);
     }
 }
 
@@ -173,8 +172,10 @@ enum err segment_grow(const struct segment *segment, size_t capacity, struct seg
     }
     memcpy(bigger->floats, segment->floats, segment->rows * segment->codes->dim * sizeof(float));
     memcpy(bigger->ids, segment->ids, segment->rows * sizeof *segment->ids);
-    memcpy(bigger->int8, segment->int8, n_blocks * codes_int8_bytes(segment->codes));
-    memcpy(bigger->bits, segment->bits, segment_bits_blocks(n_blocks * SCAN_ROWS) * codes_bits_bytes(segment->codes));
+    memcpy(bigger->at.high, segment->at.high, n_blocks * codes_high_bytes(segment->codes));
+    memcpy(bigger->at.low, segment->at.low, n_blocks * codes_low_bytes(segment->codes));
+    memcpy(bigger->at.bits, segment->at.bits,
+           segment_bits_blocks(n_blocks * SCAN_ROWS) * codes_bits_bytes(segment->codes));
     memcpy(bigger->live[0], segment->live[segment->now], segment->capacity / SCAN_ROWS * sizeof(uint16_t));
     bigger->rows = segment->rows;
     bigger->dead = segment->dead;
@@ -222,7 +223,8 @@ static void wipe(struct segment *segment, size_t row)
     segment->ids[row] = SEGMENT_NO_ID;
     mem_wipe(segment->floats + row * segment->codes->dim, segment->codes->dim * sizeof(float));
     if (block < segment->rows / SCAN_ROWS) {
-        codes_wipe(segment->codes, row, int8_block(segment, block), bits_block(segment, block));
+        const struct codes_at blocks = blocks_of(segment, row);
+        codes_wipe(segment->codes, row, &blocks);
     }
 }
 
@@ -255,32 +257,58 @@ void segment_kill(struct segment *segment, size_t row)
     wipe(segment, row);
 }
 
+/* Of 64 rows. */
+static size_t bytes_of_64(const struct codes *codes)
+{
+    return SCAN_BITS_ROWS / SCAN_ROWS * (codes_high_bytes(codes) + codes_low_bytes(codes)) + codes_bits_bytes(codes);
+}
+
+static struct codes_at at_of_64(const struct codes *codes, uint8_t *room)
+{
+    uint8_t *low = room + SCAN_BITS_ROWS / SCAN_ROWS * codes_high_bytes(codes);
+
+    return (struct codes_at){
+        .high = room, .low = low, .bits = low + SCAN_BITS_ROWS / SCAN_ROWS * codes_low_bytes(codes)};
+}
+
+static void wipe_of_64(const struct codes *codes, const struct codes_at *at, size_t row)
+{
+    const struct codes_at blocks = {.high = at->high + row / SCAN_ROWS * codes_high_bytes(codes),
+                                    .low = at->low + row / SCAN_ROWS * codes_low_bytes(codes),
+                                    .bits = at->bits};
+    codes_wipe(codes, row, &blocks);
+}
+
+size_t segment_wrong_codes_room(const struct codes *codes)
+{
+    return 2 * bytes_of_64(codes);
+}
+
 size_t segment_wrong_codes(const struct segment *segment, uint8_t *room)
 {
     const struct codes *codes = segment->codes;
-    const size_t int8_bytes = SCAN_BITS_ROWS / SCAN_ROWS * codes_int8_bytes(codes);
-    const size_t both_bytes = int8_bytes + codes_bits_bytes(codes);
+    const size_t bytes = bytes_of_64(codes);
     const size_t whole = segment->rows / SCAN_ROWS * SCAN_ROWS; /* with codes */
-    uint8_t *made = room;                                       /* [int8, bits] of 64 rows */
-    uint8_t *there = room + both_bytes;                         /* the same */
+    const struct codes_at made = at_of_64(codes, room);
+    const struct codes_at there = at_of_64(codes, room + bytes);
 
     for (size_t first = 0; first < whole; first += SCAN_BITS_ROWS) {
         const size_t n = whole - first < SCAN_BITS_ROWS ? whole - first : SCAN_BITS_ROWS;
-        const uint8_t *int8 = int8_block(segment, first / SCAN_ROWS);
-        memset(made, 0, 2 * both_bytes);
-        memcpy(there, int8, n / SCAN_ROWS * codes_int8_bytes(codes));
-        memcpy(there + int8_bytes, bits_block(segment, first / SCAN_ROWS), codes_bits_bytes(codes));
+        const struct codes_at blocks = blocks_of(segment, first);
+        memset(room, 0, 2 * bytes);
+        memcpy(there.high, blocks.high, n / SCAN_ROWS * codes_high_bytes(codes));
+        memcpy(there.low, blocks.low, n / SCAN_ROWS * codes_low_bytes(codes));
+        memcpy(there.bits, blocks.bits, codes_bits_bytes(codes));
         for (size_t row = 0; row < n; row += SCAN_ROWS) {
-            codes_encode(codes, segment->floats + (first + row) * codes->dim, row, made, made + int8_bytes);
+            codes_encode(codes, segment->floats + (first + row) * codes->dim, row, &made);
         }
         for (size_t row = 0; row < n; row++) {
             if (!segment_is_live(segment, first + row)) { /* what those have means nothing */
-                const size_t block = row / SCAN_ROWS * codes_int8_bytes(codes);
-                codes_wipe(codes, row, made + block, made + int8_bytes);
-                codes_wipe(codes, row, there + block, there + int8_bytes);
+                wipe_of_64(codes, &made, row);
+                wipe_of_64(codes, &there, row);
             }
         }
-        if (memcmp(made, there, both_bytes) != 0) {
+        if (memcmp(room, room + bytes, bytes) != 0) {
             return first;
         }
     }
@@ -290,7 +318,7 @@ size_t segment_wrong_codes(const struct segment *segment, uint8_t *room)
 size_t segment_bytes(const struct segment *segment)
 {
     const size_t n_blocks = segment->capacity / SCAN_ROWS;
-    const size_t own = n_blocks * codes_int8_bytes(segment->codes) +
+    const size_t own = n_blocks * (codes_high_bytes(segment->codes) + codes_low_bytes(segment->codes)) +
                        segment_bits_blocks(segment->capacity) * codes_bits_bytes(segment->codes) +
                        segment->capacity * (segment->codes->dim * sizeof(float) + sizeof *segment->ids);
 

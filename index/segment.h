@@ -41,10 +41,9 @@ struct segment {
     float *floats;             /* [capacity, dim] */
 
     /* Written by the writer, read through a view. */
-    uint8_t *int8;
-    uint8_t *bits;
-    int64_t *ids;      /* SEGMENT_NO_ID once removed */
-    uint16_t *live[2]; /* a bit a row, set until it is removed; views hold live[now], the other one is the writer's */
+    struct codes_at at; /* of all rows */
+    int64_t *ids;       /* SEGMENT_NO_ID once removed */
+    uint16_t *live[2];  /* a bit a row, set until it is removed; views hold live[now], the other one is the writer's */
 
     /* the writer's */
     int now;
@@ -94,7 +93,8 @@ MUST_CHECK enum err segment_wipe_marked(struct segment *segment, struct err_note
 void segment_kill(struct segment *segment, size_t row);
 
 /* Makes the codes of its living rows anew and compares, 64 at a time: the first of those that differ, or capacity.
- * Shapes: room for twice the codes of 64 rows. */
+ * Shapes: room [segment_wrong_codes_room]. */
+size_t segment_wrong_codes_room(const struct codes *codes);
 size_t segment_wrong_codes(const struct segment *segment, uint8_t *room);
 
 size_t segment_bytes(const struct segment *segment); /* in memory; what is mapped is the system's to drop */

@@ -24,7 +24,7 @@ enum {
     N_PARTS = sizeof((struct segment_layout *)0)->parts / sizeof(struct segment_part),
     CHUNKS_AT_ONCE = 4,
     TURN = 64 * CHUNK, /* bytes written at once: a change waits for no more than this */
-    VERSION = 5,
+    VERSION = 6,
     GROUP = 1024, /* rows: 64 blocks of 64 bytes or a multiple, 16 blocks of bits of 512: whole chunks in every part */
     FRONT =
         8 + 4 * 4 + 8 + INDEX_OWNER_BYTES + (int)sizeof(struct index_moment) + 4 /* of the header, up to the signs */
@@ -51,14 +51,16 @@ static struct segment_layout layout_of(const struct codes *codes, size_t capacit
     struct segment_layout at = {.ids = CHUNK};
 
     at.bits = at.ids + chunks(capacity * sizeof(int64_t));
-    at.int8 = at.bits + chunks(segment_bits_blocks(capacity) * codes_bits_bytes(codes));
-    at.floats = at.int8 + chunks(n_blocks * codes_int8_bytes(codes));
+    at.high = at.bits + chunks(segment_bits_blocks(capacity) * codes_bits_bytes(codes));
+    at.low = at.high + chunks(n_blocks * codes_high_bytes(codes));
+    at.floats = at.low + chunks(n_blocks * codes_low_bytes(codes));
     at.sums = at.floats + chunks(capacity * codes->dim * sizeof(float));
     at.n_chunks = (at.sums - at.ids) / CHUNK;
     at.end = at.sums + at.n_chunks * sizeof(uint32_t);
-    const size_t begins[] = {at.ids, at.bits, at.int8, at.floats, at.sums};
+    const size_t begins[] = {at.ids, at.bits, at.high, at.low, at.floats, at.sums};
     const size_t group_bytes[] = {GROUP * sizeof(int64_t), GROUP / SCAN_BITS_ROWS * codes_bits_bytes(codes),
-                                  GROUP / SCAN_ROWS * codes_int8_bytes(codes), GROUP * codes->dim * sizeof(float)};
+                                  GROUP / SCAN_ROWS * codes_high_bytes(codes),
+                                  GROUP / SCAN_ROWS * codes_low_bytes(codes), GROUP * codes->dim * sizeof(float)};
     for (size_t i = 0; i < N_PARTS; i++) {
         at.parts[i] = (struct segment_part){.first = (begins[i] - at.ids) / CHUNK,
                                             .n = (begins[i + 1] - begins[i]) / CHUNK,
@@ -190,8 +192,9 @@ static void copy_chunk(const struct segment_file *file, const struct segment *se
         const void *from;
     } parts[] = {
         {layout->ids, file->capacity * sizeof(int64_t), segment->ids},
-        {layout->bits, segment_bits_blocks(file->capacity) * codes_bits_bytes(segment->codes), segment->bits},
-        {layout->int8, n_blocks * codes_int8_bytes(segment->codes), segment->int8},
+        {layout->bits, segment_bits_blocks(file->capacity) * codes_bits_bytes(segment->codes), segment->at.bits},
+        {layout->high, n_blocks * codes_high_bytes(segment->codes), segment->at.high},
+        {layout->low, n_blocks * codes_low_bytes(segment->codes), segment->at.low},
         {layout->floats, file->capacity * file->dim * sizeof(float), segment->floats},
     };
     size_t n = 0;

@@ -3,8 +3,8 @@
  * overwritten with zeros.
  *
  * Little-endian, in chunks of 4 KiB.  The first is the header: magic, version, dimension, rows, length, whose file it is and
- * of which moment, the rotation of the bit codes, and its own checksum.  Then, each from a chunk's begin: ids, of which those
- * that were removed are SEGMENT_NO_ID, bit codes, byte codes, floats; and last a CRC-32C for each of these chunks.
+ * of which moment, the rotation of the codes, and its own checksum.  Then, each from a chunk's begin: ids, of which those
+ * that were removed are SEGMENT_NO_ID, bit codes, byte codes in two halves, floats; and last a CRC-32C for each of these chunks.
  *
  * Overwriting a row is to touch few pages, because before the removal is answered each of them is written and flushed: chunks
  * are short, nothing but the ids says who lives, and the sums of what belongs to the same 1,024 rows, which are a whole number
@@ -35,9 +35,9 @@ struct segment_part {
 };
 
 struct segment_layout {
-    size_t ids, bits, int8, floats, sums, end; /* offsets in bytes */
-    struct segment_part parts[4];              /* the first four of these */
-    size_t n_chunks;                           /* with a sum */
+    size_t ids, bits, high, low, floats, sums, end; /* offsets in bytes */
+    struct segment_part parts[5];                   /* the first five of these */
+    size_t n_chunks;                                /* with a sum */
 };
 
 struct segment_file {

@@ -16,9 +16,10 @@
 enum {
     CHUNK = SEGMENT_FILE_CHUNK,
     AT_ONCE = 65536, /* bytes of zeros */
-    MOST_PLACES = 4,
-    /* Of ids, both codes of a block, and the floats of a row; with what begins and ends amid a chunk. */
-    MOST_CHUNKS = (SCAN_ROWS * 8 + SCAN_INT8_BLOCK_BYTES(CODES_MAX_DIM / 4) +
+    MOST_PLACES = 5,
+    /* Of ids, all codes of a block, and the floats of a row; with what begins and ends amid a chunk. */
+    MOST_CHUNKS = (SCAN_ROWS * 8 + SCAN_HIGH_BLOCK_BYTES(CODES_MAX_DIM / SCAN_INT8_GROUP) +
+                   SCAN_LOW_BLOCK_BYTES(CODES_MAX_DIM / SCAN_INT8_GROUP) +
                    SCAN_BITS_BLOCK_BYTES(CODES_MAX_DIM / SCAN_BITS_PLANE) + CODES_MAX_DIM * 4) /
                       CHUNK +
                   2 * MOST_PLACES
@@ -111,22 +112,25 @@ static enum err wipe_ids(const struct segment_file *file, size_t block, unsigned
     return err;
 }
 
-/* Both codes are interleaved with those of other rows. */
+/* They are interleaved with those of other rows. */
 static enum err wipe_codes(const struct segment_file *file, const struct codes *codes, size_t block, unsigned died,
                            struct places *places, struct err_note *note)
 {
-    const size_t int8_bytes = codes_int8_bytes(codes);
+    const size_t high_bytes = codes_high_bytes(codes);
+    const size_t low_bytes = codes_low_bytes(codes);
     const size_t bits_bytes = codes_bits_bytes(codes);
-    uint8_t *int8 = NULL;
-    uint8_t *bits = NULL;
+    struct codes_at at = {NULL};
 
-    enum err err = places_read(file, file->layout.int8 + block * int8_bytes, int8_bytes, places, &int8, note);
+    enum err err = places_read(file, file->layout.high + block * high_bytes, high_bytes, places, &at.high, note);
+    if (err == ERR_NONE) {
+        err = places_read(file, file->layout.low + block * low_bytes, low_bytes, places, &at.low, note);
+    }
     if (err == ERR_NONE && bits_bytes > 0) {
         const size_t bits_block = block / (SCAN_BITS_ROWS / SCAN_ROWS);
-        err = places_read(file, file->layout.bits + bits_block * bits_bytes, bits_bytes, places, &bits, note);
+        err = places_read(file, file->layout.bits + bits_block * bits_bytes, bits_bytes, places, &at.bits, note);
     }
     for (unsigned left = died; left != 0 && err == ERR_NONE; left &= left - 1) {
-        codes_wipe(codes, block * SCAN_ROWS + (size_t)__builtin_ctz(left), int8, bits);
+        codes_wipe(codes, block * SCAN_ROWS + (size_t)__builtin_ctz(left), &at);
     }
     return err;
 }

@@ -17,27 +17,32 @@
 
 #define SCAN_ROWS 16
 
-/* Behind the byte codes of a block stand two floats a row: first the 16 scales, then the 16 errors. */
-#define SCAN_TAIL_BYTES (2 * SCAN_ROWS * sizeof(float))
-
 /*
- * One byte a dimension.  A block is [groups][16 rows][4 dimensions] u8, each byte the code c, -127 .. 127, plus 128; then
- * the tail.  A row passes if
+ * One byte a dimension, in two halves that stand apart, because most rows are ruled out by the high ones alone.  The code c,
+ * -127 .. 127, plus 128 is 16·high + low.  A block of high halves is [groups][16 rows][4] u8: of group g the byte i holds that of
+ * dimension 8g + i and, in its upper four bits, that of 8g + 4 + i; then as floats the 16 scales and the 16 reaches.  A block of
+ * low halves is the same with them; then the 16 errors.  By its high halves a row passes if
+ *     row.scale · (scale · Σ (16·high + 8 - 128) · code) + row.reach · error ≥ floor,
+ * and by both if
  *     row.scale · (scale · Σ c · code) + row.error · error ≥ floor.
  * Reads: whole blocks, each aligned to 64 bytes.
  */
 struct scan_int8_query {
-    const int8_t *codes; /* [groups · 4], -127 .. 127 */
+    const int8_t *codes; /* [groups · 8], -127 .. 127 */
     int32_t offset;      /* 128 · Σ codes */
     float scale, error, floor;
 };
-#define SCAN_INT8_BLOCK_BYTES(groups) ((groups)*64 + SCAN_TAIL_BYTES)
+#define SCAN_INT8_GROUP 8 /* dimensions */
+#define SCAN_HIGH_BLOCK_BYTES(groups) ((groups)*64 + 2 * SCAN_ROWS * sizeof(float))
+#define SCAN_LOW_BLOCK_BYTES(groups) ((groups)*64 + SCAN_ROWS * sizeof(float))
 
-/*
- * Shapes: queries [n_queries]; blocks [n_blocks]; live [n_blocks], a bit for each row; ret [n_queries, n_blocks].
- */
-typedef void scan_int8_fn(const struct scan_int8_query *queries, size_t n_queries, size_t groups, const uint8_t *blocks,
-                          size_t n_blocks, const uint16_t *live, uint16_t *ret);
+/* Shapes: high [n_blocks]; live, ret [n_blocks], a bit for each row. */
+typedef void scan_high_fn(const struct scan_int8_query *query, size_t groups, const uint8_t *high, size_t n_blocks,
+                          const uint16_t *live, uint16_t *ret);
+
+/* Shapes: queries [n_queries]; high, low [n_blocks]; live [n_blocks]; ret [n_queries, n_blocks]. */
+typedef void scan_int8_fn(const struct scan_int8_query *queries, size_t n_queries, size_t groups, const uint8_t *high,
+                          const uint8_t *low, size_t n_blocks, const uint16_t *live, uint16_t *ret);
 
 /*
  * One bit a dimension.  A block is 64 rows, [planes][64 rows] u8: byte [p][r] holds of row r the dimensions 8p .. 8p + 7, the
@@ -79,6 +84,7 @@ typedef void scan_hadamard_fn(float *x, size_t n);
 
 struct scan {
     const char *name;
+    scan_high_fn *high;
     scan_int8_fn *int8;
     scan_bits_table_fn *bits_table;
     scan_bits_fn *bits;

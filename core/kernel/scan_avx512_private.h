@@ -13,9 +13,16 @@
 #include "core/kernel/scan_private.h"
 
 /* In scan_vnni.c, and no faster otherwise. */
+scan_high_fn scan_high_vnni;
 scan_int8_fn scan_int8_vnni;
 scan_dot_fn scan_dot_vnni;
 scan_hadamard_fn scan_hadamard_vnni;
+
+/* The bits of a that mask has in every byte, and the others of b. */
+static inline __m512i choose(__m512i a, char mask, __m512i b)
+{
+    return _mm512_ternarylogic_epi64(a, b, _mm512_set1_epi8(mask), 0xE4);
+}
 
 READS_DEAD_ROWS static inline uint16_t passing(__m512 score, const float *error, float query_error, float floor)
 {

@@ -7,18 +7,28 @@
 #include "core/kernel/scan.h"
 #include "core/kernel/scan_private.h"
 
-READS_DEAD_ROWS static uint16_t int8_block(const struct scan_int8_query *query, size_t groups, const uint8_t *block)
+/* The half byte of a dimension. */
+READS_DEAD_ROWS static int half_of(const uint8_t *block, size_t row, size_t dimension)
 {
-    const float *scale = (const float *)(const void *)(block + groups * 64);
-    const float *error = scale + SCAN_ROWS;
+    const size_t in_group = dimension % SCAN_INT8_GROUP;
+    const uint8_t byte = block[dimension / SCAN_INT8_GROUP * 64 + row * 4 + in_group % 4];
+
+    return in_group < 4 ? byte & 15 : byte >> 4;
+}
+
+/* low: NULL if it is not to be looked at. */
+READS_DEAD_ROWS static uint16_t int8_block(const struct scan_int8_query *query, size_t groups, const uint8_t *high,
+                                           const uint8_t *low)
+{
+    const float *scale = (const float *)(const void *)(high + groups * 64);
+    const float *error = low == NULL ? scale + SCAN_ROWS : (const float *)(const void *)(low + groups * 64);
     uint16_t passed = 0;
 
     for (size_t row = 0; row < SCAN_ROWS; row++) {
-        int32_t sum = -query->offset;
-        for (size_t group = 0; group < groups; group++) {
-            for (size_t i = 0; i < 4; i++) {
-                sum += block[group * 64 + row * 4 + i] * query->codes[group * 4 + i];
-            }
+        int32_t sum = 0;
+        for (size_t i = 0; i < groups * SCAN_INT8_GROUP; i++) {
+            int code = 16 * half_of(high, row, i) + (low == NULL ? 8 : half_of(low, row, i)) - 128;
+            sum += code * query->codes[i];
         }
         float score = fmaf(error[row], query->error, scale[row] * (query->scale * (float)sum));
         passed |= (uint16_t)((score >= query->floor) << row);
@@ -26,14 +36,24 @@ READS_DEAD_ROWS static uint16_t int8_block(const struct scan_int8_query *query, 
     return passed;
 }
 
+READS_DEAD_ROWS static void high_ref(const struct scan_int8_query *query, size_t groups, const uint8_t *high,
+                                     size_t n_blocks, const uint16_t *live, uint16_t *ret)
+{
+    for (size_t b = 0; b < n_blocks; b++, high += SCAN_HIGH_BLOCK_BYTES(groups)) {
+        ret[b] = live[b] == 0 ? 0 : live[b] & int8_block(query, groups, high, NULL);
+    }
+}
+
 READS_DEAD_ROWS static void int8_ref(const struct scan_int8_query *queries, size_t n_queries, size_t groups,
-                                     const uint8_t *blocks, size_t n_blocks, const uint16_t *live, uint16_t *ret)
+                                     const uint8_t *high, const uint8_t *low, size_t n_blocks, const uint16_t *live,
+                                     uint16_t *ret)
 {
     for (size_t q = 0; q < n_queries; q++) {
         for (size_t b = 0; b < n_blocks; b++) {
             ret[q * n_blocks + b] =
                 live[b] == 0 ? 0
-                             : live[b] & int8_block(&queries[q], groups, blocks + b * SCAN_INT8_BLOCK_BYTES(groups));
+                             : live[b] & int8_block(&queries[q], groups, high + b * SCAN_HIGH_BLOCK_BYTES(groups),
+                                                    low + b * SCAN_LOW_BLOCK_BYTES(groups));
         }
     }
 }
@@ -92,6 +112,7 @@ static void hadamard_ref(float *x, size_t n)
 }
 
 const struct scan scan_ref = {.name = "ref",
+                              .high = high_ref,
                               .int8 = int8_ref,
                               .bits_table = bits_table_ref,
                               .bits = bits_ref,

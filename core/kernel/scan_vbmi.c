@@ -52,12 +52,6 @@ static inline __m512i look_up(__m512i codes, const uint8_t *table)
     return _mm512_permutexvar_epi8(codes, _mm512_load_si512(table));
 }
 
-/* The bits of a that mask has in every byte, and the others of b. */
-static inline __m512i choose(__m512i a, char mask, __m512i b)
-{
-    return _mm512_ternarylogic_epi64(a, b, _mm512_set1_epi8(mask), 0xE4);
-}
-
 READS_DEAD_ROWS static uint64_t bits_block(const struct scan_bits_query *query, size_t planes, const uint8_t *rows)
 {
     const uint8_t *table = query->table;
@@ -93,6 +87,7 @@ READS_DEAD_ROWS static void bits_vbmi(const struct scan_bits_query *query, size_
 }
 
 const struct scan scan_vbmi = {.name = "vbmi",
+                               .high = scan_high_vnni,
                                .int8 = scan_int8_vnni,
                                .bits_table = bits_table_vbmi,
                                .bits = bits_vbmi,

@@ -10,43 +10,98 @@
 
 #define UNROLLED _Pragma("GCC unroll 16")
 
-READS_DEAD_ROWS static inline uint16_t int8_finish(const struct scan_int8_query *query, __m512i sum, const float *tail)
+READS_DEAD_ROWS static inline uint16_t int8_finish(const struct scan_int8_query *query, __m512i sum, int32_t offset,
+                                                   const float *scales, const float *errors)
 {
-    sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(query->offset));
+    sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(offset));
     __m512 scaled = _mm512_mul_ps(_mm512_set1_ps(query->scale), _mm512_cvtepi32_ps(sum));
-    return passing(_mm512_mul_ps(_mm512_load_ps(tail), scaled), tail + SCAN_ROWS, query->error, query->floor);
+    return passing(_mm512_mul_ps(_mm512_load_ps(scales), scaled), errors, query->error, query->floor);
 }
 
-static inline __m512i four_codes(const struct scan_int8_query *query, size_t group)
+static inline const float *numbers(const uint8_t *at)
 {
-    int32_t four;
-
-    memcpy(&four, query->codes + group * 4, sizeof four);
-    return _mm512_set1_epi32(four);
+    return (const float *)(const void *)at;
 }
 
-/* One query, one block: four sums, because each waits for its own last product. */
-READS_DEAD_ROWS static uint16_t int8_one(const struct scan_int8_query *query, size_t groups, const uint8_t *block)
+/* Four codes of the query, which a group has two of. */
+static inline __m512i four_codes(const struct scan_int8_query *query, size_t four)
 {
-    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    int32_t codes;
+
+    memcpy(&codes, query->codes + four * 4, sizeof codes);
+    return _mm512_set1_epi32(codes);
+}
+
+/* Codes plus 128 of a group: of its first four dimensions and of the other four. */
+struct eight {
+    __m512i first, second;
+};
+
+READS_DEAD_ROWS static inline struct eight codes_of(const uint8_t *high, const uint8_t *low)
+{
+    const __m512i highs = _mm512_load_si512(high);
+    const __m512i lows = _mm512_load_si512(low);
+    return (struct eight){choose(lows, 15, _mm512_slli_epi16(highs, 4)), choose(_mm512_srli_epi16(lows, 4), 15, highs)};
+}
+
+/*
+ * Two sums each, because each waits for its own last product.  The upper half of a byte stands there as 16 times what it says, so
+ * the sum of the others is multiplied at the end.
+ */
+READS_DEAD_ROWS static uint16_t high_block(const struct scan_int8_query *query, size_t groups, const uint8_t *block)
+{
+    const __m512i mask = _mm512_set1_epi8(15);
+    __m512i first[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    __m512i second[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     size_t group = 0;
 
-    for (; group + 4 <= groups; group += 4) {
+    for (; group + 2 <= groups; group += 2) {
         UNROLLED
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < 2; i++) {
+            const __m512i highs = _mm512_load_si512(block + (group + i) * 64);
             ask_ahead(block + (group + i) * 64);
-            sum[i] =
-                _mm512_dpbusd_epi32(sum[i], _mm512_load_si512(block + (group + i) * 64), four_codes(query, group + i));
+            first[i] = _mm512_dpbusd_epi32(first[i], _mm512_and_si512(highs, mask), four_codes(query, 2 * (group + i)));
+            second[i] = _mm512_dpbusd_epi32(second[i], _mm512_andnot_si512(mask, highs),
+                                            four_codes(query, 2 * (group + i) + 1));
         }
     }
-    for (; group < groups; group++) {
+    if (group < groups) {
+        const __m512i highs = _mm512_load_si512(block + group * 64);
         ask_ahead(block + group * 64);
-        sum[0] = _mm512_dpbusd_epi32(sum[0], _mm512_load_si512(block + group * 64), four_codes(query, group));
+        first[0] = _mm512_dpbusd_epi32(first[0], _mm512_and_si512(highs, mask), four_codes(query, 2 * group));
+        second[0] = _mm512_dpbusd_epi32(second[0], _mm512_andnot_si512(mask, highs), four_codes(query, 2 * group + 1));
     }
-    ask_ahead(block + groups * 64); /* the tail */
+    ask_ahead(block + groups * 64); /* scales and reaches */
     ask_ahead(block + groups * 64 + 64);
-    sum[0] = _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
-    return int8_finish(query, sum[0], (const float *)(const void *)(block + groups * 64));
+    const __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(_mm512_add_epi32(first[0], first[1]), 4),
+                                         _mm512_add_epi32(second[0], second[1]));
+    const float *scales = numbers(block + groups * 64);
+    return int8_finish(query, sum, query->offset / 16 * 15, scales, scales + SCAN_ROWS);
+}
+
+READS_DEAD_ROWS void scan_high_vnni(const struct scan_int8_query *query, size_t groups, const uint8_t *high,
+                                    size_t n_blocks, const uint16_t *live, uint16_t *ret)
+{
+    for (size_t b = 0; b < n_blocks; b++, high += SCAN_HIGH_BLOCK_BYTES(groups)) {
+        ret[b] = live[b] == 0 ? 0 : live[b] & high_block(query, groups, high);
+    }
+}
+
+/* One query, one block. */
+READS_DEAD_ROWS static uint16_t int8_one(const struct scan_int8_query *query, size_t groups, const uint8_t *high,
+                                         const uint8_t *low)
+{
+    __m512i sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
+    for (size_t group = 0; group < groups; group++) {
+        ask_ahead(high + group * 64);
+        ask_ahead(low + group * 64);
+        struct eight codes = codes_of(high + group * 64, low + group * 64);
+        sum[0] = _mm512_dpbusd_epi32(sum[0], codes.first, four_codes(query, 2 * group));
+        sum[1] = _mm512_dpbusd_epi32(sum[1], codes.second, four_codes(query, 2 * group + 1));
+    }
+    return int8_finish(query, _mm512_add_epi32(sum[0], sum[1]), query->offset, numbers(high + groups * 64),
+                       numbers(low + groups * 64));
 }
 
 /* N_TOGETHER queries over two blocks: every code is loaded once for all of them, every query's once for both blocks. */
@@ -54,8 +109,9 @@ enum {
     N_TOGETHER = 8
 };
 
-READS_DEAD_ROWS static void int8_together(const struct scan_int8_query *queries, size_t groups, const uint8_t *block,
-                                          const uint8_t *next, uint16_t *ret, uint16_t *ret_next, size_t stride)
+READS_DEAD_ROWS static void int8_together(const struct scan_int8_query *queries, size_t groups,
+                                          const uint8_t *const high[2], const uint8_t *const low[2],
+                                          uint16_t *const ret[2], size_t stride)
 {
     __m512i sum[2][N_TOGETHER];
 
@@ -65,26 +121,36 @@ READS_DEAD_ROWS static void int8_together(const struct scan_int8_query *queries,
         sum[1][q] = _mm512_setzero_si512();
     }
     for (size_t group = 0; group < groups; group++) {
-        __m512i rows = _mm512_load_si512(block + group * 64);
-        __m512i next_rows = _mm512_load_si512(next + group * 64);
+        struct eight rows = codes_of(high[0] + group * 64, low[0] + group * 64);
+        struct eight next_rows = codes_of(high[1] + group * 64, low[1] + group * 64);
         UNROLLED
         for (size_t q = 0; q < N_TOGETHER; q++) {
-            __m512i codes = four_codes(&queries[q], group);
-            sum[0][q] = _mm512_dpbusd_epi32(sum[0][q], rows, codes);
-            sum[1][q] = _mm512_dpbusd_epi32(sum[1][q], next_rows, codes);
+            __m512i codes = four_codes(&queries[q], 2 * group);
+            sum[0][q] = _mm512_dpbusd_epi32(sum[0][q], rows.first, codes);
+            sum[1][q] = _mm512_dpbusd_epi32(sum[1][q], next_rows.first, codes);
+        }
+        UNROLLED
+        for (size_t q = 0; q < N_TOGETHER; q++) {
+            __m512i codes = four_codes(&queries[q], 2 * group + 1);
+            sum[0][q] = _mm512_dpbusd_epi32(sum[0][q], rows.second, codes);
+            sum[1][q] = _mm512_dpbusd_epi32(sum[1][q], next_rows.second, codes);
         }
     }
     UNROLLED
     for (size_t q = 0; q < N_TOGETHER; q++) {
-        ret[q * stride] = int8_finish(&queries[q], sum[0][q], (const float *)(const void *)(block + groups * 64));
-        ret_next[q * stride] = int8_finish(&queries[q], sum[1][q], (const float *)(const void *)(next + groups * 64));
+        for (size_t i = 0; i < 2; i++) {
+            ret[i][q * stride] = int8_finish(&queries[q], sum[i][q], queries[q].offset, numbers(high[i] + groups * 64),
+                                             numbers(low[i] + groups * 64));
+        }
     }
 }
 
 READS_DEAD_ROWS void scan_int8_vnni(const struct scan_int8_query *queries, size_t n_queries, size_t groups,
-                                    const uint8_t *blocks, size_t n_blocks, const uint16_t *live, uint16_t *ret)
+                                    const uint8_t *high, const uint8_t *low, size_t n_blocks, const uint16_t *live,
+                                    uint16_t *ret)
 {
-    const size_t block_bytes = SCAN_INT8_BLOCK_BYTES(groups);
+    const size_t high_bytes = SCAN_HIGH_BLOCK_BYTES(groups);
+    const size_t low_bytes = SCAN_LOW_BLOCK_BYTES(groups);
     size_t q = 0;
 
     for (; q + N_TOGETHER <= n_queries; q += N_TOGETHER) {
@@ -92,8 +158,10 @@ READS_DEAD_ROWS void scan_int8_vnni(const struct scan_int8_query *queries, size_
         for (size_t b = 0; b < n_blocks; b += 2) {
             size_t next = b + 1 < n_blocks ? b + 1 : b;
             if ((live[b] | live[next]) != 0) {
-                int8_together(queries + q, groups, blocks + b * block_bytes, blocks + next * block_bytes, passed + b,
-                              passed + next, n_blocks);
+                const uint8_t *const highs[2] = {high + b * high_bytes, high + next * high_bytes};
+                const uint8_t *const lows[2] = {low + b * low_bytes, low + next * low_bytes};
+                uint16_t *const both[2] = {passed + b, passed + next};
+                int8_together(queries + q, groups, highs, lows, both, n_blocks);
             }
             for (size_t i = 0; i < N_TOGETHER; i++) {
                 passed[i * n_blocks + b] = live[b] == 0 ? 0 : live[b] & passed[i * n_blocks + b];
@@ -104,7 +172,7 @@ READS_DEAD_ROWS void scan_int8_vnni(const struct scan_int8_query *queries, size_
     for (; q < n_queries; q++) {
         for (size_t b = 0; b < n_blocks; b++) {
             ret[q * n_blocks + b] =
-                live[b] == 0 ? 0 : live[b] & int8_one(&queries[q], groups, blocks + b * block_bytes);
+                live[b] == 0 ? 0 : live[b] & int8_one(&queries[q], groups, high + b * high_bytes, low + b * low_bytes);
         }
     }
 }
@@ -197,6 +265,7 @@ void scan_hadamard_vnni(float *x, size_t n)
 }
 
 const struct scan scan_vnni = {.name = "vnni",
+                               .high = scan_high_vnni,
                                .int8 = scan_int8_vnni,
                                .bits_table = bits_nibble_tables,
                                .bits = bits_vnni,

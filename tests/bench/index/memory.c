@@ -30,7 +30,7 @@ size_t memory_of_codes(size_t dim)
     while (padded < dim) {
         padded *= 2;
     }
-    return padded / 8 + 12 + dim + 12;
+    return padded / 8 + 12 + dim + 16;
 }
 
 size_t memory_of_floats(size_t dim)

@@ -20,17 +20,17 @@ enum {
     MAX_BLOCKS = 9
 };
 
-static uint8_t *random_blocks(struct random *random, size_t code_bytes, size_t rows, size_t n_blocks, uint8_t least)
+static uint8_t *random_blocks(struct random *random, size_t code_bytes, size_t numbers, size_t n_blocks)
 {
-    const size_t block_bytes = code_bytes + 2 * rows * sizeof(float);
+    const size_t block_bytes = code_bytes + numbers * sizeof(float);
     uint8_t *blocks = mem_new(n_blocks, block_bytes);
     for (size_t b = 0; b < n_blocks; b++) {
         uint8_t *block = blocks + b * block_bytes;
         float *tail = (float *)(void *)(block + code_bytes);
         for (size_t i = 0; i < code_bytes; i++) {
-            block[i] = (uint8_t)(least + random_below(random, 256U - least));
+            block[i] = (uint8_t)random_u64(random);
         }
-        for (size_t i = 0; i < 2 * rows; i++) {
+        for (size_t i = 0; i < numbers; i++) {
             tail[i] = (float)random_uniform(random) + 0.5F;
         }
     }
@@ -56,9 +56,9 @@ static size_t bits_set(const uint16_t *masks, size_t n)
 
 static void test_int8(void **state)
 {
-    static const size_t rows[][3] = {{1, 1, 1},   {2, 3, 1},  {128, 9, 1},  {32, 5, 7},   {33, 8, 8},
-                                     {127, 9, 9}, {5, 1, 16}, {128, 4, 17}, {1024, 3, 8}, {1023, 2, 3}};
-    size_t passed = 0;
+    static const size_t rows[][3] = {{1, 1, 1},  {2, 3, 1},  {64, 9, 1},  {16, 5, 7},  {17, 8, 8},
+                                     {63, 9, 9}, {3, 1, 16}, {64, 4, 17}, {512, 3, 8}, {511, 2, 3}};
+    size_t passed[2] = {0};
     size_t possible = 0;
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -66,44 +66,107 @@ static void test_int8(void **state)
         const size_t groups = rows[i][0];
         const size_t n_blocks = rows[i][1];
         const size_t n_queries = rows[i][2];
+        const size_t n_dims = groups * SCAN_INT8_GROUP;
         struct scan_int8_query queries[MAX_QUERIES];
-        int8_t *codes = mem_new(n_queries, groups * 4);
-        uint8_t *blocks = random_blocks(&random, groups * 64, SCAN_ROWS, n_blocks, 1);
+        int8_t *codes = mem_new(n_queries, n_dims);
+        uint8_t *high = random_blocks(&random, groups * 64, 2 * (size_t)SCAN_ROWS, n_blocks);
+        uint8_t *low = random_blocks(&random, groups * 64, SCAN_ROWS, n_blocks);
         uint16_t live[MAX_BLOCKS];
-        uint16_t expected[MAX_QUERIES * MAX_BLOCKS];
-        uint16_t got[MAX_QUERIES * MAX_BLOCKS + 1];
+        uint16_t expected[2][MAX_QUERIES * MAX_BLOCKS]; /* by both halves, and by the high one */
+        uint16_t got[2][MAX_QUERIES * MAX_BLOCKS + 1];
 
         random_live(&random, n_blocks, live);
         for (size_t q = 0; q < n_queries; q++) {
             int32_t sum = 0;
-            for (size_t j = 0; j < groups * 4; j++) {
+            for (size_t j = 0; j < n_dims; j++) {
                 /* The first query is all extremes: the sums that saturate where a variant is not exact. */
-                codes[q * groups * 4 + j] = (int8_t)(q == 0 ? 127 : (int)random_below(&random, 255) - 127);
-                sum += codes[q * groups * 4 + j];
+                codes[q * n_dims + j] = (int8_t)(q == 0 ? 127 : (int)random_below(&random, 255) - 127);
+                sum += codes[q * n_dims + j];
             }
-            queries[q] = (struct scan_int8_query){.codes = codes + q * groups * 4,
+            queries[q] = (struct scan_int8_query){.codes = codes + q * n_dims,
                                                   .offset = 128 * sum,
                                                   .scale = 1e-4F,
                                                   .error = 0.25F,
                                                   .floor = (float)random_normal(&random) * 0.1F};
+            scan_ref.high(&queries[q], groups, high, n_blocks, live, expected[1] + q * n_blocks);
         }
-        scan_ref.int8(queries, n_queries, groups, blocks, n_blocks, live, expected);
+        scan_ref.int8(queries, n_queries, groups, high, low, n_blocks, live, expected[0]);
         for (size_t q = 0; q < n_queries; q++) {
-            passed += bits_set(expected + q * n_blocks, n_blocks);
+            passed[0] += bits_set(expected[0] + q * n_blocks, n_blocks);
+            passed[1] += bits_set(expected[1] + q * n_blocks, n_blocks);
             possible += bits_set(live, n_blocks);
         }
         for (int v = 0; scan_nth(v) != NULL; v++) {
             memset(got, 0xA5, sizeof got);
-            scan_nth(v)->int8(queries, n_queries, groups, blocks, n_blocks, live, got);
-            if (memcmp(got, expected, n_queries * n_blocks * sizeof *got) != 0 || got[n_queries * n_blocks] != 0xA5A5) {
-                fail_msg("row %zu, variant %s differs", i, scan_nth(v)->name);
+            scan_nth(v)->int8(queries, n_queries, groups, high, low, n_blocks, live, got[0]);
+            for (size_t q = 0; q < n_queries; q++) {
+                scan_nth(v)->high(&queries[q], groups, high, n_blocks, live, got[1] + q * n_blocks);
+            }
+            for (size_t half = 0; half < 2; half++) {
+                if (memcmp(got[half], expected[half], n_queries * n_blocks * sizeof *got[half]) != 0 ||
+                    got[half][n_queries * n_blocks] != 0xA5A5) {
+                    fail_msg("row %zu, variant %s differs%s", i, scan_nth(v)->name, half == 1 ? " by high halves" : "");
+                }
             }
         }
-        mem_free(blocks);
+        mem_free(high);
+        mem_free(low);
         mem_free(codes);
     }
-    assert_true(passed > possible / 5 && passed < possible * 4 / 5); /* the floors told rows apart */
+    for (size_t half = 0; half < 2; half++) { /* the floors told rows apart */
+        assert_true(passed[half] > possible / 5 && passed[half] < possible * 4 / 5);
+    }
     assert_int_equal(mem_live_blocks(), 0);
+}
+
+/* The sums themselves: the greatest floor that a row still reaches is that of the definition, by high halves and by both. */
+static void test_int8_sums(void **state)
+{
+    enum {
+        GROUPS = 3,
+        N = GROUPS * SCAN_INT8_GROUP
+    };
+    struct random random = random_seeded(32, 0);
+    int codes[SCAN_ROWS][N];
+    int8_t weights[N];
+    _Alignas(64) uint8_t high[SCAN_HIGH_BLOCK_BYTES(GROUPS)] = {0};
+    _Alignas(64) uint8_t low[SCAN_LOW_BLOCK_BYTES(GROUPS)] = {0};
+    const uint16_t live = UINT16_MAX;
+    int offset = 0;
+
+    for (size_t i = 0; i < N; i++) {
+        weights[i] = (int8_t)((int)random_below(&random, 255) - 127);
+        offset += 128 * weights[i];
+        for (size_t row = 0; row < SCAN_ROWS; row++) {
+            codes[row][i] = (int)random_below(&random, 255) - 127;
+            const size_t at = i / 8 * 64 + row * 4 + i % 4;
+            const unsigned shift = i % 8 < 4 ? 0 : 4;
+            high[at] |= (uint8_t)((codes[row][i] + 128) / 16 << shift);
+            low[at] |= (uint8_t)((codes[row][i] + 128) % 16 << shift);
+        }
+    }
+    for (size_t row = 0; row < SCAN_ROWS; row++) {
+        ((float *)(void *)(high + (size_t)GROUPS * 64))[row] = 1;
+        int sum = 0;
+        int by_high = 0;
+        for (size_t i = 0; i < N; i++) {
+            sum += codes[row][i] * weights[i];
+            by_high += ((codes[row][i] + 128) / 16 * 16 + 8 - 128) * weights[i];
+        }
+        for (int v = 0; scan_nth(v) != NULL; v++) {
+            for (int more = 0; more < 2; more++) {
+                struct scan_int8_query query = {.codes = weights, .offset = offset, .scale = 1};
+                uint16_t got[2];
+                query.floor = (float)(sum + more);
+                scan_nth(v)->int8(&query, 1, GROUPS, high, low, 1, &live, &got[0]);
+                query.floor = (float)(by_high + more);
+                scan_nth(v)->high(&query, GROUPS, high, 1, &live, &got[1]);
+                if ((got[0] >> row & 1) != (more == 0) || (got[1] >> row & 1) != (more == 0)) {
+                    fail_msg("row %zu, variant %s: not the sums %d and %d", row, scan_nth(v)->name, sum, by_high);
+                }
+            }
+        }
+    }
 }
 
 static uint64_t random_rows(struct random *random)
@@ -126,7 +189,7 @@ static void test_bits(void **state)
         const size_t planes = rows[i % N_ROWS][0];
         const size_t n_blocks = rows[i % N_ROWS][1];
         const bool extreme = i < N_ROWS; /* the sums that do not fit where a variant adds too much in bytes or words */
-        uint8_t *blocks = random_blocks(&random, planes * SCAN_BITS_ROWS, SCAN_BITS_ROWS, n_blocks, 0);
+        uint8_t *blocks = random_blocks(&random, planes * SCAN_BITS_ROWS, 2 * (size_t)SCAN_BITS_ROWS, n_blocks);
         int8_t *weights = mem_new(planes, SCAN_BITS_PLANE);
         const size_t table_bytes = SCAN_BITS_TABLE_BYTES(planes);
         uint8_t *table = mem_new(table_bytes + 1, 1);
@@ -283,8 +346,8 @@ static void test_hadamard(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_int8), cmocka_unit_test(test_bits),     cmocka_unit_test(test_bits_sums),
-        cmocka_unit_test(test_dot),  cmocka_unit_test(test_hadamard),
+        cmocka_unit_test(test_int8),      cmocka_unit_test(test_int8_sums), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_bits_sums), cmocka_unit_test(test_dot),       cmocka_unit_test(test_hadamard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
