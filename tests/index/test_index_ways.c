@@ -374,8 +374,59 @@ static void test_every_way_answers_alike(void **state)
     assert_true(misses < 3);
 }
 
+/*
+ * A crowd in which everybody has about the same cosine with the query, a little below what is asked for, and a few have more: bits, and
+ * high halves of bytes, let all of them pass, so that a search changes its way amid the gallery.
+ */
+static void test_amid_a_crowd(void **state)
+{
+    enum {
+        ROWS = 20000,
+        DIM = 512,
+        FEW = 7
+    };
+    float *vectors = mem_new(ROWS, DIM * sizeof(float));
+    int64_t *ids = mem_new(ROWS, sizeof *ids);
+    struct random random = random_seeded(54, 0);
+    const float query[DIM] = {1};
+
+    for (size_t i = 0; i < ROWS; i++) {
+        float *vector = vectors + i * DIM;
+        ids[i] = (int64_t)i;
+        for (size_t j = 0; j < DIM; j++) {
+            vector[j] = (float)random_normal(&random);
+        }
+        vector[0] = 0;
+        normalise(vector, DIM);
+        vector[0] = i % (ROWS / FEW) == ROWS / FEW - 1 ? 0.6F : 0.45F; /* a cosine of .51, .41 */
+        normalise(vector, DIM);
+    }
+    for (int set = 0; scan_nth(set) != NULL; set++) {
+        struct index *index = NULL;
+        assert_int_equal(index_new_with(DIM, 4096, scan_nth(set), &index, NULL), ERR_NONE);
+        assert_int_equal(index_add(index, ids, vectors, ROWS, NULL), ERR_NONE);
+        for (enum index_way way = INDEX_WAY_PLANNED; way <= INDEX_WAY_BITS; way++) {
+            const struct index_ask ask = {.k = 10, .min_cosine = 0.45F, .way = way};
+            struct index_hit hits[10];
+            int count = 0;
+            assert_int_equal(index_search_many(index, query, 1, &ask, hits, &count, NULL), ERR_NONE);
+            assert_int_equal(count, FEW);
+            for (int i = 0; i < FEW; i++) {
+                const struct index_hit *hit = &hits[i];
+                assert_int_equal(hit->id % (ROWS / FEW), ROWS / FEW - 1);
+                assert_true(hit->cosine == scan_ref.dot(query, vectors + hit->id * DIM, DIM));
+            }
+        }
+        index_free(index);
+    }
+    mem_free(vectors);
+    mem_free(ids);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_way_answers_alike)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_way_answers_alike),
+                                       cmocka_unit_test(test_amid_a_crowd)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
