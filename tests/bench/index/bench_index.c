@@ -8,14 +8,15 @@
  *
  * 512 dimensions, two cores of a Zen 5 at 4.1 GHz with much other work beside (read ratios; a core alone reads 120 GB/s from the third
  * cache and 45 from memory), FAISS 1.7.3 built for AVX2:
- *   1,000,000: exact 14.3 ms, 4.9 times Flat, where 5.5 are required and not reached: both wait for memory, which gives Flat 29 GB/s and
- *              us 37, and the codes are a quarter of the floats; threshold .40 2.5 ms, 28.1 times Flat, 29 GB/s; 16 at once .86 and
- *              3.8 exact, 18.5 times Flat's 16
- *   100,000:   exact 1.57 ms, 4.2 times Flat; threshold .40 102 us, 16 at once 87; HNSW32 (efSearch 96) 1,886: 18.5 times; IVF,SQ8
+ *   1,000,000: exact 8.9 ms, 6.9 times Flat; threshold .40 1.87 ms, 33.2 times Flat; 16 at once .82 and 2.45 exact, 25.4 times Flat's 16
+ *              (everything else stopped; with whole bytes and asking half as far ahead 14.7, 4.7 times, 2.47, 27.7 times, and 3.8).  All of it
+ *              waits for memory: Flat gets 33 GB/s
+ *   70,000:    exact 436 us, 11.0 times Flat (whole bytes 952, 5.1 times); in a file a face removed 33 us, and 100 for the flush (28, 78)
+ *   100,000, with whole bytes: exact 1.57 ms, 4.2 times Flat; threshold .40 102 us, 16 at once 87; HNSW32 (efSearch 96) 1,886: 18.5 times; IVF,SQ8
  *              (nprobe 363) 2,508: 25 times; hnswlib (ef 77) 413: 4.1 times; before the blocks of 64 rows 2.6 times on an idle machine
- *   10,000:    exact 88 us, 6.1 times Flat; threshold .40 11 us; HNSW32 150, IVF,SQ8 207, hnswlib 71: 6.4 times; before 2.8
+ *   10,000:    exact 57 us, 7.8 times Flat (whole bytes 66); threshold .40 10 us; HNSW32 150, IVF,SQ8 207, hnswlib 71: 6.4 times; before 2.8
  * 512 dimensions, two cores of a Sapphire Rapids with other work beside (read ratios), FAISS 1.7.3 built for AVX2:
- *   1,000,000: exact 35 ms, 5.9 times Flat; threshold .40 6.0 ms, 34.6 times Flat; 16 at once 4.5 ms, 46 times Flat's 16; a face
+ *   1,000,000, with whole bytes: exact 35 ms, 5.9 times Flat; threshold .40 6.0 ms, 34.6 times Flat; 16 at once 4.5 ms, 46 times Flat's 16; a face
  *              added 8 us, removed 5 us; in a file 42 us, and 65 for the flush (one file, quiet: 16 and 15; before its sums stood
  *              together 28 and 20).  Bytes of memory a face: whole in memory 2,798, where 2,696 are predicted and the last segment
  *              is reserved whole; low_memory 250, of which that segment has 173; taken from files 59, and of maps 603 before the
@@ -42,8 +43,15 @@
  *   9. blocks of 64 rows, VPERMB, asked for within (present)  .50   .67, 2.07 for a million, which is memory's
  *  10. the same, two or four blocks at once                   .53   .70; .47, .72, and 2.4 to 3.0 for a million
  *  11. the same, the fourth look-up by GFNI                   .51   .70
- *  12. asked for 2,304 to 18,432 bytes ahead                  within 4 % but for the last
+ *  12. asked for 9,216 bytes ahead (present) and not 4,608    .60   .73, 1.57 for a million; 4,608: .59, .74, 1.93; 13,824: .64, .77, 1.54;
+ *      into the second cache only 1.94 to 2.01
  *  13. huge pages for the floats                              nothing
+ * Bytes in halves of four bits there, ms for a million rows (a bare loop over 264 bytes a row; one that only reads them takes 6.3):
+ *  14. both halves of a block in one place                    8.8, of which the processor's own fetching ahead is to blame
+ *  15. the high halves by themselves (present)                6.2
+ *  16. 14, and the low halves of blocks of which a row passes exact 13.5 in all, where 15 and those rows' floats give 8.9
+ *  17. no floors sought by bits before                        10,000 rows some 110 us instead of 57; a million the same 8.9 ms
+ *  18. halves of what is not rotated                          reach .22 here, by calculation: most blocks have a row that passes
  * Of the 95 us of a search among 100,000 the scan is 75, the candidates' floats 10, what is made of the query 5.
  * Half of the bits first and the rest for what passes them does not help: a half of a rotated vector says too little of the whole
  * (deviation .067 instead of .033), and a quarter of the rows pass.
