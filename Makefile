@@ -43,7 +43,8 @@ ISA_vbmi := $(ISA_vnni) -mavx512vbmi
 flags_of = $(if $(filter core/kernel/%,$(1)),$(if $(filter %_ref.c,$(1)),-O2 -ffp-contract=off,$(KERNEL_CFLAGS))) \
            $(if $(filter %_avx2.c,$(1)),$(ISA_avx2)) $(if $(filter %_avx512.c,$(1)),$(ISA_avx512)) \
            $(if $(filter %_vnni.c,$(1)),$(ISA_vnni)) $(if $(filter %_vbmi.c,$(1)),$(ISA_vbmi)) \
-           $(if $(filter core/kernel/byte_%,$(1)),-ffp-contract=off)
+           $(if $(filter core/kernel/byte_%,$(1)),-ffp-contract=off) \
+           $(if $(filter index/faiss_memory.c,$(1)),-fexceptions)
 
 # ---- Layers ----------------------------------------------------------------------------------------------------------
 

@@ -9,4 +9,8 @@ FAISS_CFLAGS :=
 FAISS_ARCH ?= $(shell dpkg --print-architecture 2>/dev/null)
 export FAISS_ARCH
 FAISS_VERSION := $(shell dpkg-query -W -f='$${Version}-$${Architecture}' libfaiss-dev:$(FAISS_ARCH) 2>/dev/null)
-LIBS_index := -L$(FAISS_CACHE)/faiss-$(FAISS_VERSION) -lfaiss_c -lfaiss -l:libopenblas.a -lstdc++ -lgomp
+# What C++ takes from the heap and gives back goes through faiss_memory.c.
+FAISS_HEAP := _Znwm _Znam _ZdlPv _ZdlPvm _ZdaPv _ZdaPvm _ZdlPvSt11align_val_t _ZdlPvmSt11align_val_t _ZdaPvSt11align_val_t
+# libgfortran: FAISS's factory reaches parts of OpenBLAS that are written in Fortran; their own package depends on it.
+LIBS_index := -L$(FAISS_CACHE)/faiss-$(FAISS_VERSION) $(FAISS_HEAP:%=-Wl,--wrap=%) \
+              -lfaiss_c -lfaiss -l:libopenblas.a -lstdc++ -lgomp -l:libgfortran.so.5

@@ -101,6 +101,12 @@ enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, s
     if (pthread_mutex_init(&index->flushing, NULL) != 0) {
         goto no_flushing;
     }
+    if (pthread_mutex_init(&index->accelerating, NULL) != 0) {
+        goto no_accelerating;
+    }
+    if (pthread_cond_init(&index->let_go, NULL) != 0) {
+        goto no_let_go;
+    }
     if (map_lock_init(&index->map_lock) != 0) {
         goto no_map_lock;
     }
@@ -108,6 +114,10 @@ enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, s
     return ERR_NONE;
 
 no_map_lock:
+    (void)pthread_cond_destroy(&index->let_go);
+no_let_go:
+    (void)pthread_mutex_destroy(&index->accelerating);
+no_accelerating:
     (void)pthread_mutex_destroy(&index->flushing);
 no_flushing:
     (void)pthread_mutex_destroy(&index->saving);
@@ -153,6 +163,8 @@ void index_free(struct index *index)
     (void)pthread_mutex_destroy(&index->changing);
     (void)pthread_mutex_destroy(&index->saving);
     (void)pthread_mutex_destroy(&index->flushing);
+    (void)pthread_mutex_destroy(&index->accelerating);
+    (void)pthread_cond_destroy(&index->let_go);
     (void)pthread_rwlock_destroy(&index->map_lock);
     mem_free(index);
 }
@@ -184,7 +196,8 @@ size_t index_bytes(struct index *index)
     index_unlock_map(index);
     const struct view *view = views_take(&index->views);
     for (size_t i = 0; i < view->n_parts; i++) {
-        bytes += segment_bytes(view->parts[i].segment);
+        const struct accelerator *accelerator = view->parts[i].accelerator;
+        bytes += segment_bytes(view->parts[i].segment) + (accelerator == NULL ? 0 : accelerator_bytes(accelerator));
     }
     views_drop(&index->views, view);
     return bytes;
@@ -215,8 +228,11 @@ void index_show(struct index *index)
     for (size_t slot = 0; slot < index->n_slots; slot++) {
         const struct segment *segment = index->slots[slot];
         if (segment != NULL && segment->rows > 0) {
-            view->parts[view->n_parts++] = (struct part){
-                .segment = segment, .live = segment->live[segment->now], .rows = segment->rows, .slot = slot};
+            view->parts[view->n_parts++] = (struct part){.segment = segment,
+                                                         .live = segment->live[segment->now],
+                                                         .accelerator = segment->accelerator,
+                                                         .rows = segment->rows,
+                                                         .slot = slot};
             view->count += segment->rows - segment->dead;
         }
     }

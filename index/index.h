@@ -49,7 +49,8 @@ MUST_CHECK enum err index_remove(struct index *index, const int64_t *ids, size_t
 
 /*
  * The same in two steps, for an owner who removes under a lock and answers outside of it: index_remove_unflushed returns when files
- * are overwritten and before the disk has it; index_flush returns when the disk has all that was overwritten before it was called.
+ * are overwritten and before the disk has it; index_flush returns when the disk has all that was overwritten before it was called,
+ * and when FAISS has let go of a segment that index_build was giving to it.
  * Several who call it share what the first one waits for.
  */
 MUST_CHECK enum err index_remove_unflushed(struct index *index, const int64_t *ids, size_t n, size_t *ret_removed,
@@ -184,6 +185,64 @@ void index_close_files(struct index *index, bool remove);
 
 /* Overwrites and removes all files of a folder, and the folder; one that is not there is fine.  Errors: ERR_IO, ERR_DENIED. */
 MUST_CHECK enum err index_files_destroy(const char *folder, struct err_note *note);
+
+/* ---- FAISS's own kinds -------------------------------------------------------------------------------------------- */
+
+/*
+ * Who wants them lets FAISS answer for full segments, with one of its approximate kinds after a description of its factory
+ * ("IVF256,SQ8", "HNSW32 efSearch=64"; accelerator.h says which).  It names the rows that may be the best, twice as many as are wanted
+ * and some more; they are scored like all others, so that scores are the same on every way, but some hits may be missed: how many is
+ * measured on the index's own vectors, and never assumed.  Asked so are planned searches without allow and only; the last segment, and
+ * whatever has none, is scanned.
+ * They live in memory only.  When a vector is removed, all that FAISS has made of its segment is overwritten and freed before
+ * index_remove returns (or, if just then it is being made, index_flush), and made again when its owner calls index_build.
+ */
+#define INDEX_ACCELERATION_CHARS 64
+
+/*
+ * Tries a description on a few vectors.  Errors: ERR_UNSUPPORTED it is not understood, FAISS refuses it, in its own words, or it must learn from more vectors than
+ * a segment has; ERR_LIMIT it takes too much memory; ERR_NOMEM.
+ */
+MUST_CHECK enum err index_check_acceleration(int dim, size_t segment_rows, const char *description,
+                                             struct err_note *note);
+
+/*
+ * From now on that description's, which index_check_acceleration has found good; "": none.  What was made after another one is
+ * overwritten and freed when this returns, also what was being made.  The same description changes nothing.
+ * Errors: ERR_UNSUPPORTED not understood; ERR_NOMEM; the index is then as it was.
+ */
+MUST_CHECK enum err index_accelerate(struct index *index, const char *description, struct err_note *note);
+
+/*
+ * Makes what is missing, but not for segments from which a vector was removed in the last quiet_ns, and then measures.  For a background thread:
+ * it takes from a second to minutes a segment; searches do not notice, and changes wait for a millisecond now and then.  One at a time.
+ * *ret_wait_ns: when to call again, 0: when something changed.
+ */
+void index_build(struct index *index, int64_t quiet_ns, int64_t *ret_wait_ns);
+
+enum index_acceleration_state {
+    INDEX_NOT_ACCELERATED,
+    INDEX_ACCELERATION_WAITS, /* no segment is full and has enough vectors to learn from: every search is a scan */
+    INDEX_ACCELERATION_BUILDS,
+    INDEX_ACCELERATION_STANDS,
+    INDEX_ACCELERATION_FAILED /* reason says why: every search is a scan until there is another description */
+};
+
+/* Of the vectors most like one of the index's own, itself left out: how many of those that an exact search finds are found. */
+struct index_recall {
+    int n_queries; /* 0: not measured */
+    double at_1, at_10;
+};
+
+struct index_acceleration {
+    char description[INDEX_ACCELERATION_CHARS];
+    enum index_acceleration_state state;
+    int64_t n_covered; /* vectors that FAISS answers for */
+    size_t bytes;      /* that it holds for this */
+    struct index_recall recall;
+    char reason[256];
+};
+void index_acceleration(struct index *index, struct index_acceleration *ret);
 
 /* The vector of an id, copied out.  Errors: ERR_NOT_FOUND. */
 MUST_CHECK enum err index_get(struct index *index, int64_t id, float *ret, struct err_note *note);

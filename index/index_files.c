@@ -193,8 +193,7 @@ static void overwrite_retired(struct index *index)
     }
 }
 
-/* With changing held. */
-static bool is_rewritten(const struct index *index, size_t slot)
+bool index_is_rewritten(const struct index *index, size_t slot)
 {
     for (size_t i = 0; i < index->rewrite.n; i++) {
         if (index->rewrite.slots[i] == slot) {
@@ -210,7 +209,7 @@ static struct segment *next_to_save(const struct index *index)
     for (size_t slot = 0; slot < index->n_slots && index->keeps_files; slot++) {
         struct segment *segment = index->slots[slot];
         if (segment != NULL && segment->file == NULL && segment->rows > segment->dead &&
-            (slot != index->tail || segment->rows == index->segment_rows) && !is_rewritten(index, slot)) {
+            (slot != index->tail || segment->rows == index->segment_rows) && !index_is_rewritten(index, slot)) {
             return segment;
         }
     }
@@ -258,8 +257,12 @@ static void map_saved(struct index *index, struct segment *segment, struct segme
     for (size_t slot = 0; slot < index->n_slots; slot++) {
         index->slots[slot] = index->slots[slot] == segment ? mapped : index->slots[slot];
     }
+    /* The rows are the same, and what was or is being made of them goes with them. */
+    mapped->accelerator = segment->accelerator;
+    index->building = index->building == segment ? mapped : index->building;
     index_show(index);
     views_wait(&index->views);
+    segment->accelerator = NULL;
     *ret = segment;
 }
 

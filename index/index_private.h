@@ -1,7 +1,7 @@
 /*
- * index_private.h: the inside of an index, for index.c, index_search.c, index_files.c and rewrite.c.
+ * index_private.h: the inside of an index, for index*.c and rewrite.c.
  *
- * Order of locks: saving, changing, map_lock, the views' own.  Searches take the last alone, and for a few lines.
+ * Order of locks: saving and accelerating, changing, map_lock, the views' own.  Searches take the last alone, and for a few lines.
  */
 #ifndef INDEX_INDEX_PRIVATE_H
 #define INDEX_INDEX_PRIVATE_H
@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "index/accelerator.h"
 #include "index/codes.h"
 #include "index/id_map.h"
 #include "index/index.h"
@@ -47,7 +48,16 @@ struct index {
     struct segment_file *retired; /* without a name, still to be overwritten */
     struct index_files files;     /* its folder is the index's own */
 
-    pthread_mutex_t saving; /* taken before changing: one saves at a time */
+    struct acceleration acceleration;
+    struct accelerator *dropped; /* no slot has them any more; a view may */
+    char build_failed[256];      /* "": it did not */
+    struct index_recall recall;
+    struct segment *building; /* what FAISS is being given; NULL: nothing */
+    atomic_bool build_stops;  /* whatever has been given is to be forgotten; written with changing held */
+    pthread_cond_t let_go;    /* with changing: building has become NULL */
+
+    pthread_mutex_t accelerating; /* taken before changing: one builds at a time */
+    pthread_mutex_t saving;       /* taken before changing: one saves at a time */
     pthread_mutex_t
         flushing; /* taken before changing: who gets it next finds flushed what was overwritten before he came */
 
@@ -85,6 +95,16 @@ MUST_CHECK enum err index_each_file(const char *folder, void (*visit)(void *cont
 
 /* With changing held and a segment out of use: its file loses its name and waits to be overwritten. */
 void index_retire_file(struct index *index, struct segment *segment);
+
+/* With changing held: a segment's rows have changed, or it goes: FAISS forgets it.  What was made of it stays until no view shows it any
+ * more, and index_free_dropped. */
+void index_drop_accelerator(struct index *index, struct segment *segment);
+void index_free_dropped(struct index *index);
+/* With changing held: returns when FAISS has let go of what it must forget; changing is given back meanwhile. */
+void index_await_builder(struct index *index);
+
+/* With changing held: whether a segment is being copied into another. */
+bool index_is_rewritten(const struct index *index, size_t slot);
 
 /* Closes what is left of files.  Nobody else uses the index. */
 void index_files_release(struct index *index);

@@ -1,13 +1,15 @@
-/* index_remove.c: rows leave: from searches, from memory, from files, from the disk, in this order. */
+/* index_remove.c: rows leave: from searches, from memory, from files, from the disk, in this order; and from FAISS. */
 #include <assert.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "index/index_private.h"
 #include "index/segment_file.h"
 
 /* Marks the rows dead and shows it.  Needs no memory: the marks and the view stand ready. */
 static size_t bury(struct index *index, const int64_t *ids, size_t n)
 {
+    const int64_t now_ns = clock_monotonic_ns();
     size_t buried = 0;
 
     index_lock_map(index);
@@ -19,6 +21,8 @@ static size_t bury(struct index *index, const int64_t *ids, size_t n)
         struct segment *segment = index->slots[location / SEGMENT_MAX_ROWS];
         if (!segment->marking) {
             segment_marks_begin(segment);
+            segment->removed_ns = now_ns;
+            index_drop_accelerator(index, segment);
         }
         segment_mark_dead(segment, location % SEGMENT_MAX_ROWS);
         rewrite_follow(index, location / SEGMENT_MAX_ROWS, location % SEGMENT_MAX_ROWS);
@@ -46,6 +50,7 @@ enum err index_remove_unflushed(struct index *index, const int64_t *ids, size_t 
     size_t removed = bury(index, ids, n);
     if (removed > 0) {
         views_wait(&index->views); /* searches that began before may be reading the floats */
+        index_free_dropped(index);
         for (size_t slot = 0; slot < index->n_slots; slot++) {
             if (index->slots[slot] != NULL && index->slots[slot]->marking) {
                 enum err wiped = segment_wipe_marked(index->slots[slot], err == ERR_NONE ? note : NULL);
@@ -105,6 +110,7 @@ enum err index_flush(struct index *index, struct err_note *note)
     assert(failed == 0);
     (void)failed;
     index_lock_changing(index);
+    index_await_builder(index);
     const size_t n_slots = index->n_slots;
     index_unlock_changing(index);
     for (size_t slot = 0; slot < n_slots; slot++) {

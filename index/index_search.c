@@ -91,6 +91,7 @@ static void mask_with(struct masked *masked)
             masked->view->count += (size_t)__builtin_popcount(masks[block]);
         }
         part->live = masks;
+        part->accelerator = NULL; /* most of what FAISS finds would not be asked for */
     }
 }
 

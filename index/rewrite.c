@@ -106,6 +106,7 @@ static bool finish(struct index *index)
     for (size_t i = 0; i < rewrite->n; i++) {
         old[i] = index->slots[rewrite->slots[i]];
         index->slots[rewrite->slots[i]] = NULL;
+        index_drop_accelerator(index, old[i]);
     }
     if (rewrite->to != NULL && live_rows(rewrite->to) > 0) {
         for (size_t row = 0; row < rewrite->to->rows; row++) {
@@ -119,6 +120,7 @@ static bool finish(struct index *index)
     index_show(index);
     index_unlock_map(index);
     views_wait(&index->views);
+    index_free_dropped(index);
     point_reached("index.rewrite.shown");
     index_retire_file(index, old[0]);
     index_retire_file(index, old[1]);

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "index/accelerator.h"
+
 enum {
     RUN = 512,       /* rows between two looks at the floors; their byte codes fit into the second cache */
     FEW_ROWS = 256,  /* below, preparing a query costs more than scoring every row */
@@ -220,6 +222,41 @@ static size_t score_mask(struct search *search, struct search_query *query, cons
         count++;
     }
     return count;
+}
+
+/* ---- Asking FAISS ------------------------------------------------------------------------------------------------- */
+
+enum {
+    MORE = 16,           /* beside twice as many as are wanted: FAISS's scores are not ours */
+    ACCELERATED_PART = 4 /* where more than one in so many rows is wanted, a scan is as fast, and misses none */
+};
+
+static bool is_accelerated(const struct search *search, const struct part *part)
+{
+    const size_t wanted = 2 * (size_t)search->ask->k + MORE;
+
+    return part->accelerator != NULL && search->ask->way == INDEX_WAY_PLANNED && search->ask->allow == NULL &&
+           wanted <= ACCELERATOR_MOST && wanted * ACCELERATED_PART <= part->accelerator->n;
+}
+
+/* FAISS names rows, which are scored like all others; where it has no memory to do so, all are. */
+static void ask_accelerator(struct search *search, struct search_query *query, const struct part *part)
+{
+    uint16_t rows[ACCELERATOR_MOST];
+    size_t count = 0;
+
+    if (accelerator_search(part->accelerator, query->vector, 2 * (size_t)search->ask->k + MORE, rows, &count) !=
+        ERR_NONE) {
+        for (size_t row = 0; row < part->rows; row += SCAN_ROWS) {
+            const unsigned there = part->rows - row < SCAN_ROWS ? (1U << (part->rows - row)) - 1 : UINT16_MAX;
+            (void)score_mask(search, query, part, row, part->live[row / SCAN_ROWS] & there);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if ((part->live[rows[i] / SCAN_ROWS] >> rows[i] % SCAN_ROWS & 1U) != 0) {
+            score(search, query, part, rows[i]);
+        }
+    }
 }
 
 /* ---- Scanning ---------------------------------------------------------------------------------------------------- */
@@ -465,6 +502,12 @@ void search_view(const struct codes *codes, const struct view *view, const struc
     run_fn *run = begin(&search, search_plan(codes, rows_of(view), view->count, ask->min_cosine, ask->way));
     for (size_t i = 0; i < view->n_parts; i++) {
         const struct part *part = &view->parts[i];
+        if (is_accelerated(&search, part)) {
+            for (size_t q = 0; q < n; q++) {
+                ask_accelerator(&search, &queries[q], part);
+            }
+            continue;
+        }
         const size_t whole = part->rows / SCAN_ROWS * SCAN_ROWS;
         for (size_t first = 0; first < whole; first += RUN) {
             const size_t end = whole - first < RUN ? whole : first + RUN;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "index/accelerator.h"
 #include "index/faiss_index.h"
 #include "index/segment_file.h"
 
@@ -115,6 +116,7 @@ enum err segment_to_file(struct segment *segment, struct segment **ret, struct e
     if (err == ERR_NONE) {
         memcpy(mapped->live[0], segment->live[segment->now], segment->capacity / SCAN_ROWS * sizeof(uint16_t));
         mapped->dead = segment->dead;
+        mapped->removed_ns = segment->removed_ns;
         segment->file = NULL;
         *ret = mapped;
     }
@@ -126,6 +128,7 @@ void segment_free(struct segment *segment)
     if (segment == NULL) {
         return;
     }
+    accelerator_free(segment->accelerator);
     if (!segment->mapped) {
         faiss_index_free(segment->faiss);
         mem_free_wiped(segment->at.high);

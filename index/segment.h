@@ -29,6 +29,7 @@ static inline size_t segment_bits_blocks(size_t rows)
     return (rows + SCAN_BITS_ROWS - 1) / SCAN_BITS_ROWS;
 }
 
+struct accelerator;
 struct faiss_index;
 struct segment_file;
 
@@ -47,12 +48,14 @@ struct segment {
 
     /* the writer's */
     int now;
-    size_t rows;               /* written */
-    size_t dead;               /* of these removed */
-    bool marking;              /* between segment_marks_begin and segment_wipe_marked */
-    size_t marks, marks_end;   /* the blocks from the first to behind the last with a mark */
-    struct segment_file *file; /* NULL: none; being written, or sealed */
-    bool saving;               /* a thread is writing the file: the segment stays where it is */
+    size_t rows;                     /* written */
+    size_t dead;                     /* of these removed */
+    bool marking;                    /* between segment_marks_begin and segment_wipe_marked */
+    size_t marks, marks_end;         /* the blocks from the first to behind the last with a mark */
+    struct segment_file *file;       /* NULL: none; being written, or sealed */
+    bool saving;                     /* a thread is writing the file: the segment stays where it is */
+    struct accelerator *accelerator; /* what FAISS has made of its living rows; NULL: nothing */
+    int64_t removed_ns;              /* when a row was last removed; 0: never */
 };
 
 /* Errors: ERR_NOMEM, ERR_FOREIGN. */

@@ -19,6 +19,7 @@
 struct part {
     const struct segment *segment;
     const uint16_t *live;
+    const struct accelerator *accelerator; /* NULL: none */
     size_t rows;
     size_t slot; /* the segment's number among the writer's */
 };

@@ -21,12 +21,10 @@ FAISS_AVX2 := $(wildcard $(FAISS_CACHE)/faiss-$(FAISS_VERSION)/libfaiss_avx2.a)
 $(B)/obj/tests/bench/index/bench_index.o: ALL_CFLAGS += '-DBENCH_FAISS="$(if $(FAISS_AVX2),AVX2,SSE2 as packaged)"'
 INDEX_BENCH_SHARED := $(patsubst %,$(B)/obj/tests/bench/index/%.o,faces memory peers hnswlib_peer)
 
-# libgfortran: training an inverted file reaches the Fortran part of OpenBLAS.
 $(B)/tests/bench/index/%: $(B)/obj/tests/bench/index/%.o $(INDEX_BENCH_SHARED) $(call link_of,index) $(FAISS_AVX2)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(INDEX_BENCH_SHARED) -Wl,--start-group $(call link_of,index) -Wl,--end-group \
-	    $(if $(FAISS_AVX2),$(subst -lfaiss ,$(FAISS_AVX2) ,$(call libs_of,index)),$(call libs_of,index)) \
-	    -l:libgfortran.so.5
+	    $(if $(FAISS_AVX2),$(subst -lfaiss ,$(FAISS_AVX2) ,$(call libs_of,index)),$(call libs_of,index))
 
 .PHONY: bench-index index-peers
 index-peers: $(B)/tests/bench/index/build_peer

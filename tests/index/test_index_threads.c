@@ -40,6 +40,7 @@ struct scene {
     atomic_bool done;
     atomic_int wrong;
     atomic_long searches;
+    atomic_long covered; /* by FAISS, seen now and then */
 };
 
 /* Not along an axis: its cosine with a pair's vector is .8 at most. */
@@ -117,6 +118,26 @@ static void *save_on(void *context)
     return NULL;
 }
 
+/* None of these misses anybody here; what is being made is dropped and changed all the time. */
+static void *accelerate_on(void *context)
+{
+    static const char *const kinds[] = {"Flat", "IVF2,Flat nprobe=2", "SQfp16", ""};
+    struct scene *scene = context;
+    struct index_acceleration is;
+    int64_t wait_ns = 0;
+
+    for (size_t i = 0; !atomic_load(&scene->done); i++) {
+        atomic_fetch_add(&scene->wrong, index_accelerate(scene->index, kinds[i % 4], NULL) == ERR_NONE ? 0 : 1);
+        for (int j = 0; j < 8; j++) {
+            index_build(scene->index, 0, &wait_ns);
+            index_acceleration(scene->index, &is);
+            atomic_fetch_add(&scene->wrong, is.state == INDEX_ACCELERATION_FAILED);
+            atomic_fetch_add(&scene->covered, is.n_covered);
+        }
+    }
+    return NULL;
+}
+
 static bool accept(void *context, const struct index_moment *of)
 {
     return true;
@@ -182,13 +203,14 @@ static void write_on(struct scene *scene)
     }
 }
 
-static void searches_beside_changes(size_t segment_rows)
+static void searches_beside_changes(size_t segment_rows, bool accelerated)
 {
     static struct scene scene;
     struct random random = random_seeded(5, 5);
     pthread_t readers[READERS];
     pthread_t tidier;
     pthread_t saver;
+    pthread_t accelerator;
     int64_t ids[STABLE];
     char folder[64];
     struct index_load_report report;
@@ -216,6 +238,9 @@ static void searches_beside_changes(size_t segment_rows)
     }
     assert_int_equal(pthread_create(&tidier, NULL, tidy_on, &scene), 0);
     assert_int_equal(pthread_create(&saver, NULL, save_on, &scene), 0);
+    if (accelerated) {
+        assert_int_equal(pthread_create(&accelerator, NULL, accelerate_on, &scene), 0);
+    }
     /* That this ends at all while the readers never pause shows that a writer does not starve. */
     write_on(&scene);
     atomic_store(&scene.done, true);
@@ -224,6 +249,10 @@ static void searches_beside_changes(size_t segment_rows)
     }
     assert_int_equal(pthread_join(tidier, NULL), 0);
     assert_int_equal(pthread_join(saver, NULL), 0);
+    if (accelerated) {
+        assert_int_equal(pthread_join(accelerator, NULL), 0);
+        assert_true(atomic_load(&scene.covered) > 0);
+    }
     assert_int_equal(atomic_load(&scene.wrong), 0);
     assert_true(atomic_load(&scene.searches) >= READERS);
     assert_int_equal(index_count(scene.index), STABLE + ROUNDS);
@@ -237,16 +266,22 @@ static void searches_beside_changes(size_t segment_rows)
 
 static void test_one_segment(void **state)
 {
-    searches_beside_changes(SEGMENT_MAX_ROWS);
+    searches_beside_changes(SEGMENT_MAX_ROWS, false);
 }
 
 static void test_many_segments(void **state)
 {
-    searches_beside_changes(64);
+    searches_beside_changes(64, false);
+}
+
+static void test_segments_that_faiss_answers_for(void **state)
+{
+    searches_beside_changes(256, true);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_segment), cmocka_unit_test(test_many_segments)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_segment), cmocka_unit_test(test_many_segments),
+                                       cmocka_unit_test(test_segments_that_faiss_answers_for)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
