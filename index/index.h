@@ -209,9 +209,13 @@ MUST_CHECK enum err index_check_acceleration(int dim, size_t segment_rows, const
 /*
  * From now on that description's, which index_check_acceleration has found good; "": none.  What was made after another one is
  * overwritten and freed when this returns, also what was being made.  The same description changes nothing.
- * Errors: ERR_UNSUPPORTED not understood; ERR_NOMEM; the index is then as it was.
+ * Errors: ERR_UNSUPPORTED not understood; the index is then as it was.
  */
 MUST_CHECK enum err index_accelerate(struct index *index, const char *description, struct err_note *note);
+void index_stop_accelerating(struct index *index); /* the same with "", which cannot fail */
+
+/* Whether index_build has something to do, now or when it has been quiet. */
+bool index_wants_building(struct index *index);
 
 /*
  * Makes what is missing, but not for segments from which a vector was removed in the last quiet_ns, and then measures.  For a background thread:

@@ -53,35 +53,43 @@ void index_await_builder(struct index *index)
     }
 }
 
+/* Needs no memory, as removing does not: a view stands ready. */
+static void accelerate(struct index *index, const struct acceleration *what)
+{
+    index_lock_changing(index);
+    if (strcmp(index->acceleration.text, what->text) != 0) {
+        index->acceleration = *what;
+        index->build_failed[0] = '\0';
+        index->recall = (struct index_recall){0};
+        for (size_t slot = 0; slot < index->n_slots; slot++) {
+            if (index->slots[slot] != NULL) {
+                index_drop_accelerator(index, index->slots[slot]);
+            }
+        }
+        index_show(index);
+        views_wait(&index->views);
+        index_free_dropped(index);
+    }
+    index_await_builder(index);
+    index_unlock_changing(index);
+}
+
 enum err index_accelerate(struct index *index, const char *description, struct err_note *note)
 {
     struct acceleration what = {0};
     enum err err = description[0] == '\0' ? ERR_NONE : acceleration_parse(description, &what, note);
 
-    if (err != ERR_NONE) {
-        return err;
+    if (err == ERR_NONE) {
+        accelerate(index, &what);
     }
-    index_lock_changing(index);
-    if (strcmp(index->acceleration.text, what.text) != 0) {
-        if (views_reserve(&index->views, index->n_slots)) {
-            index->acceleration = what;
-            index->build_failed[0] = '\0';
-            index->recall = (struct index_recall){0};
-            for (size_t slot = 0; slot < index->n_slots; slot++) {
-                if (index->slots[slot] != NULL) {
-                    index_drop_accelerator(index, index->slots[slot]);
-                }
-            }
-            index_show(index);
-            views_wait(&index->views);
-            index_free_dropped(index);
-        } else {
-            err = ERR_SAY(note, ERR_NOMEM, "no memory to change what accelerates an index");
-        }
-    }
-    index_await_builder(index);
-    index_unlock_changing(index);
     return err;
+}
+
+void index_stop_accelerating(struct index *index)
+{
+    const struct acceleration none = {0};
+
+    accelerate(index, &none);
 }
 
 /* ---- Trying ------------------------------------------------------------------------------------------------------ */
@@ -126,17 +134,17 @@ enum err index_check_acceleration(int dim, size_t segment_rows, const char *desc
     if (err != ERR_NONE) {
         return err;
     }
-    if (what.least_rows > segment_rows) {
-        return ERR_SAY(note, ERR_UNSUPPORTED,
-                       "%s must learn from %zu vectors or more, and a segment, for which it would answer, has %zu",
-                       what.description, what.least_rows, segment_rows);
-    }
     float *vectors = MEM_ARRAY(float, (size_t)TRIAL_ROWS *(size_t)dim);
     if (vectors == NULL) {
-        return ERR_SAY(note, ERR_NOMEM, "no memory to try %s", what.description);
+        return ERR_SAY(note, ERR_NOMEM, "no memory to try %s", what.text);
     }
     err = try(&what, dim, vectors, note);
     mem_free(vectors);
+    if (err == ERR_NONE && what.least_rows > segment_rows) {
+        return ERR_SAY(note, ERR_UNSUPPORTED,
+                       "%s must learn from %zu vectors or more, and a segment, for which it would answer, has %zu",
+                       what.text, what.least_rows, segment_rows);
+    }
     return err;
 }
 
@@ -279,14 +287,15 @@ static void end_building(struct index *index, struct accelerator *made, enum err
 {
     index_lock_changing(index);
     const bool stopped = atomic_load(&index->build_stops);
-    if (err == ERR_NONE && !stopped && views_reserve(&index->views, index->n_slots)) {
+    const bool shown = err == ERR_NONE && !stopped && views_reserve(&index->views, index->n_slots);
+    if (shown) {
         index->building->accelerator = made;
         made->allowance.stop = NULL;
         made = NULL;
         index_show(index);
-    }
-    if (err != ERR_NONE && !stopped) {
-        (void)snprintf(index->build_failed, sizeof index->build_failed, "%s", said->text);
+    } else if (!stopped) {
+        (void)snprintf(index->build_failed, sizeof index->build_failed, "%s",
+                       err == ERR_NONE ? "no memory to show it" : said->text);
     }
     index_unlock_changing(index);
     accelerator_free(made);
@@ -294,6 +303,19 @@ static void end_building(struct index *index, struct accelerator *made, enum err
     index->building = NULL;
     (void)pthread_cond_broadcast(&index->let_go);
     index_unlock_changing(index);
+}
+
+bool index_wants_building(struct index *index)
+{
+    bool due = false;
+
+    index_lock_changing(index);
+    for (size_t slot = 0; slot < index->n_slots && index->acceleration.text[0] != '\0' && !due; slot++) {
+        due = is_due(index, slot);
+    }
+    due = due && index->build_failed[0] == '\0';
+    index_unlock_changing(index);
+    return due;
 }
 
 static bool build_next(struct index *index, int64_t quiet_ns, int64_t *ret_wait_ns)

@@ -76,6 +76,9 @@ static const struct {
     [METRICS_MODELS] = {"arcfaced_models", "Models in memory."},
     [METRICS_MODEL_BYTES] = {"arcfaced_model_bytes", "Memory of the models' weights."},
     [METRICS_INDEX_BYTES] = {"arcfaced_index_bytes", "Memory of the indexes, estimated."},
+    [METRICS_ACCELERATED_FACES] = {"arcfaced_accelerated_faces",
+                                   "Faces that FAISS answers for, where a collection says so."},
+    [METRICS_ACCELERATOR_BYTES] = {"arcfaced_accelerator_bytes", "Memory of the indexes that FAISS has for this."},
 };
 
 static void add(atomic_int_fast64_t *counter, int64_t n)

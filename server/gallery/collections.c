@@ -1,4 +1,5 @@
 /* collections.c: making, changing and listing collections. */
+#include <stdio.h>
 #include <string.h>
 
 #include "server/gallery/gallery_private.h"
@@ -30,15 +31,56 @@ static enum err check_name(const char *name, struct gallery_fault *fault)
                          NAME_LIMIT);
 }
 
+static const char *state_word(enum index_acceleration_state state)
+{
+    switch (state) {
+    case INDEX_NOT_ACCELERATED:
+    case INDEX_ACCELERATION_WAITS: return "waiting";
+    case INDEX_ACCELERATION_BUILDS: return "building";
+    case INDEX_ACCELERATION_STANDS: return "ready";
+    case INDEX_ACCELERATION_FAILED: return "failed";
+    }
+    return NULL;
+}
+
+static enum err describe_index(struct gallery_worker *worker, int64_t collection_id, const char *description,
+                               struct collection_index *ret)
+{
+    struct index_acceleration is = {0};
+    struct collection_index index = {0};
+
+    if (description[0] != '\0') {
+        (void)live_acceleration(worker->gallery->live, collection_id, &is); /* not yet built: waiting */
+        index =
+            (struct collection_index){.description = arena_copy_text(worker->mem, description),
+                                      .state = state_word(is.state),
+                                      .reason = is.reason[0] == '\0' ? NULL : arena_copy_text(worker->mem, is.reason),
+                                      .n_covered = is.n_covered,
+                                      .n_bytes = (int64_t)is.bytes,
+                                      .n_queries = is.recall.n_queries,
+                                      .recall_at_1 = is.recall.at_1,
+                                      .recall_at_10 = is.recall.at_10};
+        if (index.description == NULL || (is.reason[0] != '\0' && index.reason == NULL)) {
+            return spent(worker->mem);
+        }
+    }
+    *ret = index;
+    return ERR_NONE;
+}
+
 static enum err describe(struct gallery_worker *worker, const struct collection_row *row, struct collection_info *ret,
                          struct gallery_fault *fault)
 {
     struct store *store = worker->gallery->store;
     struct collection_settings settings = {0};
     struct collection_counts counts = {0};
+    struct collection_index index = {0};
     struct model_row model = {0};
 
     enum err err = settings_read(row, &settings, fault);
+    if (err == ERR_NONE) {
+        err = describe_index(worker, row->id, settings.index, &index);
+    }
     if (err == ERR_NONE) {
         err = store_collection_count(store, row->id, &counts, &fault->note);
     }
@@ -54,6 +96,7 @@ static enum err describe(struct gallery_worker *worker, const struct collection_
                                     .keep = row->keep,
                                     .retention_days = settings.retention_days,
                                     .threshold = settings.threshold,
+                                    .index = index,
                                     .calibrated = model.calibration != NULL,
                                     .created_ms = row->created_ms,
                                     .n_subjects = counts.n_subjects,
@@ -98,6 +141,14 @@ enum err gallery_collection_get(struct gallery_worker *worker, const char *name,
     return err == ERR_NONE ? describe(worker, &row, ret, fault) : err;
 }
 
+static enum err check_index(const struct gallery *gallery, int dim, const char *description,
+                            struct gallery_fault *fault)
+{
+    enum err err = index_check_acceleration(dim, live_segment_rows(gallery->live), description, &fault->note);
+
+    return err == ERR_UNSUPPORTED || err == ERR_LIMIT ? gallery_fail(fault, GALLERY_BAD_INDEX, ERR_UNSUPPORTED) : err;
+}
+
 /* Puts the change into settings; the wish must make sense for the collection's model. */
 static enum err apply(struct gallery_worker *worker, int64_t model_id, const struct collection_change *change,
                       struct collection_settings *settings, const char **ret_text, struct gallery_fault *fault)
@@ -113,9 +164,17 @@ static enum err apply(struct gallery_worker *worker, int64_t model_id, const str
         }
         settings->retention_days = change->retention_days;
     }
-    if (change->has_threshold) {
+    if (change->has_threshold || change->has_index) {
         err = store_model_get(worker->gallery->store, model_id, worker->mem, &model, &fault->note);
-        if (err == ERR_NONE && model.calibration != NULL) {
+    }
+    if (err == ERR_NONE && change->has_index) {
+        err = change->index == NULL ? ERR_NONE : check_index(worker->gallery, model.dim, change->index, fault);
+        if (err == ERR_NONE) {
+            (void)snprintf(settings->index, sizeof settings->index, "%s", change->index == NULL ? "" : change->index);
+        }
+    }
+    if (err == ERR_NONE && change->has_threshold) {
+        if (model.calibration != NULL) {
             err = manifest_read_calibration(model.calibration, &calibration, &fault->note);
         }
         if (err == ERR_NONE) {
@@ -148,6 +207,9 @@ static enum err patch(struct gallery_worker *worker, const struct collection_row
     }
     if (err == ERR_NONE) {
         err = store_collection_get(store, row->id, worker->mem, &changed, &fault->note);
+    }
+    if (err == ERR_NONE && change->has_index) {
+        live_configured(worker->gallery->live, row->id, worker->mem);
     }
     return err == ERR_NONE ? describe(worker, &changed, ret, fault) : err;
 }

@@ -1,5 +1,6 @@
 /* find.c: rows by the words of a request, and what it means when they are not there. */
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/clock.h"
@@ -160,6 +161,8 @@ enum err settings_read(const struct collection_row *collection, struct collectio
                                              .has_margin = json_is_number(margin),
                                              .margin = (float)json_number_value(margin)};
     read.retention_days = json_integer_value(json_object_get(root, "retention_days"));
+    const char *index = json_string_value(json_object_get(root, "index"));
+    (void)snprintf(read.index, sizeof read.index, "%s", index == NULL ? "" : index);
     json_decref(root);
     *ret = read;
     return ERR_NONE;
@@ -183,6 +186,9 @@ enum err settings_write(const struct collection_settings *settings, struct arena
     }
     if (settings->retention_days > 0) {
         whole = whole && json_object_set_new(root, "retention_days", json_integer(settings->retention_days)) == 0;
+    }
+    if (settings->index[0] != '\0') {
+        whole = whole && json_object_set_new(root, "index", json_string(settings->index)) == 0;
     }
     char text[512];
     size_t len = whole ? json_dumpb(root, text, sizeof text - 1, JSON_COMPACT | JSON_REAL_PRECISION(9)) : 0;

@@ -32,6 +32,7 @@ const char *gallery_reason_word(enum gallery_reason reason)
     case GALLERY_NO_IMAGE_KEPT: return "no_image_kept";
     case GALLERY_BAD_NAME: return "bad_name";
     case GALLERY_BAD_METADATA: return "bad_metadata";
+    case GALLERY_BAD_INDEX: return "bad_index";
     case GALLERY_BAD_OPTION: return "bad_option";
     case GALLERY_BAD_EMBEDDING: return "bad_embedding";
     case GALLERY_WRONG_DIMENSION: return "wrong_dimension";
@@ -365,6 +366,8 @@ void gallery_usage(struct gallery *gallery, struct gallery_usage *ret)
     usage.collections = live.collections;
     usage.indexed_faces = live.vectors;
     usage.index_bytes = live.index_bytes;
+    usage.accelerated_faces = live.accelerated;
+    usage.accelerator_bytes = live.accelerator_bytes;
     models_each(gallery->models, add_model, &usage);
     if (gallery->detector != NULL) {
         add_model(&usage, gallery->detector);

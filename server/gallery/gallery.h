@@ -42,6 +42,7 @@ enum gallery_reason {
     GALLERY_NO_IMAGE_KEPT,      /* ERR_NOT_FOUND: the face is known, its picture was not kept */
     GALLERY_BAD_NAME,           /* ERR_MISUSE: empty, too long, not UTF-8, control characters */
     GALLERY_BAD_METADATA,       /* ERR_MISUSE: not a JSON object, or too large */
+    GALLERY_BAD_INDEX,          /* ERR_UNSUPPORTED: no description of an index that can be had here */
     GALLERY_BAD_OPTION,         /* ERR_MISUSE: an option out of its range, or options that exclude each other */
     GALLERY_BAD_EMBEDDING,      /* ERR_MISUSE: not finite, or of length zero */
     GALLERY_WRONG_DIMENSION,    /* ERR_MISUSE: not as many numbers as the collection's model makes */
@@ -248,7 +249,9 @@ struct gallery_usage {
     int models;
     int64_t indexed_faces;
     size_t index_bytes;
-    size_t model_bytes; /* constants of the graphs */
+    int64_t accelerated_faces; /* that FAISS answers for */
+    size_t accelerator_bytes;  /* of index_bytes, for this */
+    size_t model_bytes;        /* constants of the graphs */
 };
 void gallery_usage(struct gallery *gallery, struct gallery_usage *ret);
 

@@ -120,10 +120,11 @@ struct job_row;
 MUST_CHECK enum err find_done_job(struct gallery_worker *worker, int64_t job_id, const char *const *kinds,
                                   struct job_row *ret, struct gallery_fault *fault);
 
-/* What a collection's settings say about thresholds; {0} for members that are absent. */
+/* What a collection's settings say; {0} for members that are absent. */
 struct collection_settings {
     struct threshold_wish threshold;
     int64_t retention_days;
+    char index[INDEX_ACCELERATION_CHARS]; /* index_accelerate's description */
 };
 MUST_CHECK enum err settings_read(const struct collection_row *collection, struct collection_settings *ret,
                                   struct gallery_fault *fault);

@@ -20,6 +20,7 @@ struct search {
     int64_t not_face_id; /* the face that was asked about; 0: none */
     float threshold;
     float margin;
+    bool exact;
     struct filtered *filtered; /* who may be a candidate; NULL: everybody */
 };
 
@@ -85,14 +86,15 @@ static bool is_enough(const struct search *search, const struct found *found, co
 static enum err ask_index(const struct search *search, const float *vector, int k, float floor, struct index_hit *ret,
                           int *ret_count, struct err_note *note)
 {
-    if (search->filtered == NULL) {
+    if (search->filtered == NULL && !search->exact) {
         return index_search(search->pair->index, vector, k, floor, ret, ret_count, note);
     }
     static const int64_t nobody = -1; /* an empty list may be no memory at all, and NULL means everybody */
-    const struct index_ask ask = {.k = k,
-                                  .min_cosine = floor,
-                                  .only = search->filtered->n == 0 ? &nobody : search->filtered->ids,
-                                  .n_only = search->filtered->n};
+    struct index_ask ask = {.k = k, .min_cosine = floor, .way = search->exact ? INDEX_WAY_EXACT : INDEX_WAY_PLANNED};
+    if (search->filtered != NULL) {
+        ask.only = search->filtered->n == 0 ? &nobody : search->filtered->ids;
+        ask.n_only = search->filtered->n;
+    }
     return index_search_many(search->pair->index, vector, 1, &ask, ret, ret_count, note);
 }
 
@@ -319,8 +321,10 @@ enum err gallery_identify(struct gallery_worker *worker, const struct identify_q
                           struct identify_answer *ret, struct gallery_fault *fault)
 {
     struct collection_row collection = {0};
-    struct search search = {
-        .worker = worker, .group = query->group, .top_k = query->top_k == 0 ? TOP_K_DEFAULT : query->top_k};
+    struct search search = {.worker = worker,
+                            .group = query->group,
+                            .exact = query->exact,
+                            .top_k = query->top_k == 0 ? TOP_K_DEFAULT : query->top_k};
 
     enum err err = check_query(&worker->gallery->policy, query, fault);
     if (err == ERR_NONE) {

@@ -26,6 +26,7 @@ struct identify_query {
     enum group_by group;
     int top_k; /* 1 .. policy.top_k_max; 0: 5 */
     struct threshold_wish threshold;
+    bool exact;         /* by proof: neither FAISS, where the collection has it, nor codes that may miss somebody */
     const char *filter; /* of the subjects' metadata (filter_rows.h); NULL: everybody */
 };
 

@@ -1,9 +1,13 @@
 /* live.c: lending, swapping, and following the rows. */
 #include "server/gallery/live_private.h"
 
+#include <assert.h>
+
 #include "core/base/mem.h"
 #include "server/gallery/keeper.h"
 #include "server/store/collection_rows.h"
+
+#define BUILDER_NICE 10 /* it computes for minutes, and nobody waits for it */
 
 enum err live_new(const struct filler *filler, struct models *models, struct live **ret, struct err_note *note)
 {
@@ -44,8 +48,10 @@ void live_free(struct live *live)
     for (int i = 0; i < live->n_places;
          i++) { /* a file that is being written is given up: the next start has the rows */
         index_close_files(live->places[i].pair->index, false);
+        index_stop_accelerating(live->places[i].pair->index);
     }
     keeper_stop(live->keeper);
+    keeper_stop(live->builder);
     for (int i = 0; i < live->n_places; i++) {
         pair_free(live, live->places[i].pair);
     }
@@ -147,10 +153,17 @@ void live_put(struct live *live, int64_t collection_id, struct pair *take)
     place->stale = false;
     (void)pthread_mutex_unlock(&live->lending);
     if (old != NULL) {
+        struct index_acceleration former;
+        index_acceleration(old->index, &former);
+        enum err err = index_accelerate(take->index, former.description, NULL);
+        assert(err == ERR_NONE); /* the old one understood it */
+        (void)err;
+        index_stop_accelerating(old->index); /* whoever makes that one shall stop */
         index_close_files(old->index, true);
     }
     live_unref(live, old);
     keeper_wake(live->keeper);
+    keeper_wake(live->builder);
 }
 
 enum err live_swap(struct live *live, int64_t collection_id, struct pair *take)
@@ -213,6 +226,7 @@ static enum err build(struct live *live, int64_t collection_id, struct arena *me
         models_unref(live->models, model);
         return err;
     }
+    live_accelerate(live, index, &row);
     return pair_new(live, model, index, ret);
 }
 
@@ -263,6 +277,9 @@ void live_added(struct live *live, int64_t collection_id, const int64_t *face_id
         } else if (index_wants_saving(pair->index)) {
             keeper_wake(live->keeper);
         }
+        if (index_wants_building(pair->index)) {
+            keeper_wake(live->builder);
+        }
         live_unref(live, pair);
     }
     (void)pthread_mutex_unlock(&live->changing);
@@ -281,6 +298,9 @@ void live_removed(struct live *live, int64_t collection_id, const int64_t *face_
         }
         if (index_wants_saving(pair->index)) {
             keeper_wake(live->keeper);
+        }
+        if (index_wants_building(pair->index)) {
+            keeper_wake(live->builder);
         }
         live_unref(live, pair);
     }
@@ -323,6 +343,7 @@ void live_dropped(struct live *live, int64_t collection_id)
     }
     (void)pthread_mutex_unlock(&live->lending);
     if (pair != NULL) {
+        index_stop_accelerating(pair->index); /* whoever makes that one has let go of it */
         index_close_files(pair->index, true);
     }
     (void)pthread_mutex_unlock(&live->changing);
@@ -331,8 +352,7 @@ void live_dropped(struct live *live, int64_t collection_id)
 
 /* ---- Files ------------------------------------------------------------------------------------------------------- */
 
-/* The next place behind a collection, by its id; NULL behind the last one. */
-static struct pair *borrow_next(struct live *live, int64_t *collection_id)
+struct pair *live_borrow_next(struct live *live, int64_t *collection_id)
 {
     const struct place *next = NULL;
     struct pair *pair = NULL;
@@ -354,13 +374,13 @@ static struct pair *borrow_next(struct live *live, int64_t *collection_id)
 }
 
 /* On the keeper's thread. */
-static void save_all(void *context)
+static int64_t save_all(void *context)
 {
     struct live *live = context;
     int64_t collection_id = 0;
 
-    for (struct pair *pair = borrow_next(live, &collection_id); pair != NULL;
-         pair = borrow_next(live, &collection_id)) {
+    for (struct pair *pair = live_borrow_next(live, &collection_id); pair != NULL;
+         pair = live_borrow_next(live, &collection_id)) {
         struct err_note note = {0};
         enum err err = index_save(pair->index, &note);
         if (err != ERR_NONE && live->filler.listener.say != NULL) {
@@ -369,6 +389,7 @@ static void save_all(void *context)
         }
         live_unref(live, pair);
     }
+    return 0;
 }
 
 static bool is_wanted(void *context, int64_t collection_id, int64_t model_id)
@@ -387,12 +408,18 @@ void live_keep_files(struct live *live)
 
     enum err err = fill_sweep(&live->filler, is_wanted, live, &note);
     if (err == ERR_NONE && live->filler.data != NULL) {
-        err = keeper_start(save_all, live, &live->keeper, &note);
+        err = keeper_start(save_all, live, 0, &live->keeper, &note);
     }
     if (err != ERR_NONE && live->filler.listener.say != NULL) {
         live->filler.listener.say(live->filler.listener.context, GALLERY_SAY_ERROR, "index_files", note.text);
     }
     keeper_wake(live->keeper);
+    note = (struct err_note){0};
+    err = keeper_start(live_build_all, live, BUILDER_NICE, &live->builder, &note);
+    if (err != ERR_NONE && live->filler.listener.say != NULL) {
+        live->filler.listener.say(live->filler.listener.context, GALLERY_SAY_ERROR, "index_not_accelerated", note.text);
+    }
+    keeper_wake(live->builder);
 }
 
 void live_usage(struct live *live, struct live_usage *ret)
@@ -404,6 +431,10 @@ void live_usage(struct live *live, struct live_usage *ret)
     for (int i = 0; i < live->n_places; i++) {
         usage.vectors += index_count(live->places[i].pair->index);
         usage.index_bytes += index_bytes(live->places[i].pair->index);
+        struct index_acceleration acceleration;
+        index_acceleration(live->places[i].pair->index, &acceleration);
+        usage.accelerated += acceleration.n_covered;
+        usage.accelerator_bytes += acceleration.bytes;
     }
     (void)pthread_mutex_unlock(&live->changing);
     *ret = usage;

@@ -13,6 +13,7 @@
 #ifndef SERVER_GALLERY_LIVE_H
 #define SERVER_GALLERY_LIVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "index/index.h"
@@ -33,7 +34,7 @@ MUST_CHECK enum err live_new(const struct filler *filler, struct models *models,
 void live_free(struct live *live); /* every pair has been given back */
 
 /* Once every collection has been asked for: removes files of the index that belong to none, as a crash may leave them, and
- * begins to write those that are missing, on a thread of its own. */
+ * begins to write those that are missing, and to make what accelerates indexes, each on a thread of its own. */
 void live_keep_files(struct live *live);
 
 /*
@@ -92,6 +93,16 @@ void live_removed(struct live *live, int64_t collection_id, const int64_t *face_
 /* Behind that, outside of every lock and before the answer: the disk has what was removed from the files of the index. */
 void live_flush(struct live *live, int64_t collection_id);
 
+/* After a change of the collection's settings is on the disk: what its index is accelerated by (index_accelerate) follows.  mem for
+ * scratch. */
+void live_configured(struct live *live, int64_t collection_id, struct arena *mem);
+
+/* Faces of a segment of an index, for index_check_acceleration. */
+size_t live_segment_rows(const struct live *live);
+
+/* What of a collection's index is accelerated; false: nobody has asked for the collection yet. */
+bool live_acceleration(struct live *live, int64_t collection_id, struct index_acceleration *ret);
+
 /* Rows came back that the index does not hold: it is built again before anybody gets it. */
 void live_returned(struct live *live, int64_t collection_id);
 
@@ -102,6 +113,8 @@ struct live_usage {
     int collections;
     int64_t vectors;
     size_t index_bytes;
+    int64_t accelerated; /* vectors that FAISS answers for */
+    size_t accelerator_bytes;
 };
 void live_usage(struct live *live, struct live_usage *ret);
 

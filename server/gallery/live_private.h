@@ -8,6 +8,8 @@
 
 #include "server/gallery/live.h"
 
+struct collection_row;
+
 struct place {
     int64_t collection_id;
     struct pair *pair;
@@ -32,7 +34,8 @@ struct live {
     /* immutable */
     struct filler filler;
     struct models *models;
-    struct keeper *keeper; /* NULL until live_keep_files */
+    struct keeper *keeper;  /* NULL until live_keep_files */
+    struct keeper *builder; /* of what accelerates the indexes; the same */
 
     pthread_mutex_t changing; /* building and following; taken before lending, never after; may wait for the disk */
     pthread_mutex_t lending;  /* places and refs; nothing is called while it is held */
@@ -54,6 +57,15 @@ void live_put(struct live *live, int64_t collection_id, struct pair *take);
 
 /* The index has missed something: it is built again before anybody gets it. */
 void live_mark_stale(struct live *live, int64_t collection_id);
+
+/* The next place behind a collection, by its id, with one more reference; NULL behind the last one. */
+struct pair *live_borrow_next(struct live *live, int64_t *collection_id);
+
+/* Lets FAISS answer for an index as the collection's row says, or, if that cannot be, says so and leaves all to the scans. */
+void live_accelerate(struct live *live, struct index *index, const struct collection_row *row);
+
+/* On the builder's thread. */
+int64_t live_build_all(void *live);
 
 struct filled live_filled(int64_t collection_id, const struct model *model);
 

@@ -15,6 +15,17 @@
 
 /* ---- Collections ------------------------------------------------------------------------------------------------- */
 
+/* What answers beside the program's own exact search; description NULL: nothing, and all else is 0. */
+struct collection_index {
+    const char *description; /* after FAISS's factory */
+    const char *state;       /* "waiting": too few faces, "building", "ready", "failed": reason says why */
+    const char *reason;      /* NULL: none */
+    int64_t n_covered;       /* faces that it answers for; the others are searched exactly */
+    int64_t n_bytes;
+    int n_queries; /* of the measure; 0: not measured */
+    double recall_at_1, recall_at_10;
+};
+
 struct collection_info {
     const char *name;
     const char *model; /* version it is pinned to */
@@ -22,6 +33,7 @@ struct collection_info {
     enum keep keep;
     int64_t retention_days; /* 0: for ever */
     struct threshold_wish threshold;
+    struct collection_index index;
     bool calibrated;
     int64_t created_ms;
     int64_t n_subjects;
@@ -37,6 +49,8 @@ struct collection_change {
     const char *model;  /* only when the collection is made: a version this daemon knows; NULL: the default one */
     bool has_threshold; /* replaces all of threshold */
     struct threshold_wish threshold;
+    bool has_index;
+    const char *index; /* NULL: the exact search alone */
 };
 
 /* Names: 1..64 characters of a-z A-Z 0-9 . _ -, beginning with a letter or digit. */
@@ -47,11 +61,11 @@ MUST_CHECK enum err gallery_collections(struct gallery_worker *worker, const cha
 MUST_CHECK enum err gallery_collection_get(struct gallery_worker *worker, const char *name, struct collection_info *ret,
                                            struct gallery_fault *fault);
 /* Makes the collection, or changes the one that is there (*ret_is_new says which).
- * Errors: GALLERY_BAD_NAME, GALLERY_BAD_OPTION, GALLERY_NO_MODEL, GALLERY_NO_SUCH_MODEL, GALLERY_MODEL_PINNED. */
+ * Errors: GALLERY_BAD_NAME, GALLERY_BAD_OPTION, GALLERY_BAD_INDEX, GALLERY_NO_MODEL, GALLERY_NO_SUCH_MODEL, GALLERY_MODEL_PINNED. */
 MUST_CHECK enum err gallery_collection_put(struct gallery_worker *worker, const char *name,
                                            const struct collection_change *change, struct collection_info *ret,
                                            bool *ret_is_new, struct gallery_fault *fault);
-/* Errors: GALLERY_NO_SUCH_COLLECTION, GALLERY_BAD_OPTION, GALLERY_MODEL_PINNED. */
+/* Errors: GALLERY_NO_SUCH_COLLECTION, GALLERY_BAD_OPTION, GALLERY_BAD_INDEX, GALLERY_MODEL_PINNED. */
 MUST_CHECK enum err gallery_collection_patch(struct gallery_worker *worker, const char *name,
                                              const struct collection_change *change, struct collection_info *ret,
                                              struct gallery_fault *fault);

@@ -6,21 +6,35 @@
 #include "server/http/answers.h"
 #include "server/http/handlers.h"
 
+/* Of an index that answers beside the exact search; what it misses is measured, or null. */
+static json_t *index_state_json(const struct collection_index *index)
+{
+    json_t *recall = index->n_queries == 0 ? json_null()
+                                           : json_pack("{s:i, s:f, s:f}", "queries", index->n_queries, "at_1",
+                                                       index->recall_at_1, "at_10", index->recall_at_10);
+
+    return index->description == NULL
+               ? json_null()
+               : json_pack("{s:s, s:I, s:I, s:o, s:s?}", "state", index->state, "faces", (json_int_t)index->n_covered,
+                           "bytes", (json_int_t)index->n_bytes, "recall", recall, "reason", index->reason);
+}
+
 static json_t *collection_json(const struct collection_info *info)
 {
     const struct threshold_wish *wish = &info->threshold;
 
-    return json_pack("{s:s, s:s?, s:i, s:b, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:I}", "name", info->name, "model",
-                     info->model, "dim", info->dim, "calibrated", (int)info->calibrated, "keep", keep_word(info->keep),
-                     "retention_days", (json_int_t)info->retention_days, "threshold",
+    return json_pack("{s:s, s:s?, s:i, s:b, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:s?, s:o}", "name", info->name,
+                     "model", info->model, "dim", info->dim, "calibrated", (int)info->calibrated, "keep",
+                     keep_word(info->keep), "retention_days", (json_int_t)info->retention_days, "threshold",
                      wish->has_threshold ? json_real(decimal_of(wish->threshold)) : json_null(), "max_fmr",
                      wish->has_max_fmr ? json_real(wish->max_fmr) : json_null(), "margin",
                      wish->has_margin ? json_real(decimal_of(wish->margin)) : json_null(), "created_at",
                      json_time(info->created_ms), "subjects", (json_int_t)info->n_subjects, "faces",
-                     (json_int_t)info->n_faces);
+                     (json_int_t)info->n_faces, "index", info->index.description, "index_state",
+                     index_state_json(&info->index));
 }
 
-/* What PUT and PATCH say.  A threshold of null goes back to the default. */
+/* What PUT and PATCH say.  A threshold of null goes back to the default, an index of null to the exact search alone. */
 static struct collection_change change_of(const struct call *call)
 {
     static const enum keep keeps[] = {KEEP_NONE, KEEP_CROP, KEEP_PHOTO};
@@ -36,6 +50,8 @@ static struct collection_change change_of(const struct call *call)
         const struct param_value *value = call_param(call, parts[i]);
         change.has_threshold |= value->given || value->is_null;
     }
+    change.has_index = call_param(call, "index")->given || call_param(call, "index")->is_null;
+    change.index = call_text(call, "index", NULL);
     return change;
 }
 

@@ -53,6 +53,7 @@ void handle_identify(struct call *call)
                                    .group = groups[call_choice(call, "group_by", 0)],
                                    .top_k = (int)call_whole(call, "top_k", 0),
                                    .threshold = call_threshold(call),
+                                   .exact = call_switch(call, "exact"),
                                    .filter = call_text(call, "filter", NULL)};
     struct identify_answer answer;
     struct gallery_fault fault = {0};

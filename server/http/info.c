@@ -113,6 +113,8 @@ void handle_metrics(struct call *call)
     metrics_set(METRICS_COLLECTIONS, usage.collections);
     metrics_set(METRICS_MODELS, usage.models);
     metrics_set(METRICS_INDEX_BYTES, (int64_t)usage.index_bytes);
+    metrics_set(METRICS_ACCELERATED_FACES, usage.accelerated_faces);
+    metrics_set(METRICS_ACCELERATOR_BYTES, (int64_t)usage.accelerator_bytes);
     metrics_set(METRICS_MODEL_BYTES, (int64_t)usage.model_bytes);
     enum err err = metrics_text(call->mem, &text, &n_bytes);
     if (err == ERR_NONE) {

@@ -122,6 +122,8 @@ const struct problem *problem_of_reason(enum gallery_reason reason)
                          "What is kept is the collection's setting \"keep\"."},
         bad_name = {422, "bad_name", "The name cannot be used.", "The detail says why."},
         bad_metadata = {422, "bad_metadata", "The metadata cannot be used.", "Send a JSON object of at most 16 KiB."},
+        bad_index = {422, "bad_index", "There is no such index.",
+                     "The detail says why; null leaves the exact search alone."},
         bad_option = {422, "bad_option", "The options cannot be used.", "The detail says which."},
         bad_embedding = {422, "bad_embedding", "The embedding cannot be used.",
                          "Send finite numbers, not all of them zero."},
@@ -172,6 +174,7 @@ const struct problem *problem_of_reason(enum gallery_reason reason)
     case GALLERY_NO_IMAGE_KEPT: return &no_image_kept;
     case GALLERY_BAD_NAME: return &bad_name;
     case GALLERY_BAD_METADATA: return &bad_metadata;
+    case GALLERY_BAD_INDEX: return &bad_index;
     case GALLERY_BAD_OPTION: return &bad_option;
     case GALLERY_BAD_EMBEDDING: return &bad_embedding;
     case GALLERY_WRONG_DIMENSION: return &wrong_dimension;

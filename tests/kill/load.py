@@ -103,7 +103,7 @@ class Load:
         self.seed = seed
         self.known = {}  # name -> vector, also of those who are gone
         self.daemon = Daemon(os.path.abspath(binary), models, folder + '/data')
-        self.daemon.call('PUT', '/v1/collections/other')
+        self.daemon.call('PUT', '/v1/collections/other', {'index': 'Flat'})  # FAISS answers for its full segments, and misses nobody
         self.end = time.monotonic() + seconds
 
 

@@ -64,8 +64,9 @@ static void test_there_and_back(void **state)
     struct fixture fixture, *f = &fixture;
     char first[STORE_VERSION_TEXT], second[STORE_VERSION_TEXT], former[STORE_VERSION_TEXT];
     const struct long_work work = {.actor = "key1"};
-    struct collection_change change = {.has_threshold = true};
+    struct collection_change change = {.has_threshold = true, .has_index = true, .index = "SQ8"};
     struct collection_info info;
+    struct index_acceleration acceleration;
     struct activated done;
     struct activation_plan plan;
     float before[PEOPLE];
@@ -94,7 +95,13 @@ static void test_there_and_back(void **state)
     check_whole(f, PEOPLE * FACES);
     GOOD(gallery_collection_get(f->worker, "default", &info, &f->fault));
     assert_true(!info.threshold.has_threshold && info.threshold.has_margin && info.dim == 48);
+    assert_string_equal(info.index.description, "SQ8"); /* no matter of the model; the new pair has it too */
+    assert_string_equal(info.index.state, "waiting");
+    assert_true(live_acceleration(f->gallery->live, 1, &acceleration));
+    assert_string_equal(acceleration.description, "SQ8");
     fixture_restart(f); /* the collection keeps it, whatever is given at start */
+    assert_true(live_acceleration(f->gallery->live, 1, &acceleration));
+    assert_string_equal(acceleration.description, "SQ8");
     check_whole(f, PEOPLE * FACES);
 
     /* Somebody new, then back: the answers are the old ones to the bit, and the new face is known to the old model. */
