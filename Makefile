@@ -222,7 +222,7 @@ $(B)/hdr/%.ok: %.h $(FLAGS_FILE)
 check-tidy: $(patsubst %.c,$(B)/tidy/%.ok,$(TIDY_FILES)) ## clang-tidy, warnings are errors
 $(B)/tidy/%.ok: %.c .clang-tidy
 	@mkdir -p $(@D)
-	@clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -I. -I$(B)/gen $(FAISS_CFLAGS) 2>$@.err >$@.out \
+	@clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -I. -I$(B)/gen $(filter -m%,$(call flags_of,$<)) $(FAISS_CFLAGS) 2>$@.err >$@.out \
 	    || { cat $@.out; exit 1; }
 	@touch $@
 
