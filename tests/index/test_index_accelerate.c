@@ -394,7 +394,7 @@ static void test_nothing_is_left_in_the_making(void **state)
     static const char *const kinds[] = {"HNSW128 efConstruction=4000", "PQ16x4", "IVF6,Flat"};
     int stopped = 0;
 
-    for (size_t round = 0; round < 30; round++) {
+    for (size_t round = 0; round < 12; round++) {
         const char *kind = kinds[round % 3];
         struct index *index = with_rows(ROWS);
         pthread_t builder;
@@ -424,7 +424,7 @@ static void test_nothing_is_left_in_the_making(void **state)
         index_free(index);
         assert_int_equal(mem_live_blocks(), 0);
     }
-    assert_true(stopped > 5); /* at a graph at least it comes in time */
+    assert_true(stopped > 2); /* at a graph at least it comes in time */
 }
 
 int main(void)
