@@ -6,15 +6,16 @@
  * need to find 99.5 % of the matches.  It ends with 1 if an exact way misses a hit, the one-bit way more than its
  * probability allows, or a figure that is required (INDEX below) is not reached.
  *
- * 512 dimensions, two cores of a Zen 5 at 4.1 GHz with much other work beside (read ratios; a core alone reads 120 GB/s from the third
+ * 512 dimensions, two idle cores of a Zen 5 at 4.1 GHz (a core alone reads 120 GB/s from the third
  * cache and 45 from memory), FAISS 1.7.3 built for AVX2:
- *   1,000,000: exact 8.9 ms, 6.9 times Flat; threshold .40 1.87 ms, 33.2 times Flat; 16 at once .82 and 2.45 exact, 25.4 times Flat's 16
+ *   1,000,000: exact 8.5 ms, 6.7 times Flat; threshold .40 1.77 ms, 32.3 times Flat; 16 at once exact 24.5 times Flat's 16; hnswlib
+ *              (M 16, built in 1,472 s) 10.8 ms: 6.1 times
  *              (everything else stopped; with whole bytes and asking half as far ahead 14.7, 4.7 times, 2.47, 27.7 times, and 3.8).  All of it
  *              waits for memory: Flat gets 33 GB/s
  *   70,000:    exact 436 us, 11.0 times Flat (whole bytes 952, 5.1 times); in a file a face removed 33 us, and 100 for the flush (28, 78)
- *   100,000, with whole bytes: exact 1.57 ms, 4.2 times Flat; threshold .40 102 us, 16 at once 87; HNSW32 (efSearch 96) 1,886: 18.5 times; IVF,SQ8
- *              (nprobe 363) 2,508: 25 times; hnswlib (ef 77) 413: 4.1 times; before the blocks of 64 rows 2.6 times on an idle machine
- *   10,000:    exact 57 us, 7.8 times Flat (whole bytes 66); threshold .40 10 us; HNSW32 150, IVF,SQ8 207, hnswlib 71: 6.4 times; before 2.8
+ *   100,000:   exact 630 us, 9.3 times Flat; threshold .40 83 us; HNSW32 (efSearch 96) 939: 11.3 times; IVF,SQ8 (nprobe 363)
+ *              2,007: 24 times; hnswlib (ef 77) 316: 3.8 times, 4.0 in another run; before the blocks of 64 rows 2.6 times
+ *   10,000:    exact 57 us, 7.8 times Flat (whole bytes 66); threshold .40 9.5 us; HNSW32 72, IVF,SQ8 175, hnswlib 39: 4.1 times; before 2.8
  * 512 dimensions, two cores of a Sapphire Rapids with other work beside (read ratios), FAISS 1.7.3 built for AVX2:
  *   1,000,000, with whole bytes: exact 35 ms, 5.9 times Flat; threshold .40 6.0 ms, 34.6 times Flat; 16 at once 4.5 ms, 46 times Flat's 16; a face
  *              added 8 us, removed 5 us; in a file 42 us, and 65 for the flush (one file, quiet: 16 and 15; before its sums stood
@@ -24,7 +25,6 @@
  *   100,000, with blocks of 16 rows: exact 2.0 ms, 10.7 times Flat; threshold .40 306 us; HNSW32 (efSearch 120, built in 101 s) 1,560: 5.1 times;
  *              IVF,SQ8 (nprobe 363, 18 s) 3,703: 12.1 times; hnswlib (M 16, ef 77, 136 s, -march=native) 437: 1.4 times, 2.0 on
  *              another day.  A face removed in a file 19 us, and 35 for the flush
- *   A million with graphs was not measured: building takes an hour of an idle core.
  * 128 dimensions, where nothing is required: bits tell strangers less apart, bytes are scanned, and a graph has an easier task.
  *   100,000:   exact 566 us, 10.5 times Flat; threshold .40 539 us; HNSW32 (ef 77, built in 26 s) 517, IVF,SQ8 (nprobe 566, 7 s)
  *              1,740, hnswlib (ef 62, 54 s) 195
