@@ -33,16 +33,6 @@ struct detector_cell detector_cell_at(int width, int height, int cell)
     return (struct detector_cell){.level = level, .x = (float)(cell % columns * stride), .y = (float)(row * stride)};
 }
 
-static float overlap(const float a[4], const float b[4])
-{
-    float width = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
-    float height = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
-    float common = width > 0 && height > 0 ? width * height : 0;
-    float both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common;
-
-    return both > 0 ? common / both : 0;
-}
-
 struct candidate {
     int cell;
     float distance; /* squared */
@@ -98,7 +88,7 @@ static void assign_face(int width, int height, const struct labelled_face *face,
         int more = nearest_cells(width, height, level, first, x, y, all + n);
         for (int k = n; k < n + more; k++) {
             const float anchor[4] = {all[k].x - half, all[k].y - half, all[k].x + half, all[k].y + half};
-            all[k].overlap = overlap(anchor, box);
+            all[k].overlap = box_overlap(anchor, box);
             mean += all[k].overlap;
             most = fmaxf(most, all[k].overlap);
         }

@@ -1,6 +1,7 @@
 /* detector_labels.c: the text file of labels. */
 #include "core/train/detector_labels.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,4 +265,14 @@ enum err detector_labels_write(const struct detector_labels *labels, const char 
     }
     mem_free(text.bytes);
     return err;
+}
+
+float box_overlap(const float a[4], const float b[4])
+{
+    float width = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
+    float height = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
+    float common = width > 0 && height > 0 ? width * height : 0;
+    float both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common;
+
+    return both > 0 ? common / both : 0;
 }

@@ -53,4 +53,7 @@ MUST_CHECK enum err detector_labels_read(const char *path, struct arena *mem, st
 MUST_CHECK enum err detector_labels_write(const struct detector_labels *labels, const char *path,
                                           struct err_note *note);
 
+/* The overlap of two boxes [x0, y0, x1, y1] in parts of what they cover together, 0..1. */
+float box_overlap(const float a[4], const float b[4]);
+
 #endif

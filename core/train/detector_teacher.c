@@ -351,16 +351,6 @@ static int by_score(const void *left, const void *right)
                               : (a->face.box[0] > b->face.box[0]) - (a->face.box[0] < b->face.box[0]);
 }
 
-static float overlap(const float a[4], const float b[4])
-{
-    float width = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
-    float height = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
-    float common = width > 0 && height > 0 ? width * height : 0;
-    float both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common;
-
-    return both > 0 ? common / both : 0;
-}
-
 static int compare_floats(const void *left, const void *right)
 {
     float a = *(const float *)left;
@@ -450,7 +440,7 @@ int teacher_join(struct teacher_sight *sights, int n, const float scale[TEACHER_
         }
         memcpy(box, sights[i].face.box, sizeof box);
         for (int k = i; k < n; k++) {
-            if (sights[k].view < 0 || overlap(box, sights[k].face.box) < SAME_OVERLAP) {
+            if (sights[k].view < 0 || box_overlap(box, sights[k].face.box) < SAME_OVERLAP) {
                 continue;
             }
             if (best[sights[k].view] == NULL) {

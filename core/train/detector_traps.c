@@ -10,20 +10,10 @@
 #define SAME_OVERLAP .3F
 #define ENLARGED 2.5F /* at most, of the looks at what is large */
 
-static float overlap(const float a[4], const float b[4])
-{
-    float width = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
-    float height = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
-    float common = width > 0 && height > 0 ? width * height : 0;
-    float both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common;
-
-    return both > 0 ? common / both : 0;
-}
-
 static bool labelled(const struct labelled_photo *photo, const float box[4])
 {
     for (int i = 0; i < photo->n_faces; i++) {
-        if (overlap(photo->faces[i].face.box, box) >= SAME_OVERLAP) {
+        if (box_overlap(photo->faces[i].face.box, box) >= SAME_OVERLAP) {
             return true;
         }
     }

@@ -155,23 +155,13 @@ static int look(const struct detector *detector, struct session *session, const 
     return n;
 }
 
-static float overlap(const float a[4], const float b[4])
-{
-    float width = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
-    float height = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
-    float common = width > 0 && height > 0 ? width * height : 0;
-    float both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common;
-
-    return both > 0 ? common / both : 0;
-}
-
 static const struct face *match(const struct face *face, const struct face *among, int n, float least)
 {
     const struct face *best = NULL;
 
     for (int i = 0; i < n; i++) {
-        if (overlap(face->box, among[i].box) >= least) {
-            least = overlap(face->box, among[i].box);
+        if (box_overlap(face->box, among[i].box) >= least) {
+            least = box_overlap(face->box, among[i].box);
             best = &among[i];
         }
     }
