@@ -4,9 +4,11 @@ REAL_SOURCES := $(sort $(wildcard tests/real/test_*.c))
 REAL_PROGRAMS := $(patsubst %.c,$(B)/%,$(REAL_SOURCES))
 REAL_SHELL := $(sort $(wildcard tests/real/*.sh))
 
-$(REAL_PROGRAMS): $(B)/%: $(B)/obj/%.o $(call link_of,train)
+REAL_ARCHIVES := $(call archive,models) $(call link_of,train)
+
+$(REAL_PROGRAMS): $(B)/%: $(B)/obj/%.o $(REAL_ARCHIVES)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(call link_of,train) -Wl,--end-group -lcmocka -ljansson \
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(REAL_ARCHIVES) -Wl,--end-group -lcmocka -ljansson \
 	    $(call libs_of,train)
 
 # Always run: a pass of yesterday says nothing about the models of today.

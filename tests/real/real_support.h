@@ -89,6 +89,19 @@ static inline json_t *real_json(const char *name)
     return json;
 }
 
+static inline struct preprocess real_preprocess(const json_t *manifest)
+{
+    struct preprocess how;
+    const char *color = json_string_value(json_object_get(manifest, "color"));
+
+    how.color = color != NULL && strcmp(color, "bgr") == 0 ? COLOR_BGR : COLOR_RGB;
+    for (size_t i = 0; i < 3; i++) {
+        how.mean[i] = (float)json_number_value(json_array_get(json_object_get(manifest, "mean"), i));
+        how.std[i] = (float)json_number_value(json_array_get(json_object_get(manifest, "std"), i));
+    }
+    return how;
+}
+
 /* models/NAME.onnx and the preprocessing in the manifest beside it. */
 static inline struct graph *real_graph(const char *name, enum onnx_purpose purpose, struct preprocess *ret_how)
 {
@@ -100,12 +113,7 @@ static inline struct graph *real_graph(const char *name, enum onnx_purpose purpo
 
     snprintf(manifest_name, sizeof manifest_name, "models/%s.onnx.json", name);
     json_t *manifest = real_json(manifest_name);
-    const char *color = json_string_value(json_object_get(manifest, "color"));
-    ret_how->color = color != NULL && strcmp(color, "bgr") == 0 ? COLOR_BGR : COLOR_RGB;
-    for (size_t i = 0; i < 3; i++) {
-        ret_how->mean[i] = (float)json_number_value(json_array_get(json_object_get(manifest, "mean"), i));
-        ret_how->std[i] = (float)json_number_value(json_array_get(json_object_get(manifest, "std"), i));
-    }
+    *ret_how = real_preprocess(manifest);
     json_decref(manifest);
 
     unsigned char *bytes = real_read(&n_bytes, "models/%s.onnx", name);

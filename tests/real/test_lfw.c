@@ -1,8 +1,9 @@
 /*
- * test_lfw.c: View 1 of LFW from the JPEG files: detect, align, embed, compare.
+ * test_lfw.c: View 1 of LFW from the JPEG files: detect, align, embed, compare; for published models and for those
+ * inside the program.
  *
  * The threshold is chosen on pairsDevTrain and judged on pairsDevTest, whose people are others.  Each photo is embedded
- * once, by two threads with a session each.
+ * once, by two threads with a session each.  A pair with a photo on which no face was found is judged wrong.
  */
 
 #include <pthread.h>
@@ -15,6 +16,7 @@
 #include <cmocka.h>
 
 #include "core/base/clock.h"
+#include "core/models/built_in.h"
 #include "tests/real/real_support.h"
 
 enum {
@@ -148,6 +150,13 @@ static void *embed_photos(void *unused)
 
 /* ---- Judging ----------------------------------------------------------------------------------------------------- */
 
+/* What a pair of models has to reach. */
+struct wanted {
+    const char *models;
+    double accuracy;
+    double most_missed; /* part of the photos on which no face may be found */
+};
+
 static int compare_pairs(const void *left, const void *right)
 {
     const double a = ((const struct pair *)left)->cosine;
@@ -156,12 +165,17 @@ static int compare_pairs(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+static bool both_found(const struct pair *pair)
+{
+    return photos[pair->a].found && photos[pair->b].found;
+}
+
 static double accuracy_at(const struct pair *pairs, int count, double threshold)
 {
     int n_right = 0;
 
     for (int i = 0; i < count; i++) {
-        n_right += (pairs[i].cosine >= threshold) == pairs[i].same;
+        n_right += both_found(&pairs[i]) && (pairs[i].cosine >= threshold) == pairs[i].same;
     }
     return (double)n_right / count;
 }
@@ -187,27 +201,27 @@ static double best_threshold(struct pair *pairs, int count)
 static void compare(struct pair *pairs, int count)
 {
     for (int i = 0; i < count; i++) {
-        pairs[i].cosine = real_cosine(photos[pairs[i].a].embedding, photos[pairs[i].b].embedding, DIM);
+        pairs[i].cosine =
+            both_found(&pairs[i]) ? real_cosine(photos[pairs[i].a].embedding, photos[pairs[i].b].embedding, DIM) : -1;
     }
 }
 
-static void view_1(void **state)
+static void view_1(struct detector *with_detector, struct recognizer *with_recognizer, const struct wanted *wanted)
 {
     static struct pair train[MOST_PAIRS];
     static struct pair test[MOST_PAIRS];
-    struct detector *scrfd = real_detector("scrfd_500m");
-    struct recognizer *mobilefacenet = real_recognizer("mobilefacenet_128");
-    const int n_train = read_pairs("pairsDevTrain.txt", train);
-    const int n_test = read_pairs("pairsDevTest.txt", test);
     pthread_t threads[N_THREADS];
     int n_missed = 0;
     int n_good = 0;
 
-    (void)state;
+    n_photos = 0;
+    atomic_store(&next_photo, 0);
+    const int n_train = read_pairs("pairsDevTrain.txt", train);
+    const int n_test = read_pairs("pairsDevTest.txt", test);
     assert_int_equal(n_train, 2200);
     assert_int_equal(n_test, 1000);
-    detector = scrfd;
-    recognizer = mobilefacenet;
+    detector = with_detector;
+    recognizer = with_recognizer;
     assert_int_equal(recognizer_dim(recognizer), DIM);
     const int64_t start = clock_monotonic_ns();
     for (int i = 0; i < N_THREADS; i++) {
@@ -217,8 +231,8 @@ static void view_1(void **state)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     }
     const double seconds = (double)(clock_monotonic_ns() - start) / 1e9;
-    recognizer_free(mobilefacenet);
-    detector_free(scrfd);
+    recognizer_free(with_recognizer);
+    detector_free(with_detector);
 
     for (int i = 0; i < n_photos; i++) {
         n_missed += !photos[i].found;
@@ -228,20 +242,85 @@ static void view_1(void **state)
     compare(test, n_test);
     const double threshold = best_threshold(train, n_train);
     const double accuracy = accuracy_at(test, n_test, threshold);
-    printf("# LFW View 1, scrfd_500m + mobilefacenet_128: %.1f %% of %d test pairs at the threshold %.4f, chosen on %d "
-           "pairs (%.2f %% there)\n",
-           100 * accuracy, n_test, threshold, n_train, 100 * accuracy_at(train, n_train, threshold));
+    printf("# LFW View 1, %s: %.1f %% of %d test pairs at the threshold %.4f, chosen on %d pairs (%.2f %% there)\n",
+           wanted->models, 100 * accuracy, n_test, threshold, n_train, 100 * accuracy_at(train, n_train, threshold));
     printf("# %d photos in %.1f s, %d without a face; quality auto passes %d (%.2f %%)\n", n_photos, seconds, n_missed,
            n_good, 100.0 * n_good / n_photos);
-    assert_int_equal(n_missed, 0);
-    assert_true(accuracy >= .99);
+    assert_true(n_missed <= wanted->most_missed * n_photos);
+    assert_true(accuracy >= wanted->accuracy);
     assert_true(n_good >= .99 * n_photos);
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+static void published_models(void **state)
+{
+    static const struct wanted wanted = {.models = "scrfd_500m + mobilefacenet_128", .accuracy = .99, .most_missed = 0};
+
+    view_1(real_detector("scrfd_500m"), real_recognizer("mobilefacenet_128"), &wanted);
+}
+
+/* ---- The models inside the program ------------------------------------------------------------------------------- */
+
+static struct graph *built_in_graph(enum built_in which, size_t most_bytes, json_t **ret_manifest)
+{
+    struct built_in_model inside;
+    struct graph *graph;
+    struct onnx_info info;
+    struct err_note note = {0};
+
+    assert_true(built_in_find(which, &inside));
+    printf("# %s: %zu bytes\n", inside.name, inside.onnx_bytes);
+    assert_true(inside.onnx_bytes < most_bytes);
+    if (onnx_load(inside.onnx, inside.onnx_bytes, ONNX_FOR_INFERENCE, &graph, &info, &note) != ERR_NONE) {
+        real_die("%s: %s", inside.name, note.text);
+    }
+    *ret_manifest = json_loads(inside.manifest, 0, NULL);
+    assert_non_null(*ret_manifest);
+    return graph;
+}
+
+static struct detector *built_in_detector(void)
+{
+    json_t *manifest;
+    struct graph *graph = built_in_graph(BUILT_IN_DETECTOR, 1500000, &manifest);
+    const struct preprocess how = real_preprocess(manifest);
+    struct detector *ret;
+    struct err_note note = {0};
+
+    json_decref(manifest);
+    if (detector_new(graph, &how, &ret, &note) != ERR_NONE) {
+        real_die("the detector inside the program: %s", note.text);
+    }
+    return ret;
+}
+
+static struct recognizer *built_in_recognizer(void)
+{
+    json_t *manifest;
+    struct graph *graph = built_in_graph(BUILT_IN_RECOGNIZER, 5000000, &manifest);
+    const struct recognizer_options options = {.how = real_preprocess(manifest),
+                                               .flip = json_is_true(json_object_get(manifest, "flip"))};
+    struct recognizer *ret;
+    struct err_note note = {0};
+
+    json_decref(manifest);
+    if (recognizer_new(graph, &options, &ret, &note) != ERR_NONE) {
+        real_die("the recogniser inside the program: %s", note.text);
+    }
+    return ret;
+}
+
+static void models_inside_the_program(void **state)
+{
+    static const struct wanted wanted = {
+        .models = "detector and recogniser inside the program", .accuracy = .965, .most_missed = .005};
+
+    view_1(built_in_detector(), built_in_recognizer(), &wanted);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(view_1)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(published_models), cmocka_unit_test(models_inside_the_program)};
 
     real_skip_without_shared();
     return cmocka_run_group_tests(tests, NULL, NULL);
