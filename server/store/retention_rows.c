@@ -35,8 +35,8 @@ static enum err due_read(sqlite3_stmt *statement, struct arena *mem, void *ret_r
     return ERR_NONE;
 }
 
-#define EMPTY                                                                             \
-    "collection_id = ?1 AND created_ms < ?2 AND NOT EXISTS (SELECT 1 FROM faces g WHERE " \
+#define EMPTY                                                                                               \
+    "subjects.collection_id = ?1 AND subjects.created_ms < ?2 AND NOT EXISTS (SELECT 1 FROM faces g WHERE " \
     "g.subject_id = subjects.id)"
 
 static enum err due_find(struct db *db, const struct expiry *what, struct due *ret, struct err_note *note)
@@ -74,6 +74,40 @@ static enum err ids_read(struct db *db, struct expiry *what, const struct db_val
     return err;
 }
 
+/*
+ * As when a subject is deleted (erase.c): a part of an import that was refused has no face, by which the others are found, but its
+ * folder has the subject's name.  Many subjects go at once, so each path is taken apart and its folders are looked up, instead of
+ * each name being looked for in every path.
+ */
+static enum err names_forget(struct db *db, const struct expiry *what, struct err_note *note)
+{
+    return db_run(db,
+                  "UPDATE import_items SET name = '', sentence = '', outcome = 'erased' WHERE id IN (WITH RECURSIVE "
+                  "part (id, folder, rest) AS ("
+                  "SELECT i.id, '', i.name FROM jobs j JOIN import_items i ON i.job_id = j.id "
+                  "WHERE j.collection_id = ?1 AND i.face_id IS NULL AND i.name <> '' UNION ALL "
+                  "SELECT id, substr(rest, 1, instr(rest, '/') - 1), substr(rest, instr(rest, '/') + 1) FROM part "
+                  "WHERE instr(rest, '/') > 0) "
+                  "SELECT part.id FROM part CROSS JOIN subjects ON subjects.name = part.folder AND " EMPTY ")",
+                  (const struct db_value[]){db_int(what->collection_id), db_int(what->before_ms), {0}}, note);
+}
+
+static enum err subjects_delete(struct db *db, struct expiry *what, struct err_note *note)
+{
+    const struct db_value empty[] = {db_int(what->collection_id), db_int(what->before_ms), {0}};
+    int64_t n = 0;
+
+    enum err err = db_integer(db, "SELECT count(*) FROM subjects WHERE " EMPTY, empty, &n, note);
+    if (err == ERR_NONE && n > 0) {
+        err = names_forget(db, what, note);
+    }
+    if (err == ERR_NONE && n > 0) {
+        err = db_run(db, "DELETE FROM subjects WHERE " EMPTY, empty, note);
+    }
+    what->receipt.n_subjects = n;
+    return err;
+}
+
 static enum err rows_delete(struct db *db, struct expiry *what, const struct db_value *these, struct err_note *note)
 {
     struct receipt *receipt = &what->receipt;
@@ -95,12 +129,7 @@ static enum err rows_delete(struct db *db, struct expiry *what, const struct db_
     if (err == ERR_NONE) {
         err = db_run(db, "DELETE FROM faces AS f WHERE " THESE, these, note);
     }
-    if (err == ERR_NONE) {
-        err = db_run(db, "DELETE FROM subjects WHERE " EMPTY,
-                     (const struct db_value[]){db_int(what->collection_id), db_int(what->before_ms), {0}}, note);
-        receipt->n_subjects = db_changed(db);
-    }
-    return err;
+    return err == ERR_NONE ? subjects_delete(db, what, note) : err;
 }
 
 static enum err expiry_apply(struct db *db, void *context, struct err_note *note)

@@ -9,7 +9,7 @@
 /*
  * Erases the oldest faces of a collection that were enrolled before a moment, at most limit of them, in one transaction with one
  * entry of the audit log ("retention.delete"); and subjects of that age who have no face any more, because a name is personal
- * too.  When there is nothing to erase, *ret is zeros and nothing is written.
+ * too, with their names in the lists of imports.  When there is nothing to erase, *ret is zeros and nothing is written.
  * Owns:   ret->face_ids is carved from mem.
  * Errors: ERR_MISUSE limit < 1.
  */

@@ -250,6 +250,59 @@ static void test_expiry(void **state)
     fixture_close(&f);
 }
 
+/* What of an import names a person goes with the person, whether by a call or by age. */
+static void test_expiry_forgets_names(void **state)
+{
+    static const struct import_item refused[] = {
+        {.number = 1, .name = "top/ada/1.jpg", .outcome = "no_face", .sentence = "none"},
+        {.number = 2, .name = "ada/2.jpg", .outcome = "no_face", .sentence = "none"},
+        {.number = 3, .name = "adam/3.jpg", .outcome = "no_face", .sentence = "none"},
+        {.number = 4, .name = "bob/4.jpg", .outcome = "no_face", .sentence = "none"},
+        {.number = 5, .name = "cyd/5.jpg", .outcome = "no_face", .sentence = "none"},
+        {.number = 6, .name = "ada.jpg", .outcome = "no_folder", .sentence = "none"},
+    };
+    static const char *const names[] = {"", "", "adam/3.jpg", "bob/4.jpg", "cyd/5.jpg", "ada.jpg"};
+    const int64_t now_ms = clock_unix_ms();
+    const int64_t old_ms = now_ms - 1000000;
+    const int n_refused = (int)(sizeof refused / sizeof refused[0]);
+    struct fixture f;
+    struct receipt receipt;
+    struct collection_row other = {0};
+    struct import_item *items = NULL;
+    const char *next = NULL;
+    int64_t jobs[2] = {0};
+    int n = 0;
+
+    (void)state;
+    fixture_open(&f);
+    const struct collection_new new = {.name = "other", .model_id = f.model_id, .keep = KEEP_CROP};
+    GOOD(store_collection_add(f.store, &new, "key1", f.mem, &other, &note));
+    for (int i = 0; i < 2; i++) {
+        GOOD(store_job_add(f.store, "import", i == 0 ? f.collection_id : other.id, "{}", "key1", &jobs[i], &note));
+        GOOD(store_import_add(f.store, jobs[i], refused, n_refused, &note));
+    }
+    (void)enroll_one(&f, "ada", 1, old_ms - 1);
+    (void)enroll_one(&f, "bob", 2, now_ms); /* young */
+    (void)enroll_one(&f, "cyd", 3, old_ms - 1);
+    (void)enroll_one(&f, "cyd", 4, now_ms); /* one face stays, and so does the subject */
+    GOOD(store_expire(f.store, f.collection_id, old_ms, 10, NULL, f.mem, &receipt, &note));
+    assert_int_equal(receipt.n_faces, 2);
+    assert_int_equal(receipt.n_subjects, 1);
+    for (int i = 0; i < 2; i++) {
+        GOOD(store_import_list(f.store, jobs[i], &(struct store_page){.limit = 10}, f.mem, &items, &n, &next, &note));
+        assert_int_equal(n, n_refused);
+        for (int k = 0; k < n; k++) {
+            const char *name = i == 0 ? names[k] : refused[k].name; /* the other collection keeps what it has */
+            if (strcmp(items[k].name, name) != 0 ||
+                strcmp(items[k].outcome, name[0] == '\0' ? "erased" : refused[k].outcome) != 0 ||
+                (name[0] == '\0' && items[k].sentence[0] != '\0')) {
+                fail_msg("job %d, item %d: \"%s\", %s", i, k + 1, items[k].name, items[k].outcome);
+            }
+        }
+    }
+    fixture_close(&f);
+}
+
 static void test_export_pages(void **state)
 {
     struct fixture f;
@@ -361,10 +414,15 @@ static void test_what_a_copy_holds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_duplicates),   cmocka_unit_test(test_many_or_none),
-        cmocka_unit_test(test_import_items), cmocka_unit_test(test_merge_and_undo),
-        cmocka_unit_test(test_expiry),       cmocka_unit_test(test_export_pages),
-        cmocka_unit_test(test_backup),       cmocka_unit_test(test_what_a_copy_holds),
+        cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_many_or_none),
+        cmocka_unit_test(test_import_items),
+        cmocka_unit_test(test_merge_and_undo),
+        cmocka_unit_test(test_expiry),
+        cmocka_unit_test(test_expiry_forgets_names),
+        cmocka_unit_test(test_export_pages),
+        cmocka_unit_test(test_backup),
+        cmocka_unit_test(test_what_a_copy_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
