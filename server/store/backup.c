@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/store/connection_private.h"
+#include "server/store/sweep_private.h"
 
 #define BUSY_MS 5000
 
@@ -54,6 +54,16 @@ static enum err pragma_expect(sqlite3 *target, const char *sql, const char *expe
     return err;
 }
 
+/* The log's pages were copied with what lies beside their rows: that may be a row of somebody who is erased. */
+static enum err copy_sweep(sqlite3 *target, struct err_note *note)
+{
+    int64_t n_bytes = 0;
+    enum err err = sweep_pages(target, NULL, &n_bytes, note);
+
+    (void)sqlite3_db_release_memory(target);
+    return err;
+}
+
 static enum err copy_make(struct db *source, const char *path, struct err_note *note)
 {
     sqlite3 *target = NULL;
@@ -62,6 +72,9 @@ static enum err copy_make(struct db *source, const char *path, struct err_note *
 
     if (err == ERR_NONE) { /* without a log beside it, the file is the whole copy */
         err = pragma_expect(target, "PRAGMA journal_mode = DELETE", "delete", note);
+    }
+    if (err == ERR_NONE) {
+        err = copy_sweep(target, note);
     }
     if (err == ERR_NONE) {
         err = pragma_expect(target, "PRAGMA integrity_check(1)", "ok", note);

@@ -12,7 +12,7 @@
  * By the database's own backup, in one step: the copy is made from one read snapshot on a connection of its own, so writers go on
  * and the copy never starts again.  Copying in several steps with pauses starts again whenever another connection writes, and
  * may never end on a busy daemon.  Erased bytes stay in the write-ahead log until the copy is made (store_scrub).
- * The copy is one file, with no log beside it.
+ * The copy is one file, with no log beside it, and holds nothing beside its rows.
  * Errors: ERR_EXISTS the file; ERR_CORRUPT the copy is damaged, and so is the database most likely; the file is then removed.
  */
 MUST_CHECK enum err store_backup(struct store *store, const char *path, struct err_note *note);

@@ -231,7 +231,7 @@ static enum err sweep_file(struct sweep *sweep, const struct page_list *list, ui
     return err;
 }
 
-enum err sweep_pages(struct db *db, const struct page_list *list, int64_t *ret_bytes, struct err_note *note)
+enum err sweep_pages(sqlite3 *handle, const struct page_list *list, int64_t *ret_bytes, struct err_note *note)
 {
     struct sweep sweep = {0};
     unsigned char header[FILE_HEADER];
@@ -241,7 +241,7 @@ enum err sweep_pages(struct db *db, const struct page_list *list, int64_t *ret_b
         *ret_bytes = 0;
         return ERR_NONE;
     }
-    int rc = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &sweep.file);
+    int rc = sqlite3_file_control(handle, "main", SQLITE_FCNTL_FILE_POINTER, &sweep.file);
     if (rc != SQLITE_OK || sweep.file == NULL || sweep.file->pMethods == NULL ||
         sweep.file->pMethods->xFileSize(sweep.file, &file_bytes) != SQLITE_OK ||
         sweep.file->pMethods->xRead(sweep.file, header, sizeof header, 0) != SQLITE_OK) {

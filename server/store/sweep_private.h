@@ -7,7 +7,8 @@
  * file, and what lies there is overwritten with zeros.  Only bytes without meaning change: a reader sees the same rows, and a crash
  * half way leaves the same database.
  *
- * Which pages were written says the write-ahead log, as long as nobody but writer.c folds it.
+ * Which pages were written says the write-ahead log, as long as nobody but writer.c folds it.  A copy of the database gets the log's
+ * pages as they are, and is swept whole (backup.c).
  */
 #ifndef SERVER_STORE_SWEEP_PRIVATE_H
 #define SERVER_STORE_SWEEP_PRIVATE_H
@@ -31,7 +32,8 @@ void page_list_release(struct page_list *list);
  * Clears the unused space of these pages (NULL: of all) in the file of a connection whose log is folded in, and makes that durable.
  * While nobody else writes; the connection's cache must be emptied behind it.  *ret_bytes: how many bytes that were not zero.  Errors: ERR_NOMEM, ERR_IO, ERR_NO_SPACE.
  */
-MUST_CHECK enum err sweep_pages(struct db *db, const struct page_list *list, int64_t *ret_bytes, struct err_note *note);
+MUST_CHECK enum err sweep_pages(sqlite3 *handle, const struct page_list *list, int64_t *ret_bytes,
+                                struct err_note *note);
 
 /* The part of sweep_pages that thinks: where the unused bytes of one page lie, from *ret_from to before *ret_to.  False: it has none,
  * or is no page of rows. */

@@ -229,7 +229,7 @@ static enum err sweep(struct writer *writer, const struct page_list *pages, stru
     }
     enum err err = db_run(db, "BEGIN IMMEDIATE", NULL, note);
     if (err == ERR_NONE) {
-        err = sweep_pages(db, writer->sweep_all ? NULL : pages, &n_bytes, note);
+        err = sweep_pages(db->handle, writer->sweep_all ? NULL : pages, &n_bytes, note);
         db_rollback(db);
         /* The connection remembers pages as they were, and would write what was cleared again. */
         (void)sqlite3_db_release_memory(db->handle);

@@ -2,9 +2,11 @@
 #include "tests/server/store/fixture.h"
 
 #include "core/base/file.h"
+#include "server/store/backup.h"
 #include "server/store/sweep_private.h"
 
 #define FACES 160
+#define PEOPLE 7
 #define CROP_MOST 3000
 #define WINDOW 24
 
@@ -13,6 +15,7 @@ static struct {
     unsigned char crop[FACES][CROP_MOST];
     size_t crop_bytes[FACES];
     int64_t id[FACES];
+    int64_t subject_id[FACES];
 } sample;
 
 static void enroll_all(struct fixture *f)
@@ -35,7 +38,7 @@ static void enroll_all(struct fixture *f)
         for (size_t j = 0; j < sample.crop_bytes[i]; j++) {
             sample.crop[i][j] = (unsigned char)random_below(&random, 256);
         }
-        (void)snprintf(name, sizeof name, "person %d", i % 7);
+        (void)snprintf(name, sizeof name, "person %d", i % PEOPLE);
         struct enroll_face face = {.source = FACE_FROM_CROP,
                                    .embedding = sample.vector[i],
                                    .norm = 9,
@@ -50,6 +53,7 @@ static void enroll_all(struct fixture *f)
                               .actor = "key1"};
         GOOD(store_enroll(f->store, &what, NULL, f->mem, &enrolled, &note));
         sample.id[i] = enrolled.faces[0].id;
+        sample.subject_id[i] = enrolled.subject_id;
         arena_reset(f->mem);
     }
 }
@@ -119,6 +123,41 @@ static void test_nothing_stays(void **state)
     fixture_close(&f);
 }
 
+/* A copy made while a reader keeps the log: its pages are copied as they are, with what lies beside their rows. */
+static void test_a_copy_holds_rows_alone(void **state)
+{
+    struct fixture f;
+    struct db *reader = NULL;
+    struct receipt receipt;
+    const unsigned char *file = NULL;
+    size_t file_bytes = 0;
+    char copy[128];
+    int64_t rows = 0;
+    int64_t n_unused = -1;
+
+    (void)state;
+    fixture_open(&f);
+    enroll_all(&f);
+    GOOD(db_lend(f.store, &reader, &note));
+    GOOD(db_snapshot_begin(reader, &note));
+    GOOD(db_integer(reader, "SELECT count(*) FROM faces", NULL, &rows, &note));
+    GOOD(store_subject_delete(f.store, sample.subject_id[3], "key1", NULL, f.mem, &receipt, &note));
+    assert_false(receipt.scrubbed);
+    (void)snprintf(copy, sizeof copy, "%s/copy", f.folder);
+    GOOD(store_backup(f.store, copy, &note));
+    db_snapshot_end(reader);
+    db_return(f.store, reader);
+    GOOD(store_unused_bytes(copy, &n_unused, &note));
+    assert_int_equal(n_unused, 0);
+    GOOD(file_map(copy, (size_t)1 << 30, &file, &file_bytes, &note));
+    for (int i = 3; i < FACES; i += PEOPLE) {
+        expect_absent(file, file_bytes, i);
+    }
+    file_unmap(file, file_bytes);
+    assert_int_equal(unlink(copy), 0);
+    fixture_close(&f);
+}
+
 /* Where the unused bytes of a page lie; a damaged one has none that may be touched. */
 static void test_gaps(void **state)
 {
@@ -156,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_nothing_stays),
+        cmocka_unit_test(test_a_copy_holds_rows_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
