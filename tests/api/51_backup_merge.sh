@@ -65,14 +65,27 @@ call POST "/v1/subjects/$bob/merge/undo"
 answers "a name that was given away meanwhile stays given away" 409 '.code == "name_taken"'
 
 # ---- backup ----
-(for n in $(seq 100 160); do enroll "late-$n" "$n"; done) &
+# One after the other, from before the backup until it is made; who was answered stands in the file late.
+: >"$TEST_TMP/late"
+(for n in $(seq 100 999); do
+    [ ! -e "$TEST_TMP/enough" ] || break
+    enroll "late-$n" "$n"
+    [ "$STATUS" = 201 ] && echo "late-$n" >>"$TEST_TMP/late"
+done) &
 writer=$!
+late_reaches() {
+    [ "$(wc -l <"$TEST_TMP/late")" -ge "$1" ]
+}
+until_true 60 late_reaches 5
+early=$(wc -l <"$TEST_TMP/late")
 call POST /v1/admin/backup
 answers "a backup is queued" 202 '.state == "queued"'
 JOB=$(printf '%s' "$BODY" | jq -r .id)
 until_true 30 ended
 answers "and made while others enroll" 200 '.state == "succeeded" and .result.files >= 2 and .result.bytes > 0'
 name=$(printf '%s' "$BODY" | jq -r .result.name)
+until_true 60 late_reaches $(($(wc -l <"$TEST_TMP/late") + 5))
+touch "$TEST_TMP/enough"
 wait $writer
 call GET /v1/admin/backups
 answers "it is listed" 200 "[.backups[].name] == [\"$name\"]"
@@ -95,6 +108,9 @@ check "one flipped byte is found, and nothing restored" $? "$(cat "$TEST_TMP/sai
 check "restored" $? "$(cat "$TEST_TMP/said")"
 grep -q "$name" "$TEST_TMP/said" && grep -q "verified" "$TEST_TMP/said"
 check "it says what it restored" $? "$(cat "$TEST_TMP/said")"
+"$ARCFACED" verify-erasure --data "$TEST_TMP/again" >"$TEST_TMP/said" 2>&1
+[ $? -eq 0 ] && grep -q "good: arcfaced.db holds 0 bytes that belong to no row" "$TEST_TMP/said"
+check "and nothing that belongs to no row" $? "$(cat "$TEST_TMP/said")"
 mv "$TEST_TMP/data" "$TEST_TMP/old"
 mv "$TEST_TMP/again" "$TEST_TMP/data"
 start
@@ -102,6 +118,19 @@ start
 check "the restored folder answers the same" $?
 call GET "/v1/subjects?name=person-4"
 answers "with who was erased after the backup" 200 '.subjects | length == 1'
+call GET "/v1/subjects?limit=1000"
+answers "who came beside the backup has one face" 200 \
+    '.next_page_token == null and all(.subjects[] | select(.name | startswith("late-")); .faces == 1)'
+printf '%s' "$BODY" | jq -r '.subjects[].name' | grep '^late-' | sort -t- -k2n >"$TEST_TMP/late.restored"
+late=$(wc -l <"$TEST_TMP/late.restored")
+head -n "$late" "$TEST_TMP/late" | cmp -s - "$TEST_TMP/late.restored"
+check "of those who came beside the backup the first ones are in it, without a gap" $? "$(diff "$TEST_TMP/late" "$TEST_TMP/late.restored" | head -20)"
+[ "$late" -ge "$early" ] && [ "$late" -lt "$(wc -l <"$TEST_TMP/late")" ]
+check "all who were answered before it was asked for, and nobody who came after it was made" $? "$early, $late, $(wc -l <"$TEST_TMP/late")"
+unknown=$(while read -r one; do
+    who "${one#late-}" | jq -e --arg name "$one" '.[0] == "match" and .[1][0][0] == $name' >/dev/null || echo "$one"
+done <"$TEST_TMP/late.restored")
+check "each of them is found" "$([ -z "$unknown" ]; echo $?)" "$unknown"
 stop
 check "stops cleanly" $?
 
@@ -122,7 +151,8 @@ call POST "/v1/import?collection=aged" -T "$TEST_TMP/aged.ndjson"
 JOB=$(printf '%s' "$BODY" | jq -r .id)
 until_true 30 ended
 answers "faces of another year are imported" 200 '.state == "succeeded" and .result.outcomes.enrolled == 3'
-curl -s -m 60 -H "$AUTH" "$URL/v1/export?collection=aged" | jq -s -e '[.[].type] == ["header", "face", "face", "face", "end"]' >/dev/null
+curl -s -m 60 -H "$AUTH" "$URL/v1/export?collection=aged" >"$TEST_TMP/aged.export"
+jq -s -e '[.[].type] == ["header", "face", "face", "face", "end"]' "$TEST_TMP/aged.export" >/dev/null
 check "and exported, without photo or crop" $?
 {
     echo "{\"type\":\"header\",\"format\":1,\"model\":\"$model\"}"
@@ -156,3 +186,11 @@ answers "and it stands in the audit log" 200 \
     '[.entries[] | select(.action == "retention.delete") | .objects | [.faces, .subjects, .embeddings]] == [[2, 2, 2]]'
 stop
 check "stops cleanly" $?
+for n in 1 2 3; do
+    jq -c "select(.subject.name == \"aged-$n\")" "$TEST_TMP/aged.export" >"$TEST_TMP/aged-$n.ndjson"
+done
+"$ARCFACED" verify-erasure --data "$TEST_TMP/data" "$TEST_TMP/aged-1.ndjson" "$TEST_TMP/aged-2.ndjson" >"$TEST_TMP/said" 2>&1
+check "and what was too old is in no file" $? "$(cat "$TEST_TMP/said")"
+"$ARCFACED" verify-erasure --data "$TEST_TMP/data" "$TEST_TMP/aged-3.ndjson" >"$TEST_TMP/said" 2>&1
+[ $? -eq 1 ] && grep -q FOUND "$TEST_TMP/said"
+check "but what may stay is" $? "$(cat "$TEST_TMP/said")"
