@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/base/file.h"
 #include "core/base/mem.h"
 #include "server/gallery/manifest.h"
 
@@ -125,6 +126,43 @@ static void test_whole_manifest_is_kept_and_read_again(void **state)
     arena_free(mem);
 }
 
+/* Whoever copies a manifest from core/models/production.md gets what stands beside it. */
+static void test_the_manifests_of_the_documentation(void **state)
+{
+    static const char begin[] = "```json\n";
+    static const struct {
+        enum model_role role;
+        float mean, std;
+    } rows[] = {{MODEL_RECOGNIZER, 127.5F, 127.5F}, {MODEL_DETECTOR, 127.5F, 128}, {MODEL_RECOGNIZER, 0, 1}};
+    const size_t n_rows = sizeof rows / sizeof rows[0];
+    unsigned char *page = NULL;
+    size_t n_bytes = 0;
+    size_t n = 0;
+
+    assert_int_equal(file_read("core/models/production.md", 1 << 20, &page, &n_bytes, NULL), ERR_NONE);
+    for (const char *at = strstr((const char *)page, begin); at != NULL; at = strstr(at, begin)) {
+        struct arena *mem = arena_new(1 << 20);
+        struct err_note note = {0};
+        struct manifest m = {0};
+        at += strlen(begin);
+        const char *end = strstr(at, "```");
+        assert_true(end != NULL && n < n_rows);
+        enum err err = manifest_read(at, (size_t)(end - at), rows[n].role, false, mem, &m, &note);
+        if (err != ERR_NONE || m.assumed != NULL || m.source == NULL || m.licence == NULL || m.how.color != COLOR_RGB) {
+            fail_msg("block %zu: %s \"%s\", assumed: %s", n, err_word(err), note.text,
+                     m.assumed == NULL ? "-" : m.assumed);
+        }
+        for (int i = 0; i < 3; i++) {
+            assert_true(m.how.mean[i] == rows[n].mean && m.how.std[i] == rows[n].std);
+        }
+        arena_free(mem);
+        n++;
+    }
+    assert_int_equal(n, n_rows);
+    mem_free(page);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
 static void version_of(const char *text, enum model_role role, unsigned char first_byte, char ret[STORE_VERSION_TEXT])
 {
     struct arena *mem = arena_new(1 << 20);
@@ -173,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_wrong_manifests),
         cmocka_unit_test(test_assumptions),
         cmocka_unit_test(test_whole_manifest_is_kept_and_read_again),
+        cmocka_unit_test(test_the_manifests_of_the_documentation),
         cmocka_unit_test(test_version_names_what_makes_the_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <archive_entry.h>
 #include <cmocka.h>
 #include <locale.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,80 +66,140 @@ static void path_make(char path[64])
     (void)close(fd);
 }
 
-static void test_every_entry_is_judged(void **state)
-{
-    static const struct {
-        const char *name;
-        char type;
-        size_t size;
-        enum unpack_what what;
-        const char *outcome; /* or the folder */
-    } rows[] = {
-        {"anna/a.jpg", '0', 10, UNPACK_FILE, "anna"},
-        {"./top/anna/a.jpg", '0', 10, UNPACK_FILE, "anna"},
-        {"top//anna//a.jpg", '0', 10, UNPACK_FILE, "anna"},
-        {"anna/", '5', 0, UNPACK_PASSED, NULL},
-        {"anna/.hidden", '0', 10, UNPACK_PASSED, NULL},
-        {"__MACOSX/anna/a.jpg", '0', 10, UNPACK_PASSED, NULL},
-        {"a.jpg", '0', 10, UNPACK_REFUSED, "no_folder"},
-        {"./a.jpg", '0', 10, UNPACK_REFUSED, "no_folder"},
-        {"../a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
-        {"anna/../../a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
-        {"anna/..", '0', 10, UNPACK_REFUSED, "bad_path"},
-        {"/anna/a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
-        {"C:/anna/a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
-        {"anna\\a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
-        {"an\001na/a.jpg", '0', 10, UNPACK_REFUSED, "bad_name"},
-        {"an\377na/a.jpg", '0', 10, UNPACK_REFUSED, "bad_name"},
-        {"anna/link", '2', 0, UNPACK_REFUSED, "link"},
-        {"anna/hard", '1', 0, UNPACK_REFUSED, "link"},
-        {"anna/device", '3', 0, UNPACK_REFUSED, "special_file"},
-        {"anna/pipe", '6', 0, UNPACK_REFUSED, "special_file"},
-        {"anna/empty.jpg", '0', 0, UNPACK_REFUSED, "empty"},
-        {"anna/long.jpg", '0', 2000, UNPACK_REFUSED, "too_large"},
-        {"anna/last.jpg", '0', 1000, UNPACK_FILE, "anna"},
-    };
-    const size_t n = sizeof rows / sizeof rows[0];
-    struct unpack_limits limits = unpack_limits_default();
-    struct unpack_source *source = NULL;
-    struct unpack_item item;
-    const unsigned char *content = NULL;
-    size_t n_bytes = 0;
-    size_t blocks = mem_live_blocks();
-    struct arena *mem = arena_new((size_t)1 << 20);
-    char path[64];
+enum form {
+    TAR,
+    ZIP
+};
 
-    (void)state;
-    path_make(path);
+/* Entries of an archive, and what becomes of them.  The types are those of tar, and t, z: a file, in this form alone. */
+static const struct {
+    const char *name;
+    char type;
+    size_t size;
+    enum unpack_what what;
+    const char *outcome; /* or the folder */
+} entries[] = {
+    {"anna/a.jpg", '0', 10, UNPACK_FILE, "anna"},
+    {"./top/anna/a.jpg", '0', 10, UNPACK_FILE, "anna"},
+    {"top//anna//a.jpg", '0', 10, UNPACK_FILE, "anna"},
+    {"anna/", '5', 0, UNPACK_PASSED, NULL},
+    {"anna/.hidden", '0', 10, UNPACK_PASSED, NULL},
+    {"__MACOSX/anna/a.jpg", '0', 10, UNPACK_PASSED, NULL},
+    {"a.jpg", '0', 10, UNPACK_REFUSED, "no_folder"},
+    {"./a.jpg", '0', 10, UNPACK_REFUSED, "no_folder"},
+    {"../a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+    {"anna/../../a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+    {"anna/..", '0', 10, UNPACK_REFUSED, "bad_path"},
+    {"/anna/a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+    {"C:/anna/a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+    {"anna\\a.jpg", 't', 10, UNPACK_REFUSED, "bad_path"},
+    {"anna\\a.jpg", 'z', 10, UNPACK_FILE, "anna"}, /* where it is what a slash is */
+    {"anna\\..\\..\\a.jpg", '0', 10, UNPACK_REFUSED, "bad_path"},
+    {"an\001na/a.jpg", '0', 10, UNPACK_REFUSED, "bad_name"},
+    {"an\377na/a.jpg", '0', 10, UNPACK_REFUSED, "bad_name"},
+    {"anna/link", '2', 0, UNPACK_REFUSED, "link"},
+    {"anna/hard", '1', 0, UNPACK_REFUSED, "link"},
+    {"anna/device", '3', 0, UNPACK_REFUSED, "special_file"},
+    {"anna/pipe", '6', 0, UNPACK_REFUSED, "special_file"},
+    {"anna/empty.jpg", '0', 0, UNPACK_REFUSED, "empty"},
+    {"anna/long.jpg", '0', 2000, UNPACK_REFUSED, "too_large"},
+    {"anna/last.jpg", '0', 1000, UNPACK_FILE, "anna"},
+};
+
+/* A zip knows neither hard links nor devices. */
+static bool is_in(enum form form, char type)
+{
+    return strchr(form == TAR ? "0t12356" : "0z25", type) != NULL;
+}
+
+static void put_tar(const char *path)
+{
     FILE *out = fopen(path, "wb");
+
     assert_non_null(out);
-    for (size_t i = 0; i < n; i++) {
-        put_header(out, rows[i].name, rows[i].type, "/etc/passwd", rows[i].size);
-        put_content(out, rows[i].size);
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+        if (is_in(TAR, entries[i].type)) {
+            put_header(out, entries[i].name, entries[i].type == 't' ? '0' : entries[i].type, "/etc/passwd",
+                       entries[i].size);
+            put_content(out, entries[i].size);
+        }
     }
     put_end(out, 2);
     (void)fclose(out);
-    limits.entry_bytes = 1000;
-    assert_int_equal(unpack_open(path, &limits, &source, NULL), ERR_NONE);
-    for (size_t i = 0; i < n; i++) {
-        struct err_note note = {0};
-        enum err err = unpack_next(source, mem, &item, &note);
-        if (err == ERR_NONE && item.what == UNPACK_FILE) {
-            err = unpack_read(source, mem, &item, &content, &n_bytes, &note);
+}
+
+static void put_zip(const char *path)
+{
+    struct archive *zip = archive_write_new();
+    char content[2000];
+
+    memset(content, 'x', sizeof content);
+    assert_int_equal(archive_write_set_format_zip(zip), ARCHIVE_OK);
+    assert_int_equal(archive_write_open_filename(zip, path), ARCHIVE_OK);
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+        if (!is_in(ZIP, entries[i].type)) {
+            continue;
         }
-        const char *word = item.what == UNPACK_FILE ? item.folder : item.outcome;
-        if (err != ERR_NONE || item.what != rows[i].what || item.number != (int64_t)i + 1 ||
-            (rows[i].outcome != NULL && strcmp(word, rows[i].outcome) != 0) ||
-            (item.what == UNPACK_FILE && (n_bytes != rows[i].size || content[n_bytes - 1] != 'x'))) {
-            fail_msg("row %zu: %s (%s), what %d, %s", i, err_word(err), note.text, (int)item.what,
-                     word == NULL ? "-" : word);
+        struct archive_entry *entry = archive_entry_new();
+        archive_entry_set_pathname(entry, entries[i].name);
+        archive_entry_set_filetype(entry, entries[i].type == '2'   ? AE_IFLNK
+                                          : entries[i].type == '5' ? AE_IFDIR
+                                                                   : AE_IFREG);
+        archive_entry_set_perm(entry, 0644);
+        archive_entry_set_size(entry, (int64_t)entries[i].size);
+        if (entries[i].type == '2') {
+            archive_entry_set_symlink(entry, "/etc/passwd");
         }
+        assert_true(archive_write_header(zip, entry) >= ARCHIVE_WARN);
+        assert_int_equal(archive_write_data(zip, content, entries[i].size), entries[i].size);
+        archive_entry_free(entry);
     }
-    assert_int_equal(unpack_next(source, mem, &item, NULL), ERR_NOT_FOUND);
-    unpack_close(source);
-    arena_free(mem);
-    (void)unlink(path);
-    assert_int_equal(mem_live_blocks(), blocks);
+    assert_int_equal(archive_write_free(zip), ARCHIVE_OK);
+}
+
+static void test_every_entry_is_judged(void **state)
+{
+    static void (*const puts[])(const char *path) = {[TAR] = put_tar, [ZIP] = put_zip};
+
+    for (enum form form = TAR; form <= ZIP; form++) {
+        struct unpack_limits limits = unpack_limits_default();
+        struct unpack_source *source = NULL;
+        struct unpack_item item;
+        const unsigned char *content = NULL;
+        size_t n_bytes = 0;
+        size_t blocks = mem_live_blocks();
+        struct arena *mem = arena_new((size_t)1 << 20);
+        int64_t number = 0;
+        char path[64];
+
+        path_make(path);
+        puts[form](path);
+        limits.entry_bytes = 1000;
+        assert_int_equal(unpack_open(path, &limits, &source, NULL), ERR_NONE);
+        for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+            struct err_note note = {0};
+            if (!is_in(form, entries[i].type)) {
+                continue;
+            }
+            number++;
+            enum err err = unpack_next(source, mem, &item, &note);
+            if (err == ERR_NONE && item.what == UNPACK_FILE) {
+                err = unpack_read(source, mem, &item, &content, &n_bytes, &note);
+            }
+            const char *word = item.what == UNPACK_FILE ? item.folder : item.outcome;
+            if (err != ERR_NONE || item.what != entries[i].what || item.number != number ||
+                (entries[i].outcome != NULL && strcmp(word, entries[i].outcome) != 0) ||
+                (item.what == UNPACK_FILE && (n_bytes != entries[i].size || content[n_bytes - 1] != 'x'))) {
+                fail_msg("%s, row %zu: %s (%s), what %d, %s", form == TAR ? "tar" : "zip", i, err_word(err), note.text,
+                         (int)item.what, word == NULL ? "-" : word);
+            }
+        }
+        assert_int_equal(unpack_next(source, mem, &item, NULL), ERR_NOT_FOUND);
+        unpack_close(source);
+        arena_free(mem);
+        (void)unlink(path);
+        assert_int_equal(mem_live_blocks(), blocks);
+    }
 }
 
 static void test_limits(void **state)

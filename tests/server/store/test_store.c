@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "server/store/db_private.h"
 #include "tests/server/store/fixture.h"
 
 static void test_open_makes_a_private_file(void **state)
@@ -28,6 +29,63 @@ static void test_open_makes_a_private_file(void **state)
     assert_int_equal(head[63], store_schema());
     assert_int_equal(head[67], 1); /* incremental vacuum */
     GOOD(store_open(f.path, NULL, &f.store, &note));
+    fixture_close(&f);
+}
+
+static const struct {
+    const char *sql;
+    int64_t value;
+} pragmas[] = {
+    {"PRAGMA page_size", 16384},  {"PRAGMA auto_vacuum", 2},  {"PRAGMA synchronous", 2 /* FULL */},
+    {"PRAGMA secure_delete", 1},  {"PRAGMA foreign_keys", 1}, {"PRAGMA temp_store", 2 /* memory */},
+    {"PRAGMA trusted_schema", 0},
+};
+
+/* With context: a connection that may only read. */
+static enum err expect_pragmas(struct db *db, void *context, struct err_note *note)
+{
+    bool reads_only = context != NULL;
+    int64_t value = -1;
+    char mode[16] = "";
+    sqlite3_stmt *statement = NULL;
+    bool row = false;
+    enum err err = db_integer(db, "PRAGMA query_only", NULL, &value, note);
+
+    assert_true(err != ERR_NONE || value == reads_only);
+    for (size_t i = 0; err == ERR_NONE && i < sizeof pragmas / sizeof pragmas[0]; i++) {
+        err = db_integer(db, pragmas[i].sql, NULL, &value, note);
+        if (err == ERR_NONE && value != pragmas[i].value) {
+            fail_msg("%s is %lld, not %lld", pragmas[i].sql, (long long)value, (long long)pragmas[i].value);
+        }
+    }
+    if (err == ERR_NONE) {
+        err = db_start(db, "PRAGMA journal_mode", NULL, &statement, note);
+    }
+    if (err == ERR_NONE) {
+        err = db_step(db, statement, &row, note);
+        (void)snprintf(mode, sizeof mode, "%s", row ? (const char *)sqlite3_column_text(statement, 0) : "");
+        db_done(statement);
+    }
+    assert_true(err != ERR_NONE || strcmp(mode, "wal") == 0);
+    return err;
+}
+
+/* What durability and erasing stand on, as the library itself says it; in a new file and in one opened again. */
+static void test_what_connections_are_set_to(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_open(&f);
+    for (int again = 0; again < 2; again++) {
+        struct db *reader = NULL;
+        GOOD(db_lend(f.store, &reader, &note));
+        GOOD(expect_pragmas(reader, &f, &note));
+        db_return(f.store, reader);
+        GOOD(db_change(f.store, expect_pragmas, NULL, NULL, &note));
+        GOOD(store_close(f.store, &note));
+        GOOD(store_open(f.path, NULL, &f.store, &note));
+    }
     fixture_close(&f);
 }
 
@@ -424,6 +482,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open_makes_a_private_file),
+        cmocka_unit_test(test_what_connections_are_set_to),
         cmocka_unit_test(test_open_refuses),
         cmocka_unit_test(test_open_without_folder),
         cmocka_unit_test(test_open_without_memory),
