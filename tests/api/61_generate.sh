@@ -80,21 +80,58 @@ picture "$JOB" 1
 check "the same seed makes the same picture" "$(cmp -s "$TEST_TMP/picture" "$TEST_TMP/first"; echo $?)" "$STATUS"
 
 VECTOR=$(awk 'BEGIN { for (i = 0; i < 128; i++) printf "%s%.4f", i ? "," : "", sin(i * i) }')
+ANOTHER=$(awk 'BEGIN { for (i = 0; i < 128; i++) printf "%s%.4f", i ? "," : "", cos(i * i * i) }')
 generate "{\"embedding\": [$VECTOR], \"count\": 1, \"steps\": 2}"
 until_true 400 ended "$JOB"
 answers "an embedding of nobody's is one, too" 200 '.state == "succeeded" and .result.subject == null'
 check "the vector is not in the job" "$(printf '%s' "$BODY" | grep -q '0.8415'; [ $? = 1 ]; echo $?)" "$BODY"
 GIVEN=$JOB
 
-generate "{\"subject\": \"$ADA\", \"count\": 16, \"steps\": 100000, \"seconds\": 86400}"
+# Two people under one name, three faces and two: the picture is of the one with three.
+for vector in "$ANOTHER" "$VECTOR" "$VECTOR" "$ANOTHER" "$VECTOR"; do
+    call POST /v1/enroll -H "$JSON" -d "{\"subject\": \"two\", \"embedding\": [$vector]}"
+done
+generate '{"subject": "two", "count": 1, "steps": 2}'
+until_true 400 ended "$JOB"
+picture "$JOB" 1
+cp "$TEST_TMP/picture" "$TEST_TMP/of-two"
+picture "$GIVEN" 1
+cp "$TEST_TMP/picture" "$TEST_TMP/of-three"
+generate "{\"embedding\": [$ANOTHER], \"count\": 1, \"steps\": 2}"
+until_true 400 ended "$JOB"
+picture "$JOB" 1
+/usr/bin/python3 - "$TEST_TMP" <<'PYTHON' >"$TEST_TMP/said" 2>&1
+import sys
+from PIL import Image, ImageChops
+def pixels(name):
+    return Image.open(sys.argv[1] + '/' + name).convert('RGB')
+def farthest(a, b):
+    return max(top for _, top in ImageChops.difference(a, b).getextrema())
+same, other = (farthest(pixels('of-two'), pixels(name)) for name in ('of-three', 'picture'))
+print('levels from the larger group\'s picture:', same, ', from the smaller one\'s:', other)
+sys.exit(not same <= 2 < 20 < other)
+PYTHON
+check "of a subject with two groups the larger one is made" $? "$(cat "$TEST_TMP/said")"
+
+generate "{\"subject\": \"$ADA\", \"count\": 1, \"steps\": 100000, \"seconds\": 86400}"
+# done_reaches N: the job runs and has come so far.
+done_reaches() {
+    call GET "/v1/admin/jobs/$JOB"
+    printf '%s' "$BODY" | jq -e ".state == \"running\" and .progress.done >= $1" >/dev/null
+}
+until_true 400 done_reaches 1
+answers "it says how far it is" 200 '.state == "running" and .progress.total == 100000 and .progress.unit == "steps"'
+done=$(printf '%s' "$BODY" | jq .progress.done)
+until_true 400 done_reaches $((done + 1))
+check "and comes farther" $? "$done: $BODY"
 call POST "/v1/admin/jobs/$JOB/cancel"
 until_true 400 ended "$JOB"
-answers "a long one is cancelled" 200 '.state == "cancelled"'
+answers "a long one is cancelled" 200 '.state == "cancelled" and .progress.done < 100000'
 
 call GET '/v1/admin/audit?limit=1000'
 answers "asking, making and looking are audited, with ids only" 200 \
-    "([.entries[] | select(.action == \"face.generate\")] | length) == 4
-     and ([.entries[] | select(.action == \"face.generated\")] | length) == 3
+    "([.entries[] | select(.action == \"face.generate\")] | length) == 6
+     and ([.entries[] | select(.action == \"face.generated\")] | length) == 5
      and ([.entries[] | select(.action == \"face.generated.show\" and .objects.job == $FIRST)] | length) == 2
      and ([.entries[] | .objects | tostring | contains(\"$ADA\")] | any | not)"
 
