@@ -3,6 +3,7 @@
 #
 # ARCFACED the binary, FILL enroll_rows, FACES (100000), SECONDS_EACH (5), CONNECTIONS ("1 16 64"), WRITES (50 a second),
 # RECOGNIZER (of 512 numbers), GALLERY (a folder that keeps the rows).  wrk runs on the same machine and takes its part of it.
+# It fails where an answer is wrong, and where the writer is refused or comes to less than nine tenths of WRITES.
 #
 # 100,000 faces of 512 numbers, two cores of a Sapphire Rapids, wrk on them too; identifications a second, p50 and p99 in ms:
 #   connections          1                   16                    64
@@ -39,7 +40,7 @@ LUA
 } >"$work/queries.lua"
 
 # Enrolls the last hundred embeddings again and again over eight connections, so many a second, until it is told to stop; says how
-# many it came to.  A full queue answers 503, which is counted and no failure.
+# many it came to, and fails if they are too few or one was refused (a full queue answers 503).
 cat >"$work/write.py" <<'PY'
 import http.client, json, signal, sys, threading, time
 port, key, rate, path = int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
@@ -74,8 +75,10 @@ threads = [threading.Thread(target=write) for _ in range(8)]
 [t.join() for t in threads]
 if wrong is not None:
     sys.exit("enroll answered %d" % wrong)
-print("  the writer enrolled %.0f a second, %d were refused (503), the slowest took %.0f ms"
-      % ((n - refused) / (time.monotonic() - begin), refused, 1e3 * slowest))
+came_to = (n - refused) / (time.monotonic() - begin)
+print("  the writer enrolled %.1f a second, %d were refused (503), the slowest took %.0f ms" % (came_to, refused, 1e3 * slowest))
+if refused > 0 or came_to < .9 * rate:
+    sys.exit("  the writer is to come to %.0f a second, and nobody to be refused" % (.9 * rate))
 PY
 failed=0
 measure() {
