@@ -11,6 +11,15 @@ CREATE TRIGGER import_items_forget BEFORE DELETE ON faces BEGIN
     UPDATE import_items SET name = '', sentence = '', outcome = 'erased', face_id = NULL WHERE face_id = OLD.id;
 END;
 
+CREATE TRIGGER replays_forget_faces BEFORE DELETE ON faces BEGIN
+    UPDATE replays SET request_hash = NULL, location = '', answer = NULL
+        WHERE id IN (SELECT replay_id FROM replay_faces WHERE face_id = OLD.id);
+END;
+
+CREATE TRIGGER replays_forget_subjects BEFORE DELETE ON subjects BEGIN
+    UPDATE replays SET request_hash = NULL, location = '', answer = NULL, subject_id = NULL WHERE subject_id = OLD.id;
+END;
+
 CREATE TABLE api_keys (
     row_id INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,            -- stands in the key's text, in logs and in audit rows
@@ -204,6 +213,26 @@ CREATE TABLE photos (
     bytes BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE replay_faces (
+    replay_id INTEGER NOT NULL REFERENCES replays (id) ON DELETE CASCADE,
+    face_id INTEGER NOT NULL REFERENCES faces (id) ON DELETE CASCADE,
+    PRIMARY KEY (replay_id, face_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE replays (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    actor TEXT NOT NULL,                -- id of the API key that asked
+    key_hash BLOB NOT NULL,             -- SHA-256 of the Idempotency-Key
+    route TEXT NOT NULL,                -- POST /v1/enroll
+    request_hash BLOB,                  -- of the Idempotency-Key's text and all that was asked; null: erased
+    status INTEGER NOT NULL,
+    location TEXT NOT NULL,             -- the header; '': none
+    answer BLOB,                        -- the body; null: erased with somebody whom it told of
+    subject_id INTEGER REFERENCES subjects (id) ON DELETE SET NULL, -- whom it tells of; null: nobody, or by faces
+    at_ms INTEGER NOT NULL,
+    UNIQUE (actor, key_hash)
+) STRICT;
+
 CREATE TABLE subjects (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid TEXT NOT NULL UNIQUE,
@@ -257,6 +286,12 @@ CREATE INDEX jobs_by_state ON jobs (state);
 CREATE INDEX merged_faces_by_face ON merged_faces (face_id);
 
 CREATE INDEX merges_by_owner ON merges (owner_id);
+
+CREATE INDEX replay_faces_by_face ON replay_faces (face_id);
+
+CREATE INDEX replays_by_at ON replays (at_ms);
+
+CREATE INDEX replays_by_subject ON replays (subject_id) WHERE subject_id IS NOT NULL;
 
 CREATE INDEX subjects_by_collection ON subjects (collection_id);
 

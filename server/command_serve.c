@@ -186,7 +186,8 @@ static enum err open_all(struct daemon *daemon, struct err_note *note)
         err = start_jobs(daemon, note);
     }
     if (err == ERR_NONE) {
-        err = housekeeping_start(daemon->gallery, HOUSEKEEPING_S, &daemon->housekeeping, note);
+        err = housekeeping_start(daemon->gallery, HOUSEKEEPING_S, config->idempotency_hours * 3600,
+                                 &daemon->housekeeping, note);
     }
     if (err == ERR_NONE && !config->no_auth) {
         err = give_first_key(daemon, note);

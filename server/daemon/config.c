@@ -87,6 +87,8 @@ static const struct setting settings[] = {
     {"head_ms", WHOLE, AT(head_ms), "15000", 10, 3600e3, "time for a request's head, and for staying idle"},
     {"body_ms", WHOLE, AT(body_ms), "60000", 10, 3600e3, "time for a request's body, and for reading its answer"},
     {"drain_ms", WHOLE, AT(drain_ms), "30000", 10, 3600e3, "time for running requests when asked to stop"},
+    {"idempotency_hours", WHOLE, AT(idempotency_hours), "24", 1, 720,
+     "how long an answer is kept for who sends the same Idempotency-Key again"},
     {"threshold", REAL, AT(threshold), "0.40", -1, 1, "cosine that matches, for models without calibration"},
     {"max_fmr", REAL, AT(max_fmr), "0.0001", 1e-9, 0.5, "false match rate to hold, for models with calibration"},
     {"margin", REAL, AT(margin), "0.03", 0, 2, "a runner-up this close makes a match ambiguous"},

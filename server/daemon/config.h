@@ -79,6 +79,7 @@ struct config {
     int64_t head_ms;     /* for the head of a request, counted from the connection or the last answer */
     int64_t body_ms;     /* for its body */
     int64_t drain_ms;    /* for what runs when the daemon is asked to stop */
+    int64_t idempotency_hours;
 
     /* deciding */
     double threshold; /* cosine, for models without calibration */

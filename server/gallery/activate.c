@@ -134,6 +134,7 @@ struct moving {
     struct gallery_worker *worker;
     const struct long_work *work;
     struct gallery_request request;
+    const struct replay *replay;
     int64_t collection_id;
     struct model *model;
     struct coming *coming; /* NULL until the index is built */
@@ -146,6 +147,7 @@ static void renew(struct moving *m)
 {
     gallery_worker_reset(m->worker);
     gallery_worker_begin(m->worker, &m->request);
+    gallery_worker_keep(m->worker, m->replay);
 }
 
 /* The crop of a face, which may have been deleted since it was listed (*ret_there false). */
@@ -273,6 +275,14 @@ static void go_live(void *context)
     m->coming = NULL;
 }
 
+static enum err tell(void *context, const void *result, struct replay_answer *ret)
+{
+    const struct moving *m = context;
+
+    (void)result;
+    return worker_answer(m->worker, &m->activated, ret);
+}
+
 /* One attempt of the last step; *ret_again: faces or settings came in between. */
 static enum err change_over(struct moving *m, int64_t from_id, bool *ret_again, struct gallery_fault *fault)
 {
@@ -280,6 +290,7 @@ static enum err change_over(struct moving *m, int64_t from_id, bool *ret_again, 
     struct collection_row row = {0};
     enum switch_outcome outcome = SWITCH_MOVED;
     struct model_switch what = {.collection_id = m->collection_id, .to_model_id = m->model->row_id};
+    struct replay room;
 
     renew(m);
     enum err err = store_collection_get(worker->gallery->store, m->collection_id, worker->mem, &row, &fault->note);
@@ -294,6 +305,7 @@ static enum err change_over(struct moving *m, int64_t from_id, bool *ret_again, 
         what.from_model_id = row.model_id;
         what.from_settings = row.settings;
         what.actor = m->work->actor;
+        what.replay = worker_replay(worker, tell, m, &room);
         point_reached("switch.ready");
         err = store_collection_switch(worker->gallery->store, &what, &(struct after_commit){go_live, m}, &outcome,
                                       &fault->note);
@@ -344,7 +356,7 @@ enum err gallery_activate(struct gallery_worker *worker, const char *version, co
     struct collection_row row = {0};
     struct model_row model = {0};
     struct missing_counts counts = {0};
-    struct moving m = {.worker = worker, .work = work, .request = worker->request};
+    struct moving m = {.worker = worker, .work = work, .request = worker->request, .replay = worker->replay};
 
     if (work->cancel != NULL) {
         m.request.cancel = work->cancel;

@@ -69,22 +69,45 @@ static void follow(void *context)
 }
 
 /* The rows hold what was read once already. */
+static void read_stored(const char *former, struct calibration *ret)
+{
+    struct err_note unsaid = {0};
+
+    *ret = (struct calibration){0};
+    if (former != NULL && manifest_read_calibration(former, ret, &unsaid) != ERR_NONE) {
+        *ret = (struct calibration){0};
+    }
+}
+
 static void follow_back(void *context)
 {
     struct following *f = context;
-    struct err_note unsaid = {0};
 
-    f->calibration = (struct calibration){0};
-    if (f->former != NULL && manifest_read_calibration(f->former, &f->calibration, &unsaid) != ERR_NONE) {
-        f->calibration = (struct calibration){0};
-    }
+    read_stored(f->former, &f->calibration);
     models_calibrate(f->gallery->models, f->model_id, &f->calibration);
 }
 
-static void tell(const struct proposal *proposal, const struct following *following, struct calibrated_model *ret)
+static void tell(const struct proposal *proposal, const struct calibration *calibration, struct calibrated_model *ret)
 {
     memcpy(ret->model, proposal->model.version, sizeof ret->model);
-    ret->n_points = following->calibration.n_points;
+    ret->n_points = calibration->n_points;
+}
+
+struct keeping {
+    const struct gallery_worker *worker;
+    const struct proposal *proposal;
+};
+
+/* In both directions the change's result is the text of what is in force from here on. */
+static enum err keep(void *context, const void *result, struct replay_answer *ret)
+{
+    const struct keeping *keeping = context;
+    struct calibrated_model model = {.n_points = 0};
+    struct calibration calibration;
+
+    read_stored(result, &calibration);
+    tell(keeping->proposal, &calibration, &model);
+    return worker_answer(keeping->worker, &model, ret);
 }
 
 enum err gallery_calibrate(struct gallery_worker *worker, int64_t job_id, struct calibrated_model *ret,
@@ -92,6 +115,8 @@ enum err gallery_calibrate(struct gallery_worker *worker, int64_t job_id, struct
 {
     struct following following = {.gallery = worker->gallery};
     struct proposal proposal;
+    struct keeping keeping = {.worker = worker, .proposal = &proposal};
+    struct replay room;
 
     enum err err = find_proposal(worker, job_id, &proposal, fault);
     if (err == ERR_NONE && proposal.json == NULL) {
@@ -104,10 +129,11 @@ enum err gallery_calibrate(struct gallery_worker *worker, int64_t job_id, struct
     if (err == ERR_NONE) {
         following.model_id = proposal.model.id;
         err = store_calibration_apply(worker->gallery->store, proposal.model.id, job_id, proposal.json,
-                                      worker_actor(worker), &(struct after_commit){follow, &following}, &fault->note);
+                                      worker_actor(worker), worker_replay(worker, keep, &keeping, &room),
+                                      &(struct after_commit){follow, &following}, &fault->note);
     }
     if (err == ERR_NONE) {
-        tell(&proposal, &following, ret);
+        tell(&proposal, &following.calibration, ret);
     }
     return err;
 }
@@ -117,11 +143,14 @@ enum err gallery_calibrate_back(struct gallery_worker *worker, int64_t job_id, s
 {
     struct following following = {.gallery = worker->gallery};
     struct proposal proposal;
+    struct keeping keeping = {.worker = worker, .proposal = &proposal};
+    struct replay room;
 
     enum err err = find_proposal(worker, job_id, &proposal, fault);
     if (err == ERR_NONE) {
         following.model_id = proposal.model.id;
         err = store_calibration_undo(worker->gallery->store, proposal.model.id, job_id, worker_actor(worker),
+                                     worker_replay(worker, keep, &keeping, &room),
                                      &(struct after_commit){follow_back, &following}, worker->mem, &following.former,
                                      &fault->note);
     }
@@ -129,7 +158,7 @@ enum err gallery_calibrate_back(struct gallery_worker *worker, int64_t job_id, s
         return gallery_fail(fault, GALLERY_OTHER_JOB, err);
     }
     if (err == ERR_NONE) {
-        tell(&proposal, &following, ret);
+        tell(&proposal, &following.calibration, ret);
     }
     return err;
 }

@@ -379,7 +379,7 @@ static enum err look_for_others(struct enrolling *e, const struct subject_row *s
     return err;
 }
 
-/* Behind the commit: what does not fit any more into the worker's arena is not told. */
+/* What does not fit any more into the worker's arena is not told. */
 static void tell_others(const struct enrolling *e, const struct others_found *found, struct enroll_answer *answer)
 {
     struct arena *mem = e->worker->mem;
@@ -395,6 +395,47 @@ static void tell_others(const struct enrolling *e, const struct others_found *fo
         }
         answer->faces[i].also = also.asked ? also : (struct also){0};
     }
+}
+
+/* An answer on its way to completion: inside the transaction if it is kept with it, and behind it. */
+struct completing {
+    const struct enrolling *e;
+    const struct others_found *found;
+    char *subject_id;
+    struct enroll_answer answer;
+};
+
+static void complete(struct completing *c, const struct enrolled *enrolled)
+{
+    tell_others(c->e, c->found, &c->answer);
+    memcpy(c->subject_id, enrolled->subject_uuid, STORE_UUID_TEXT);
+    c->answer.subject_is_new = enrolled->subject_is_new;
+    for (int i = 0; i < c->answer.n_faces; i++) {
+        c->answer.faces[i].id = enrolled->faces[i].uuid;
+    }
+}
+
+/* It tells of the faces that were enrolled, and of those of others. */
+static enum err keep(void *context, const void *result, struct replay_answer *ret)
+{
+    struct completing *c = context;
+    const struct enrolled *enrolled = result;
+    int n = c->answer.n_faces;
+    int64_t *ids = ARENA_ARRAY(c->e->worker->mem, int64_t, (size_t)n * (1 + ALSO_MOST));
+
+    if (ids == NULL) {
+        return spent(c->e->worker->mem);
+    }
+    complete(c, enrolled);
+    ret->face_ids = ids;
+    for (int i = 0; i < n; i++) {
+        const struct also *also = &c->answer.faces[i].also;
+        ids[ret->n_faces++] = enrolled->faces[i].id;
+        for (int k = 0; k < also->n; k++) {
+            ids[ret->n_faces++] = also->faces[k].row_id;
+        }
+    }
+    return worker_answer(c->e->worker, &c->answer, ret);
 }
 
 static enum err write_rows(struct enrolling *e, const struct enroll *what, const struct after_commit *after,
@@ -415,9 +456,9 @@ static enum err commit(struct enrolling *e, const struct subject_row *subject, s
     struct gallery_worker *worker = e->worker;
     size_t dim = (size_t)e->pair->model->dim;
     struct enrolled enrolled = {0};
-    struct enroll_answer answer = {0};
     struct others_found found = {0};
-    char *subject_id = NULL;
+    struct completing completing = {.e = e, .found = &found};
+    struct replay room;
     struct following following = {.e = e, .what = what, .enrolled = &enrolled};
     struct after_commit after = {.call = follow, .context = &following};
     bool refuses = e->query->on_duplicate == DUPLICATE_REJECT_ANY;
@@ -430,7 +471,7 @@ static enum err commit(struct enrolling *e, const struct subject_row *subject, s
     for (int i = 0; i < what->n_faces; i++) {
         memcpy(following.vectors + (size_t)i * dim, what->faces[i].embedding, dim * sizeof(float));
     }
-    enum err err = prepare_answer(e, subject, &answer, &subject_id);
+    enum err err = prepare_answer(e, subject, &completing.answer, &completing.subject_id);
     if (err == ERR_NONE) {
         err = worker_may_go_on(worker, fault);
     }
@@ -441,6 +482,7 @@ static enum err commit(struct enrolling *e, const struct subject_row *subject, s
         (void)pthread_mutex_lock(&worker->gallery->refusing);
     }
     err = look_for_others(e, subject, what, following.vectors, &found, fault);
+    what->replay = worker_replay(worker, keep, &completing, &room);
     if (err == ERR_NONE) {
         err = write_rows(e, what, &after, &enrolled, fault);
     }
@@ -448,13 +490,8 @@ static enum err commit(struct enrolling *e, const struct subject_row *subject, s
         (void)pthread_mutex_unlock(&worker->gallery->refusing);
     }
     if (err == ERR_NONE) {
-        tell_others(e, &found, &answer);
-        memcpy(subject_id, enrolled.subject_uuid, STORE_UUID_TEXT);
-        answer.subject_is_new = enrolled.subject_is_new;
-        for (int i = 0; i < answer.n_faces; i++) {
-            answer.faces[i].id = enrolled.faces[i].uuid;
-        }
-        *ret = answer;
+        complete(&completing, &enrolled);
+        *ret = completing.answer;
     }
     if (found.mem != NULL) {
         arena_reset_wiped(found.mem); /* it held embeddings */

@@ -171,6 +171,13 @@ struct gallery_request {
 };
 void gallery_worker_begin(struct gallery_worker *worker, const struct gallery_request *request);
 
+/*
+ * The answer of the request in hand is kept with its change (replay_rows.h), until the worker begins another.  It is made from
+ * what the use case gives as its *ret, which is complete then; the use cases that keep one say so ("Keeps:").
+ */
+struct replay;
+void gallery_worker_keep(struct gallery_worker *worker, const struct replay *replay);
+
 /* ---- Words that the use cases share ------------------------------------------------------------------------------ */
 
 /* A photo as sent.  bytes NULL: none. */

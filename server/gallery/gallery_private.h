@@ -12,6 +12,7 @@
 #include "server/gallery/gallery.h"
 #include "server/gallery/live.h"
 #include "server/store/collection_rows.h"
+#include "server/store/replay_rows.h"
 
 #define DEFAULT_COLLECTION "default"
 
@@ -61,6 +62,7 @@ struct gallery_worker {
     struct arena *mem;
     struct gallery_times times;
     struct gallery_request request;
+    const struct replay *replay; /* of the request in hand; NULL: no answer is kept */
     struct worker_sessions detector;
     bool expected; /* the batcher counts it as on its way */
     bool at_work;  /* a guest of the gallery's pool */
@@ -85,6 +87,16 @@ void worker_at_work(struct gallery_worker *worker, bool at_work);
 
 /* Who asks, for an audit row; never NULL. */
 const char *worker_actor(const struct gallery_worker *worker);
+
+/*
+ * The answer to keep with a change of the rows, made by make from the change's own result; NULL if the request keeps none.
+ * make fills in the rest of the use case's *ret and hands that to worker_answer.
+ */
+const struct replay *worker_replay(const struct gallery_worker *worker,
+                                   enum err (*make)(void *context, const void *result, struct replay_answer *ret),
+                                   void *context, struct replay *room);
+MUST_CHECK enum err worker_answer(const struct gallery_worker *worker, const void *use_case_ret,
+                                  struct replay_answer *ret);
 
 /*
  * The worker's session for a network and one run, made at first use; the worker is at work from here on.  Owns: the worker.
@@ -119,6 +131,10 @@ MUST_CHECK enum err find_face(struct gallery_worker *worker, const struct collec
 struct job_row;
 MUST_CHECK enum err find_done_job(struct gallery_worker *worker, int64_t job_id, const char *const *kinds,
                                   struct job_row *ret, struct gallery_fault *fault);
+
+/* A subject in the words of the API (people.c). */
+struct subject_info;
+struct subject_info subject_info_of(const struct subject_row *row, const char *collection);
 
 /* What a collection's settings say; {0} for members that are absent. */
 struct collection_settings {

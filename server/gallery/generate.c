@@ -61,6 +61,7 @@ static enum err ask(struct gallery_worker *worker, const struct generate_wish *w
     what.kind = GENERATE_KIND;
     what.arguments = text;
     what.actor = worker_actor(worker);
+    what.replay = worker->replay;
     return store_generation_add(worker->gallery->store, &what, ret_job, &fault->note);
 }
 

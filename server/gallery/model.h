@@ -10,6 +10,7 @@
 #include "core/face/detect.h"
 #include "core/face/embed.h"
 #include "server/gallery/manifest.h"
+#include "server/store/replay_rows.h"
 
 #define MODEL_LIMIT_BYTES ((size_t)4 << 30)
 
@@ -77,9 +78,10 @@ void models_free(struct models *models); /* every model has been given back */
 MUST_CHECK enum err models_take(struct models *models, struct model *take, const char *path, struct arena *mem,
                                 struct model **ret, struct err_note *note);
 
-/* The same for a model whose file is in memory, as it was loaded. */
+/* The same for a model whose file is in memory, as it was loaded; the answer to keep as store_model_add has it. */
 MUST_CHECK enum err models_take_bytes(struct models *models, struct model *take, const void *bytes, size_t n_bytes,
-                                      struct arena *mem, struct model **ret, struct err_note *note);
+                                      const struct replay *replay, struct arena *mem, struct model **ret,
+                                      struct err_note *note);
 
 /* Removes the files of a model that has no row any more.  Errors: ERR_IO, ERR_DENIED. */
 enum err models_remove_files(struct models *models, const char *file, struct err_note *note);

@@ -143,6 +143,19 @@ static enum err describe(struct gallery_worker *worker, const struct model *mode
     return ret->name == NULL || (model->manifest.assumed != NULL && ret->assumed == NULL) ? spent(mem) : ERR_NONE;
 }
 
+struct telling {
+    const struct gallery_worker *worker;
+    const struct model_uploaded *answer;
+};
+
+static enum err tell(void *context, const void *result, struct replay_answer *ret)
+{
+    const struct telling *telling = context;
+
+    (void)result;
+    return worker_answer(telling->worker, telling->answer, ret);
+}
+
 enum err gallery_model_upload(struct gallery_worker *worker, const struct model_upload *upload,
                               struct model_uploaded *ret, struct gallery_fault *fault)
 {
@@ -177,7 +190,10 @@ enum err gallery_model_upload(struct gallery_worker *worker, const struct model_
         model_free(model);
         return err;
     }
-    err = models_take_bytes(gallery->models, model, upload->onnx, upload->n_bytes, worker->mem, &known, &fault->note);
+    struct telling telling = {.worker = worker, .answer = &answer};
+    struct replay room;
+    err = models_take_bytes(gallery->models, model, upload->onnx, upload->n_bytes,
+                            worker_replay(worker, tell, &telling, &room), worker->mem, &known, &fault->note);
     if (err == ERR_NONE) {
         models_unref(gallery->models, known);
         *ret = answer;

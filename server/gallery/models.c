@@ -133,8 +133,8 @@ static enum err write_files(struct models *models, const struct model *model, co
     return err != ERR_NONE || file_holds(to, bytes, n_bytes) ? err : file_write(to, bytes, n_bytes, note);
 }
 
-static enum err add_row(struct models *models, const struct model *model, const char *file, struct arena *mem,
-                        int64_t *ret, struct err_note *note)
+static enum err add_row(struct models *models, const struct model *model, const char *file, const struct replay *replay,
+                        struct arena *mem, int64_t *ret, struct err_note *note)
 {
     const struct manifest *manifest = &model->manifest;
     struct model_row row = {.role = MODEL_RECOGNIZER,
@@ -153,7 +153,7 @@ static enum err add_row(struct models *models, const struct model *model, const 
 
     memcpy(row.version, model->version, sizeof row.version);
     memcpy(row.onnx_sha256, model->onnx_sha256, sizeof row.onnx_sha256);
-    enum err err = store_model_add(models->store, &row, AUDIT_DAEMON, mem, &added, note);
+    enum err err = store_model_add(models->store, &row, AUDIT_DAEMON, replay, mem, &added, note);
     /* A manifest does not take away a calibration that was measured here, and put in force by a person. */
     if (err == ERR_NONE && manifest->calibration_json != NULL && added.calibrated_by == 0) {
         err = store_model_calibrate(models->store, added.id, manifest->calibration_json, AUDIT_DAEMON, note);
@@ -174,7 +174,7 @@ static enum err use_row(struct model *model, const struct model_row *row, struct
 }
 
 static enum err take_new(struct models *models, struct model *model, const void *bytes, size_t n_bytes,
-                         struct arena *mem, struct err_note *note)
+                         const struct replay *replay, struct arena *mem, struct err_note *note)
 {
     char file[STORE_VERSION_TEXT + sizeof ".onnx"];
     struct model_row row;
@@ -183,7 +183,7 @@ static enum err take_new(struct models *models, struct model *model, const void 
     (void)snprintf(file, sizeof file, "%s.onnx", model->version);
     enum err err = write_files(models, model, bytes, n_bytes, file, note);
     if (err == ERR_NONE) {
-        err = add_row(models, model, file, mem, &id, note);
+        err = add_row(models, model, file, replay, mem, &id, note);
     }
     if (err == ERR_NONE) {
         err = store_model_get(models->store, id, mem, &row, note);
@@ -192,10 +192,10 @@ static enum err take_new(struct models *models, struct model *model, const void 
 }
 
 enum err models_take_bytes(struct models *models, struct model *take, const void *bytes, size_t n_bytes,
-                           struct arena *mem, struct model **ret, struct err_note *note)
+                           const struct replay *replay, struct arena *mem, struct model **ret, struct err_note *note)
 {
     /* Outside of the lock, because it writes rows: a writer may be waiting for an index, and who builds one for a model. */
-    enum err err = models->store == NULL ? ERR_NONE : take_new(models, take, bytes, n_bytes, mem, note);
+    enum err err = models->store == NULL ? ERR_NONE : take_new(models, take, bytes, n_bytes, replay, mem, note);
 
     if (err != ERR_NONE) {
         model_free(take);
@@ -227,7 +227,7 @@ enum err models_take(struct models *models, struct model *take, const char *path
         model_free(take);
         return err;
     }
-    err = models_take_bytes(models, take, bytes.bytes, bytes.n_bytes, mem, ret, note);
+    err = models_take_bytes(models, take, bytes.bytes, bytes.n_bytes, NULL, mem, ret, note);
     model_bytes_close(&bytes);
     return err;
 }

@@ -9,7 +9,7 @@
 
 /* ---- Subjects ---------------------------------------------------------------------------------------------------- */
 
-static struct subject_info subject_of(const struct subject_row *row, const char *collection)
+struct subject_info subject_info_of(const struct subject_row *row, const char *collection)
 {
     return (struct subject_info){.id = row->uuid,
                                  .name = row->name,
@@ -93,7 +93,7 @@ enum err gallery_subjects(struct gallery_worker *worker, const char *collection,
         return spent(worker->mem);
     }
     for (int i = 0; i < n; i++) {
-        infos[i] = subject_of(&rows[i], where.name);
+        infos[i] = subject_info_of(&rows[i], where.name);
     }
     *ret = infos;
     *ret_count = n;
@@ -109,7 +109,7 @@ enum err gallery_subject_get(struct gallery_worker *worker, const char *subject_
     const struct subject_row *row = find_anywhere(worker, subject_id, &collection, &err, fault);
 
     if (row != NULL) {
-        *ret = subject_of(row, collection.name);
+        *ret = subject_info_of(row, collection.name);
     }
     return err;
 }

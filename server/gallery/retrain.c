@@ -92,7 +92,7 @@ static enum err add_row(struct gallery_worker *worker, const struct trained_mode
     }
     memcpy(row.version, model->version, sizeof row.version);
     memcpy(row.onnx_sha256, model->onnx_sha256, sizeof row.onnx_sha256);
-    return store_model_add(worker->gallery->store, &row, worker_actor(worker), worker->mem, &added, &fault->note);
+    return store_model_add(worker->gallery->store, &row, worker_actor(worker), NULL, worker->mem, &added, &fault->note);
 }
 
 static enum err take(struct gallery_worker *worker, const struct trained_model *trained, const struct model_row *parent,

@@ -204,6 +204,13 @@ static void follow_back(void *context)
     }
 }
 
+static enum err tell(void *context, const void *result, struct replay_answer *ret)
+{
+    const struct aside *aside = result;
+
+    return worker_answer(context, &aside->n_faces, ret);
+}
+
 static enum err find_review(struct gallery_worker *worker, int64_t job_id, struct gallery_fault *fault)
 {
     static const char *const kinds[] = {REVIEW_KIND, REVIEW_TRAINING_KIND, NULL};
@@ -217,10 +224,12 @@ enum err gallery_set_aside(struct gallery_worker *worker, int64_t job_id, int64_
 {
     struct aside aside = {0};
     struct following following = {.gallery = worker->gallery, .aside = &aside};
+    struct replay room;
     enum err err = find_review(worker, job_id, fault);
 
     if (err == ERR_NONE) {
         err = store_set_aside(worker->gallery->store, job_id, worker_actor(worker),
+                              worker_replay(worker, tell, worker, &room),
                               &(struct after_commit){follow_out, &following}, worker->mem, &aside, &fault->note);
     }
     if (err == ERR_NONE) {
@@ -234,10 +243,12 @@ enum err gallery_bring_back(struct gallery_worker *worker, int64_t job_id, int64
 {
     struct aside aside = {0};
     struct following following = {.gallery = worker->gallery, .aside = &aside};
+    struct replay room;
     enum err err = find_review(worker, job_id, fault);
 
     if (err == ERR_NONE) {
         err = store_bring_back(worker->gallery->store, job_id, worker_actor(worker),
+                               worker_replay(worker, tell, worker, &room),
                                &(struct after_commit){follow_back, &following}, worker->mem, &aside, &fault->note);
     }
     if (err == ERR_NONE) {

@@ -62,7 +62,29 @@ void gallery_worker_reset(struct gallery_worker *worker)
 void gallery_worker_begin(struct gallery_worker *worker, const struct gallery_request *request)
 {
     worker->request = *request;
+    worker->replay = NULL;
     worker_at_work(worker, true);
+}
+
+void gallery_worker_keep(struct gallery_worker *worker, const struct replay *replay)
+{
+    worker->replay = replay;
+}
+
+const struct replay *worker_replay(const struct gallery_worker *worker,
+                                   enum err (*make)(void *context, const void *result, struct replay_answer *ret),
+                                   void *context, struct replay *room)
+{
+    if (worker->replay == NULL) {
+        return NULL;
+    }
+    *room = (struct replay){.request = worker->replay->request, .make = make, .context = context};
+    return room;
+}
+
+enum err worker_answer(const struct gallery_worker *worker, const void *use_case_ret, struct replay_answer *ret)
+{
+    return worker->replay->make(worker->replay->context, use_case_ret, ret);
 }
 
 void worker_at_work(struct gallery_worker *worker, bool at_work)

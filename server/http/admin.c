@@ -71,7 +71,7 @@ void call_job(struct call *call, enum err err, int64_t id, const struct gallery_
         call_fault(call, err, &other);
         return;
     }
-    (void)snprintf(call->reply->location, sizeof call->reply->location, "/v1/admin/jobs/%lld", (long long)id);
+    (void)snprintf(call->reply->location, sizeof call->reply->location, JOB_ADDRESS, (long long)id);
     call_answer(call, 202, json_job(&row));
 }
 
@@ -112,6 +112,15 @@ void handle_job_get(struct call *call)
     call_answer(call, 200, json_job(&row));
 }
 
+/* A job's id, and the state it is in now. */
+static json_t *cancelled_json(const void *context, const void *result)
+{
+    const int64_t *id = context;
+    const enum job_state *state = result;
+
+    return json_pack("{s:I, s:s}", "id", (json_int_t)*id, "state", job_state_word(*state));
+}
+
 void handle_job_cancel(struct call *call)
 {
     struct jobs *jobs = call->service->parts.jobs;
@@ -120,13 +129,14 @@ void handle_job_cancel(struct call *call)
     enum job_state state = JOB_QUEUED;
     struct gallery_fault fault = {0};
 
-    enum err err = jobs == NULL ? store_job_cancel(call->store, id, actor, &state, &fault.note)
-                                : jobs_cancel(jobs, id, actor, &state, &fault.note);
+    const struct replay *replay = call_keep(call, 200, cancelled_json, &id);
+    enum err err = jobs == NULL ? store_job_cancel(call->store, id, actor, replay, &state, &fault.note)
+                                : jobs_cancel(jobs, id, actor, replay, &state, &fault.note);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;
     }
-    call_answer(call, 200, json_pack("{s:I, s:s}", "id", (json_int_t)id, "state", job_state_word(state)));
+    call_answer(call, 200, cancelled_json(&id, &state));
 }
 
 static json_t *audit_json(const struct audit_row *row)

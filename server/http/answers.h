@@ -71,6 +71,8 @@ json_t *json_job(const struct job_row *row);
 /* The job of the address; 0, which no job has, if it is no number. */
 int64_t call_job_number(const struct call *call);
 
+#define JOB_ADDRESS "/v1/admin/jobs/%lld"
+
 /* Answers 202 with a job that was just queued, and wakes the worker; or with the failure to queue it. */
 void call_job(struct call *call, enum err err, int64_t id, const struct gallery_fault *fault);
 

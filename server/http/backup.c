@@ -21,8 +21,9 @@ void handle_backup(struct call *call)
     int64_t id = 0;
     struct gallery_fault fault = {0};
 
-    enum err err =
-        arguments == NULL ? ERR_NOMEM : store_job_add(call->store, BACKUP_KIND, 0, arguments, actor, &id, &fault.note);
+    enum err err = arguments == NULL ? ERR_NOMEM
+                                     : store_job_add(call->store, BACKUP_KIND, 0, arguments, actor, call_keep_job(call),
+                                                     &id, &fault.note);
     call_job(call, err, id, &fault);
 }
 

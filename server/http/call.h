@@ -18,6 +18,8 @@
 #include "server/http/route.h"
 
 struct service;
+struct once;
+struct replay;
 
 struct call {
     struct service *service;
@@ -28,10 +30,12 @@ struct call {
     struct arena *mem;             /* gone after the answer */
     const struct request *request;
     const struct route *route;
+    int route_number;
     const char *argument; /* of the address; NULL if the pattern has none */
     const struct caller *caller;
     struct params params;
     struct reply *reply;
+    struct once *once; /* NULL: the answer is not kept */
 };
 
 /* Answers with a document, which is taken; NULL or one that cannot be written is answered with 500. */
@@ -40,6 +44,16 @@ void call_answer(struct call *call, int status, json_t *take);
 /* Answers with a problem of a use case, or of a row. */
 void call_fault(struct call *call, enum err err, const struct gallery_fault *fault);
 void call_problem(struct call *call, const struct problem *problem, const char *detail);
+
+/*
+ * To be called before a POST changes anything (once.h): says how its answer is made from what the use case gives, so that it can
+ * be kept in the change's own transaction.  Use cases of server/gallery find what is returned by themselves; functions of
+ * server/store and server/jobs want it as their argument.  NULL: the request wants no answer kept.
+ */
+const struct replay *call_keep(const struct call *call, int status,
+                               json_t *(*document)(const void *context, const void *result), const void *context);
+/* The same for a call that queues a job, whose answer is call_job's. */
+const struct replay *call_keep_job(const struct call *call);
 
 /* The checked value of a parameter of this route; asserts that the route has it. */
 const struct param_value *call_param(const struct call *call, const char *name);

@@ -27,8 +27,10 @@ static json_t *new_face_json(const struct new_face *face)
     return face->has_face ? json_join(id, json_seen_face(&face->face)) : id;
 }
 
-static json_t *answer_of(const struct enroll_answer *answer)
+static json_t *answer_of(const void *context, const void *result)
 {
+    const struct enroll_answer *answer = result;
+    (void)context;
     json_t *faces = json_array();
     json_t *rejected = json_array();
     bool whole = true;
@@ -88,11 +90,12 @@ void handle_enroll(struct call *call)
         call_problem(call, &PROBLEM_MISSING_PARAMETER, "\"subject\" is missing: the name or the id of the person");
         return;
     }
+    (void)call_keep(call, 201, answer_of, NULL);
     enum err err = gallery_enroll(call->worker, &query, &answer, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;
     }
     metrics_count(METRICS_ENROLLED, answer.n_faces);
-    call_answer(call, 201, answer_of(&answer));
+    call_answer(call, 201, answer_of(NULL, &answer));
 }

@@ -72,6 +72,8 @@ void exchange_spool(struct exchange *exchange, const char *data)
 
     if (err != ERR_NONE) {
         exchange_refuse(exchange, problem_of(err), NULL);
+    } else if (exchange->request.idempotency_key != NULL) {
+        spool_hash(&exchange->upload);
     }
 }
 
@@ -149,6 +151,7 @@ void exchange_complete(struct exchange *exchange, int64_t deadline_ns)
     if (exchange->upload.begun) {
         exchange->request.upload_path = exchange->upload.path;
         exchange->request.upload_bytes = exchange->upload.bytes;
+        exchange->request.upload_hash = exchange->upload.hashes ? exchange->upload.hash : NULL;
     }
     exchange->request.deadline_ns = deadline_ns;
     exchange->request.cancel = &exchange->cancel;

@@ -24,6 +24,7 @@ void handle_generate(struct call *call)
                      "exactly one of subject and embedding says whose face to make");
         return;
     }
+    (void)call_keep_job(call);
     enum err err = gallery_generate_ask(call->worker, &wish, &job, &fault);
     call_job(call, err, job, &fault);
 }

@@ -17,7 +17,8 @@ void handle_import(struct call *call)
                                            .faces = call_faces(call),
                                            .quality = qualities[call_choice(call, "quality", QUALITY_WANTED_AUTO)],
                                            .on_duplicate = call_on_duplicate(call),
-                                           .actor = auth_actor(call->caller)};
+                                           .actor = auth_actor(call->caller),
+                                           .replay = call_keep_job(call)};
     int64_t id = 0;
     struct gallery_fault fault = {0};
 

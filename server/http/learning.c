@@ -24,20 +24,36 @@ static bool find_named(struct call *call, const char *name, struct collection_ro
     return err == ERR_NONE;
 }
 
+/* What was done with the faces that a job found. */
+struct applied {
+    int64_t job;
+    const char *word;
+};
+
+static json_t *applied_json(const void *context, const void *result)
+{
+    const struct applied *applied = context;
+    const int64_t *n_faces = result;
+
+    return json_pack("{s:I, s:I}", "job", (json_int_t)applied->job, applied->word, (json_int_t)*n_faces);
+}
+
 /* The second step: the faces that a job found are set aside, or brought back. */
 static void apply_found(struct call *call, int64_t job, const char *word,
                         enum err (*step)(struct gallery_worker *worker, int64_t job_id, int64_t *ret_faces,
                                          struct gallery_fault *fault))
 {
+    const struct applied applied = {.job = job, .word = word};
     struct gallery_fault fault = {0};
     int64_t faces = 0;
 
+    (void)call_keep(call, 200, applied_json, &applied);
     enum err err = step(call->worker, job, &faces, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;
     }
-    call_answer(call, 200, json_pack("{s:I, s:I}", "job", (json_int_t)job, word, (json_int_t)faces));
+    call_answer(call, 200, applied_json(&applied, &faces));
 }
 
 void handle_purify(struct call *call)
@@ -65,8 +81,19 @@ void handle_purify(struct call *call)
     if (!find_named(call, name, &row)) {
         return;
     }
-    enum err err = purify_job_add(call->store, name, row.id, &wish, auth_actor(call->caller), &job, &fault.note);
+    enum err err = purify_job_add(call->store, name, row.id, &wish, auth_actor(call->caller), call_keep_job(call), &job,
+                                  &fault.note);
     call_job(call, err, job, &fault);
+}
+
+/* The job's number, and the model that decides by other thresholds now. */
+static json_t *calibrated_json(const void *context, const void *result)
+{
+    const int64_t *job = context;
+    const struct calibrated_model *model = result;
+
+    return json_pack("{s:I, s:s, s:b, s:i}", "job", (json_int_t)*job, "model", model->model, "calibrated",
+                     model->n_points > 0, "points", model->n_points);
 }
 
 /* The second step: the model decides by the thresholds that a job proposed, or no longer. */
@@ -77,14 +104,13 @@ static void apply_thresholds(struct call *call, int64_t job,
     struct calibrated_model model = {.n_points = 0};
     struct gallery_fault fault = {0};
 
+    (void)call_keep(call, 200, calibrated_json, &job);
     enum err err = step(call->worker, job, &model, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;
     }
-    call_answer(call, 200,
-                json_pack("{s:I, s:s, s:b, s:i}", "job", (json_int_t)job, "model", model.model, "calibrated",
-                          model.n_points > 0, "points", model.n_points));
+    call_answer(call, 200, calibrated_json(&job, &model));
 }
 
 void handle_evaluate(struct call *call)
@@ -110,8 +136,9 @@ void handle_evaluate(struct call *call)
     if (!find_named(call, name, &row)) {
         return;
     }
-    enum err err = evaluate_job_add(call->store, name, row.id, call_whole(call, "most_faces", 0),
-                                    call_whole(call, "rounds", 0), auth_actor(call->caller), &job, &fault.note);
+    enum err err =
+        evaluate_job_add(call->store, name, row.id, call_whole(call, "most_faces", 0), call_whole(call, "rounds", 0),
+                         auth_actor(call->caller), call_keep_job(call), &job, &fault.note);
     call_job(call, err, job, &fault);
 }
 

@@ -273,6 +273,9 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct exc
     if (reply->ask_for_key) {
         add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"arcfaced\"");
     }
+    if (reply->replayed) {
+        add_header(response, "Idempotent-Replayed", "true");
+    }
     if (reply->close) {
         add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
@@ -352,6 +355,7 @@ static void read_head(struct listener *listener, struct MHD_Connection *connecti
     request->content_type = header(connection, MHD_HTTP_HEADER_CONTENT_TYPE, exchange);
     request->authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION, exchange);
     request->api_key = header(connection, "x-api-key", exchange);
+    request->idempotency_key = header(connection, "Idempotency-Key", exchange);
     const char *expect = header(connection, MHD_HTTP_HEADER_EXPECT, exchange);
     request->expects_continue = expect != NULL && strcasecmp(expect, "100-continue") == 0;
     request->chunked = header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING, exchange) != NULL;

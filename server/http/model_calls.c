@@ -63,8 +63,10 @@ static enum err read_parts(struct call *call, struct model_upload *upload, struc
     return err;
 }
 
-static json_t *uploaded_json(const struct model_uploaded *model)
+static json_t *uploaded_json(const void *context, const void *result)
 {
+    const struct model_uploaded *model = result;
+    (void)context;
     return json_pack("{s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:b, s:s?, s:{s:i, s:f, s:f, s:f}}", "version",
                      model->version, "role", "recognizer", "name", model->name, "dim", model->dim, "side", model->side,
                      "flip", (int)model->flip, "calibrated", (int)model->calibrated, "created", (int)model->is_new,
@@ -94,12 +96,13 @@ static void upload_mapped(struct call *call, const unsigned char *bytes, size_t 
         call_problem(call, &PROBLEM_EMPTY_BODY, "send the ONNX file as the body, or as the part \"model\"");
         return;
     }
+    (void)call_keep(call, 201, uploaded_json, NULL); /* a model that is there already changes nothing */
     enum err err = gallery_model_upload(call->worker, &upload, &model, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;
     }
-    call_answer(call, model.is_new ? 201 : 200, uploaded_json(&model));
+    call_answer(call, model.is_new ? 201 : 200, uploaded_json(NULL, &model));
 }
 
 void handle_model_upload(struct call *call)
@@ -219,8 +222,17 @@ void handle_model_activate(struct call *call)
         return;
     }
     enum err err = activate_job_add(call->store, call->argument, names->texts, names->count, collection_id,
-                                    auth_actor(call->caller), &job, &fault.note);
+                                    auth_actor(call->caller), call_keep_job(call), &job, &fault.note);
     call_job(call, err, job, &fault);
+}
+
+/* The collection's name, and how it changed over. */
+static json_t *rolled_json(const void *context, const void *result)
+{
+    const struct activated *done = result;
+
+    return json_pack("{s:s, s:s, s:s, s:I, s:I}", "collection", context, "from", done->from, "to", done->to, "faces",
+                     (json_int_t)done->n_faces, "embedded", (json_int_t)done->n_embedded);
 }
 
 void handle_collection_rollback(struct call *call)
@@ -242,17 +254,17 @@ void handle_collection_rollback(struct call *call)
         return;
     }
     if (missing > ROLLBACK_AT_ONCE) {
-        err = activate_job_add(call->store, version, &call->argument, 1, plan.collection_id, actor, &job, &fault.note);
+        err = activate_job_add(call->store, version, &call->argument, 1, plan.collection_id, actor, call_keep_job(call),
+                               &job, &fault.note);
         call_job(call, err, job, &fault);
         return;
     }
     const struct long_work work = {.cancel = call->request->cancel, .actor = actor};
+    (void)call_keep(call, 200, rolled_json, call->argument);
     err = gallery_activate(call->worker, version, call->argument, &work, &done, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
         return;
     }
-    call_answer(call, 200,
-                json_pack("{s:s, s:s, s:s, s:I, s:I}", "collection", call->argument, "from", done.from, "to", done.to,
-                          "faces", (json_int_t)done.n_faces, "embedded", (json_int_t)done.n_embedded));
+    call_answer(call, 200, rolled_json(call->argument, &done));
 }

@@ -45,6 +45,9 @@ static json_t *parameters_of(const struct route *route)
     json_t *list = json_array();
     const char *brace = strchr(route->pattern, '{');
 
+    if (route_keeps(route)) {
+        (void)json_array_append_new(list, json_pack("{s:s}", "$ref", "#/components/parameters/IdempotencyKey"));
+    }
     if (brace != NULL) {
         (void)json_array_append_new(list, json_pack("{s:o, s:s, s:b, s:{s:s}}", "name",
                                                     json_stringn(brace + 1, strcspn(brace + 1, "}")), "in", "path",

@@ -52,6 +52,24 @@ const struct problem PROBLEM_STOPPING = {503, "stopping", "The service is being 
 const struct problem PROBLEM_CLIENT_GONE = {503, "client_gone", "The client left before the work was begun.",
                                             "Wait for the answer."};
 
+const struct problem PROBLEM_ONCE_KEY = {400, "bad_idempotency_key",
+                                         "The Idempotency-Key is no key that this service takes.",
+                                         "Send 1 to 255 bytes without control characters, such as a random UUID."};
+const struct problem PROBLEM_ONCE_SECRET = {
+    422, "idempotency_key_refused",
+    "The answer of this call holds a secret that is shown once and never kept, so "
+    "it could not be given again.",
+    "Send it without an Idempotency-Key; a key that was not seen can be revoked."};
+const struct problem PROBLEM_ONCE_OTHER = {422, "idempotency_key_reused",
+                                           "The Idempotency-Key was used for another request.",
+                                           "Send a new key with each new request."};
+const struct problem PROBLEM_ONCE_UNDER_WAY = {409, "idempotency_key_under_way",
+                                               "A request with this Idempotency-Key is still being carried out.",
+                                               "Send it again after Retry-After for its answer."};
+const struct problem PROBLEM_ONCE_ERASED = {410, "idempotency_key_erased",
+                                            "This was carried out, and whom its answer told of has been erased since.",
+                                            "To do it again, send a new key."};
+
 static const struct problem SERVER_BUSY = {503, "busy", "The service is busy.", "Try again after Retry-After."};
 static const struct problem TOO_LARGE = {413, "too_large", "The request needs more memory than one request may use.",
                                          "Send a smaller photo, or ask for fewer faces."};
@@ -258,7 +276,7 @@ void reply_problem(struct reply *reply, const struct problem *problem, const cha
     free(text); /* foreign heap: jansson's */
     reply->code = problem->code;
     reply->ask_for_key = problem->status == 401;
-    if (problem->status == 503 || problem->status == 429) {
+    if (problem->status == 503 || problem->status == 429 || problem == &PROBLEM_ONCE_UNDER_WAY) {
         reply->retry_after_s = 1;
     }
 }

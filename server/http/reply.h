@@ -35,6 +35,7 @@ struct reply {
     int retry_after_s;          /* 0: none */
     bool ask_for_key;           /* WWW-Authenticate */
     bool close;                 /* Connection: close */
+    bool replayed;              /* Idempotent-Replayed */
     const char *code;           /* of a problem, for the log; NULL if it is none; static text */
 };
 
@@ -71,6 +72,7 @@ const struct problem *problem_of_reason(enum gallery_reason reason);
 extern const struct problem PROBLEM_NO_ROUTE, PROBLEM_METHOD, PROBLEM_NO_KEY, PROBLEM_BAD_KEY, PROBLEM_EXPIRED_KEY,
     PROBLEM_REVOKED_KEY, PROBLEM_SCOPE, PROBLEM_BODY_TOO_LARGE, PROBLEM_MEDIA_TYPE, PROBLEM_EMPTY_BODY,
     PROBLEM_BAD_TARGET, PROBLEM_BAD_JSON, PROBLEM_BAD_MULTIPART, PROBLEM_UNKNOWN_PARAMETER, PROBLEM_MISSING_PARAMETER,
-    PROBLEM_BAD_PARAMETER, PROBLEM_QUEUE_FULL, PROBLEM_DEADLINE, PROBLEM_STOPPING, PROBLEM_CLIENT_GONE;
+    PROBLEM_BAD_PARAMETER, PROBLEM_QUEUE_FULL, PROBLEM_DEADLINE, PROBLEM_STOPPING, PROBLEM_CLIENT_GONE,
+    PROBLEM_ONCE_KEY, PROBLEM_ONCE_SECRET, PROBLEM_ONCE_OTHER, PROBLEM_ONCE_UNDER_WAY, PROBLEM_ONCE_ERASED;
 
 #endif

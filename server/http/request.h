@@ -48,6 +48,7 @@ struct request {
     const char *content_type;
     const char *authorization;
     const char *api_key;
+    const char *idempotency_key;
     bool expects_continue;  /* Expect: 100-continue */
     bool chunked;           /* Transfer-Encoding */
     int64_t content_length; /* -1: none given */
@@ -60,6 +61,7 @@ struct request {
     /* ROUTE_UPLOAD: the body's file, NULL elsewhere.  A handler that wants to keep it renames it; else it goes with the request. */
     const char *upload_path;
     int64_t upload_bytes;
+    const unsigned char *upload_hash; /* SPOOL_HASH_BYTES, when there is an Idempotency-Key */
 
     int64_t deadline_ns;   /* monotonic; set when the body is complete; 0: none */
     struct cancel *cancel; /* NULL: nobody can ask */

@@ -32,6 +32,11 @@ static bool pattern_matches(const char *pattern, const struct request *request, 
     return segment == request->n_segments;
 }
 
+bool route_keeps(const struct route *route)
+{
+    return route->method == METHOD_POST && (route->flags & (ROUTE_LOOKS | ROUTE_SECRET)) == 0;
+}
+
 enum err route_find(const struct request *request, struct route_match *ret, char *ret_allow, size_t allow_bytes)
 {
     unsigned methods = 0;

@@ -40,7 +40,9 @@ enum route_flag {
     ROUTE_PHOTO = 4,    /* a body that is neither JSON nor multipart is the photo "image" */
     ROUTE_STOPPING = 8, /* answered while the daemon drains */
     ROUTE_UPLOAD =
-        16 /* the body goes to a file (request->upload_path) as it arrives; parameters stand in the address */
+        16, /* the body goes to a file (request->upload_path) as it arrives; parameters stand in the address */
+    ROUTE_LOOKS = 32, /* a POST that changes nothing */
+    ROUTE_SECRET = 64 /* a POST whose answer holds a secret, so that it is never kept */
 };
 
 #define ROUTE_MAX_ARGUMENTS 1
@@ -57,6 +59,9 @@ struct route {
     const char *answer;                               /* its schema in openapi.json */
     const struct param_def *params[ROUTE_MAX_PARAMS]; /* ends with NULL */
 };
+
+/* Whether its answers are kept for who sends an Idempotency-Key (once.h): every POST that changes something, unless it is secret. */
+bool route_keeps(const struct route *route);
 
 /* The table. */
 const struct route *route_list(int *ret_count);

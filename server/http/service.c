@@ -12,6 +12,7 @@
 #include "server/daemon/metrics.h"
 #include "server/http/call.h"
 #include "server/http/json.h"
+#include "server/http/once.h"
 #include "server/http/service_private.h"
 
 enum err service_new(const struct service_parts *parts, struct service **ret)
@@ -26,6 +27,7 @@ enum err service_new(const struct service_parts *parts, struct service **ret)
     service->parts = *parts;
     service->started_ms = clock_unix_ms();
     atomic_init(&service->stopping, false);
+    (void)pthread_mutex_init(&service->once_lock, NULL);
     const struct route *routes = route_list(&n_routes);
     service->route_names = MEM_ARRAY(char *, (size_t)n_routes);
     if (service->route_names == NULL) {
@@ -56,6 +58,7 @@ void service_free(struct service *service)
         metrics_name_route(i, NULL);
         mem_free(service->route_names[i]);
     }
+    (void)pthread_mutex_destroy(&service->once_lock);
     mem_free(service->route_names);
     mem_free(service);
 }
@@ -90,6 +93,9 @@ bool service_admit(struct service *service, const struct request *request, struc
             reply_problem(reply, problem, note.text, request->id);
             return false;
         }
+    }
+    if (!once_admits(route, request, reply)) {
+        return false;
     }
     bool upload = (route->flags & ROUTE_UPLOAD) != 0;
     if (request->content_length > (upload ? service->parts.config->upload_bytes : service->parts.config->body_bytes)) {
@@ -130,6 +136,7 @@ void service_run(struct service *service, struct gallery_worker *worker, struct 
                         .mem = worker == NULL ? mem : gallery_worker_arena(worker),
                         .request = request,
                         .route = admission->match.route,
+                        .route_number = admission->match.number,
                         .argument = admission->match.argument[0],
                         .caller = &admission->caller,
                         .reply = reply};
@@ -154,7 +161,11 @@ void service_run(struct service *service, struct gallery_worker *worker, struct 
     if (err != ERR_NONE) {
         reply_problem(reply, problem, note.text, request->id);
     } else {
-        call.route->handle(&call);
+        struct once once;
+        if (once_begin(&once, &call)) {
+            call.route->handle(&call);
+            once_end(&once);
+        }
         params_release(&call.params);
     }
     assert(reply->status != 0);

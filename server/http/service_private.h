@@ -2,6 +2,7 @@
 #ifndef SERVER_HTTP_SERVICE_PRIVATE_H
 #define SERVER_HTTP_SERVICE_PRIVATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "server/http/service.h"
@@ -15,6 +16,10 @@ struct service {
 
     /* any thread (atomic) */
     atomic_bool stopping;
+
+    /* guarded by once_lock */
+    pthread_mutex_t once_lock;
+    struct once *once_first; /* requests under way that carry an Idempotency-Key (once.h) */
 };
 
 #endif

@@ -38,10 +38,19 @@ enum err spool_begin(struct spool *spool, const char *data)
     return ERR_NONE;
 }
 
+void spool_hash(struct spool *spool)
+{
+    (void)crypto_generichash_init(&spool->state, NULL, 0, SPOOL_HASH_BYTES);
+    spool->hashes = true;
+}
+
 enum err spool_write(struct spool *spool, const void *bytes, size_t n_bytes)
 {
     const char *at = bytes;
 
+    if (spool->hashes) {
+        (void)crypto_generichash_update(&spool->state, bytes, n_bytes);
+    }
     while (n_bytes > 0) {
         ssize_t written = write(spool->fd, at, n_bytes);
         if (written < 0 && errno != EINTR) {
@@ -60,6 +69,9 @@ enum err spool_close(struct spool *spool)
 {
     int fd = spool->fd;
 
+    if (spool->hashes) {
+        (void)crypto_generichash_final(&spool->state, spool->hash, SPOOL_HASH_BYTES);
+    }
     spool->fd = -1;
     return close(fd) == 0 ? ERR_NONE : err_from_errno(errno);
 }

@@ -9,11 +9,14 @@
 #define SERVER_HTTP_SPOOL_H
 
 #include <limits.h>
+#include <sodium.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/base/err.h"
+
+#define SPOOL_HASH_BYTES 32 /* BLAKE2b: the network's thread has a GB of it in a second, of SHA-256 a third */
 
 /* {0} is a valid ended upload. */
 struct spool {
@@ -21,10 +24,17 @@ struct spool {
     int fd; /* valid while begun and not closed; -1 after spool_close */
     int64_t bytes;
     char path[PATH_MAX];
+
+    bool hashes;
+    crypto_generichash_state state;
+    unsigned char hash[SPOOL_HASH_BYTES]; /* of all bytes, after spool_close */
 };
 
 /* Makes a new file (mode 0600) in DATA/uploads, which is made if need be.  Errors: as err_from_errno; ERR_MISUSE the path is too long. */
 MUST_CHECK enum err spool_begin(struct spool *spool, const char *data);
+
+/* From the beginning on the bytes are hashed, too. */
+void spool_hash(struct spool *spool);
 MUST_CHECK enum err spool_write(struct spool *spool, const void *bytes, size_t n_bytes);
 
 /* Everything has come; the file stays. */

@@ -13,6 +13,12 @@ static json_t *subject_json(const struct subject_info *info)
                      json_time(info->updated_ms));
 }
 
+static json_t *subject_kept(const void *context, const void *result)
+{
+    (void)context;
+    return subject_json(result);
+}
+
 void handle_subjects_list(struct call *call)
 {
     struct subject_info *list = NULL;
@@ -85,6 +91,7 @@ void handle_merge(struct call *call)
                      "\"into\" is missing: the id of the subject that gets the faces");
         return;
     }
+    (void)call_keep(call, 200, subject_kept, NULL);
     enum err err = gallery_merge(call->worker, call->argument, into, &info, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);
@@ -98,6 +105,7 @@ void handle_merge_undo(struct call *call)
     struct subject_info info;
     struct gallery_fault fault = {0};
 
+    (void)call_keep(call, 200, subject_kept, NULL);
     enum err err = gallery_merge_undo(call->worker, call->argument, &info, &fault);
     if (err != ERR_NONE) {
         call_fault(call, err, &fault);

@@ -111,7 +111,8 @@ void handle_training(struct call *call)
         answer_plan(call, &wish, &found);
         return;
     }
-    err = training_job_add(call->store, &wish, found.collection_id, auth_actor(call->caller), &job, &fault.note);
+    err = training_job_add(call->store, &wish, found.collection_id, auth_actor(call->caller), call_keep_job(call), &job,
+                           &fault.note);
     call_job(call, err, job, &fault);
 }
 

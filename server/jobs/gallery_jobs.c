@@ -319,7 +319,7 @@ struct job_handler evaluate_handler(struct gallery *gallery)
 
 /* The document is taken. */
 static enum err add(struct store *store, const char *kind, int64_t collection_id, json_t *take, const char *actor,
-                    int64_t *ret_id, struct err_note *note)
+                    const struct replay *replay, int64_t *ret_id, struct err_note *note)
 {
     char *text = take == NULL ? NULL : json_dumps(take, WRITE_FLAGS);
 
@@ -327,13 +327,14 @@ static enum err add(struct store *store, const char *kind, int64_t collection_id
     if (text == NULL) {
         return ERR_NOMEM;
     }
-    enum err err = store_job_add(store, kind, collection_id, text, actor, ret_id, note);
+    enum err err = store_job_add(store, kind, collection_id, text, actor, replay, ret_id, note);
     free(text); /* foreign heap: jansson's */
     return err;
 }
 
 enum err activate_job_add(struct store *store, const char *version, const char *const *collections, int n,
-                          int64_t collection_id, const char *actor, int64_t *ret_id, struct err_note *note)
+                          int64_t collection_id, const char *actor, const struct replay *replay, int64_t *ret_id,
+                          struct err_note *note)
 {
     json_t *names = json_array();
 
@@ -344,23 +345,25 @@ enum err activate_job_add(struct store *store, const char *version, const char *
         }
     }
     return add(store, ACTIVATE_KIND, collection_id, json_pack("{s:s, s:o}", "model", version, "collections", names),
-               actor, ret_id, note);
+               actor, replay, ret_id, note);
 }
 
 enum err purify_job_add(struct store *store, const char *collection, int64_t collection_id,
-                        const struct review_wish *wish, const char *actor, int64_t *ret_id, struct err_note *note)
+                        const struct review_wish *wish, const char *actor, const struct replay *replay, int64_t *ret_id,
+                        struct err_note *note)
 {
     return add(store, PURIFY_KIND, collection_id,
                json_pack("{s:s, s:f, s:s}", "collection", collection, "max_degrees", wish->degrees, "rule",
                          review_rule_word(wish->rule)),
-               actor, ret_id, note);
+               actor, replay, ret_id, note);
 }
 
 enum err evaluate_job_add(struct store *store, const char *collection, int64_t collection_id, int64_t most_faces,
-                          int64_t rounds, const char *actor, int64_t *ret_id, struct err_note *note)
+                          int64_t rounds, const char *actor, const struct replay *replay, int64_t *ret_id,
+                          struct err_note *note)
 {
     return add(store, EVALUATE_KIND, collection_id,
                json_pack("{s:s, s:I, s:I}", "collection", collection, "most_faces", (json_int_t)most_faces, "rounds",
                          (json_int_t)rounds),
-               actor, ret_id, note);
+               actor, replay, ret_id, note);
 }

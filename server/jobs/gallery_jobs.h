@@ -35,16 +35,17 @@ struct job_handler evaluate_handler(struct gallery *gallery);
 
 /*
  * Queue a job; jobs_wake is the caller's.  The caller has checked that it can be done (gallery_activation_plan).
- * collection_id: the row that the job belongs to; 0: several.
+ * collection_id: the row that the job belongs to; 0: several.  The answer to keep (NULL: none) is made from the struct job_row.
  * Errors: ERR_MISUSE the arguments together are longer than 16 KiB; ERR_NOT_FOUND the collection; as store_job_add.
  */
 MUST_CHECK enum err activate_job_add(struct store *store, const char *version, const char *const *collections, int n,
-                                     int64_t collection_id, const char *actor, int64_t *ret_id, struct err_note *note);
+                                     int64_t collection_id, const char *actor, const struct replay *replay,
+                                     int64_t *ret_id, struct err_note *note);
 MUST_CHECK enum err purify_job_add(struct store *store, const char *collection, int64_t collection_id,
-                                   const struct review_wish *wish, const char *actor, int64_t *ret_id,
-                                   struct err_note *note);
+                                   const struct review_wish *wish, const char *actor, const struct replay *replay,
+                                   int64_t *ret_id, struct err_note *note);
 MUST_CHECK enum err evaluate_job_add(struct store *store, const char *collection, int64_t collection_id,
-                                     int64_t most_faces, int64_t rounds, const char *actor, int64_t *ret_id,
-                                     struct err_note *note);
+                                     int64_t most_faces, int64_t rounds, const char *actor, const struct replay *replay,
+                                     int64_t *ret_id, struct err_note *note);
 
 #endif

@@ -8,13 +8,16 @@
 #include "core/base/mem.h"
 #include "server/gallery/retention.h"
 #include "server/store/audit_rows.h"
+#include "server/store/replay_rows.h"
 
 #define WORKER_BYTES ((size_t)32 << 20) /* rows of collections; no photo is looked at */
 
 struct housekeeping {
     /* immutable */
     struct gallery_worker *worker;
+    struct store *store;
     int period_s;
+    int64_t replays_kept_s;
     pthread_t thread;
 
     /* any thread (atomic) */
@@ -50,12 +53,15 @@ static void *keep_house(void *argument)
     do {
         struct gallery_fault fault = {0};
         int64_t n_faces = 0;
+        int64_t n_replays = 0;
         gallery_worker_begin(housekeeping->worker,
                              &(struct gallery_request){.actor = AUDIT_DAEMON, .cancel = &housekeeping->cancel});
         /* What fails now (a full disk, a damaged collection) is tried again the next time, and the listener of the gallery
          * hears of what went. */
         (void)gallery_retention(housekeeping->worker, clock_unix_ms(), &n_faces, &fault);
         gallery_worker_reset(housekeeping->worker);
+        (void)store_replay_forget(housekeeping->store, clock_unix_ms() - housekeeping->replays_kept_s * 1000,
+                                  &n_replays, NULL);
     } while (rest(housekeeping));
     return NULL;
 }
@@ -68,7 +74,8 @@ static void destroy(struct housekeeping *housekeeping)
     mem_free(housekeeping);
 }
 
-enum err housekeeping_start(struct gallery *gallery, int period_s, struct housekeeping **ret, struct err_note *note)
+enum err housekeeping_start(struct gallery *gallery, int period_s, int64_t replays_kept_s, struct housekeeping **ret,
+                            struct err_note *note)
 {
     struct housekeeping *housekeeping = MEM_NEW(struct housekeeping);
     pthread_condattr_t monotonic;
@@ -76,7 +83,9 @@ enum err housekeeping_start(struct gallery *gallery, int period_s, struct housek
     if (housekeeping == NULL) {
         return ERR_NOMEM;
     }
+    housekeeping->store = gallery_store(gallery);
     housekeeping->period_s = period_s;
+    housekeeping->replays_kept_s = replays_kept_s;
     (void)pthread_mutex_init(&housekeeping->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -164,7 +164,7 @@ static enum err row_add(struct store *store, const char *file, const struct impo
         return ERR_NOMEM;
     }
     arguments[n] = '\0';
-    return store_job_add(store, IMPORT_KIND, collection->id, arguments, request->actor, ret_id, note);
+    return store_job_add(store, IMPORT_KIND, collection->id, arguments, request->actor, request->replay, ret_id, note);
 }
 
 enum err import_job_add(struct store *store, const char *data, const char *upload_path,

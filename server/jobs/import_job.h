@@ -28,6 +28,7 @@ struct import_request {
     enum quality_wanted quality;
     enum on_duplicate on_duplicate;
     const char *actor;
+    const struct replay *replay; /* the answer to keep, made from the job's struct job_row; NULL: none */
 };
 
 /*

@@ -335,9 +335,10 @@ void jobs_wake(struct jobs *jobs)
     (void)pthread_mutex_unlock(&jobs->lock);
 }
 
-enum err jobs_cancel(struct jobs *jobs, int64_t id, const char *actor, enum job_state *ret, struct err_note *note)
+enum err jobs_cancel(struct jobs *jobs, int64_t id, const char *actor, const struct replay *replay, enum job_state *ret,
+                     struct err_note *note)
 {
-    enum err err = store_job_cancel(jobs->store, id, actor, ret, note);
+    enum err err = store_job_cancel(jobs->store, id, actor, replay, ret, note);
 
     if (err != ERR_NONE) {
         return err;

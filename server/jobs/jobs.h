@@ -63,8 +63,8 @@ MUST_CHECK enum err jobs_start(struct store *store, const struct job_handler *ha
 void jobs_wake(struct jobs *jobs);
 
 /* Cancels a job, queued or running.  Errors: as store_job_cancel. */
-MUST_CHECK enum err jobs_cancel(struct jobs *jobs, int64_t id, const char *actor, enum job_state *ret,
-                                struct err_note *note);
+MUST_CHECK enum err jobs_cancel(struct jobs *jobs, int64_t id, const char *actor, const struct replay *replay,
+                                enum job_state *ret, struct err_note *note);
 
 /* Asks the running job to stop, and begins no other.  NULL does nothing. */
 void jobs_ask_stop(struct jobs *jobs);

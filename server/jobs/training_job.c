@@ -333,7 +333,7 @@ static enum err finish(struct training *training, struct arena *mem, const char 
     }
     if (err == ERR_NONE && passed && json_is_true(json_object_get(training->arguments, "activate"))) {
         err = activate_job_add(job_run_store(training->run), version, &collection, 1, row->collection_id, "daemon",
-                               &activation, &training->fault.note);
+                               NULL, &activation, &training->fault.note);
     }
     json_t *result = json_pack("{s:s, s:s, s:s, s:i, s:o, s:O}", "collection", collection, "model", version, "state",
                                passed ? "ready" : "rejected", "child_starts", training->starts, "activation",
@@ -434,7 +434,7 @@ struct training_wish training_wish_default(const char *collection)
 }
 
 enum err training_job_add(struct store *store, const struct training_wish *wish, int64_t collection_id,
-                          const char *actor, int64_t *ret_id, struct err_note *note)
+                          const char *actor, const struct replay *replay, int64_t *ret_id, struct err_note *note)
 {
     json_t *root = json_pack(
         "{s:s, s:s*, s:s*, s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}", "collection",
@@ -448,7 +448,7 @@ enum err training_job_add(struct store *store, const struct training_wish *wish,
     if (text == NULL) {
         return ERR_NOMEM;
     }
-    enum err err = store_job_add(store, TRAINING_KIND, collection_id, text, actor, ret_id, note);
+    enum err err = store_job_add(store, TRAINING_KIND, collection_id, text, actor, replay, ret_id, note);
     free(text); /* foreign heap: jansson's */
     return err;
 }

@@ -60,8 +60,9 @@ struct training_wish {
 /* K by the photos, ArcFace, the refined rule, no guard, activated; the rest is gallery_training_defaults'. */
 struct training_wish training_wish_default(const char *collection);
 
-/* Queues the job.  The caller has checked that the collection can be trained on.  Errors: as store_job_add. */
+/* Queues the job.  The caller has checked that the collection can be trained on.  The answer to keep as store_job_add has it.  Errors: as store_job_add. */
 MUST_CHECK enum err training_job_add(struct store *store, const struct training_wish *wish, int64_t collection_id,
-                                     const char *actor, int64_t *ret_id, struct err_note *note);
+                                     const char *actor, const struct replay *replay, int64_t *ret_id,
+                                     struct err_note *note);
 
 #endif

@@ -3,12 +3,13 @@
 
 #include <stdio.h>
 
-#include "server/store/db_private.h"
+#include "server/store/replay_private.h"
 
 struct calibrating {
     int64_t model_id, job_id;
     const char *calibration; /* to be put in force; NULL: the former one is */
     const char *actor;
+    const struct replay *replay;
     const struct after_commit *after;
     struct arena *mem;
     const char *former;
@@ -44,7 +45,10 @@ static enum err apply_in(struct db *db, void *context, struct err_note *note)
     err = db_run(
         db, "UPDATE models SET former_calibration = calibration, calibration = ?2, calibrated_by = ?3 WHERE id = ?1",
         (const struct db_value[]){db_int(what->model_id), db_text(what->calibration), db_int(what->job_id), {0}}, note);
-    return err != ERR_NONE ? err : audit(db, what, "model.calibrate", note);
+    if (err == ERR_NONE) {
+        err = audit(db, what, "model.calibrate", note);
+    }
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, what->calibration, note);
 }
 
 static enum err former_read(sqlite3_stmt *statement, struct arena *mem, void *ret_row)
@@ -73,7 +77,10 @@ static enum err undo_in(struct db *db, void *context, struct err_note *note)
                      "WHERE id = ?1",
                      model, note);
     }
-    return err != ERR_NONE ? err : audit(db, what, "model.calibrate_back", note);
+    if (err == ERR_NONE) {
+        err = audit(db, what, "model.calibrate_back", note);
+    }
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, what->former, note);
 }
 
 /* The result is the caller's before anybody else is told. */
@@ -90,21 +97,31 @@ static void committed(void *context)
 }
 
 enum err store_calibration_apply(struct store *store, int64_t model_id, int64_t job_id, const char *calibration,
-                                 const char *actor, const struct after_commit *after, struct err_note *note)
+                                 const char *actor, const struct replay *replay, const struct after_commit *after,
+                                 struct err_note *note)
 {
-    struct calibrating what = {
-        .model_id = model_id, .job_id = job_id, .calibration = calibration, .actor = actor, .after = after};
+    struct calibrating what = {.model_id = model_id,
+                               .job_id = job_id,
+                               .calibration = calibration,
+                               .actor = actor,
+                               .replay = replay,
+                               .after = after};
     enum err err = store_json_check("the model's calibration data", calibration, note);
 
     return err != ERR_NONE ? err : db_change(store, apply_in, &what, &(struct after_commit){committed, &what}, note);
 }
 
 enum err store_calibration_undo(struct store *store, int64_t model_id, int64_t job_id, const char *actor,
-                                const struct after_commit *after, struct arena *mem, const char **ret,
-                                struct err_note *note)
+                                const struct replay *replay, const struct after_commit *after, struct arena *mem,
+                                const char **ret, struct err_note *note)
 {
-    struct calibrating what = {
-        .model_id = model_id, .job_id = job_id, .actor = actor, .after = after, .mem = mem, .ret = ret};
+    struct calibrating what = {.model_id = model_id,
+                               .job_id = job_id,
+                               .actor = actor,
+                               .replay = replay,
+                               .after = after,
+                               .mem = mem,
+                               .ret = ret};
 
     return db_change(store, undo_in, &what, &(struct after_commit){committed, &what}, note);
 }

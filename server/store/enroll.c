@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/base/random.h"
 #include "server/store/enroll_private.h"
+#include "server/store/replay_private.h"
 
 #define FACES_MOST 1024 /* of one photo; bounds the audit row */
 #define DIM_MOST 4096
@@ -321,7 +322,10 @@ static enum err enrolment_apply(struct db *db, void *context, struct err_note *n
     if (err == ERR_NONE && what->mark != NULL) {
         err = mark_write(db, what->mark, enrolment->faces[0].id, note);
     }
-    return err != ERR_NONE ? err : audit_write(db, enrolment, note);
+    if (err == ERR_NONE) {
+        err = audit_write(db, enrolment, note);
+    }
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, out, note);
 }
 
 /* ---- One and many ------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include "server/store/face_rows.h"
 #include "server/store/import_rows.h"
+#include "server/store/replay_rows.h"
 
 struct enroll_face {
     enum face_source source;
@@ -46,6 +47,7 @@ struct enroll {
     int64_t at_ms;          /* when the faces were first enrolled; 0: now */
     bool refuse_duplicates; /* ERR_EXISTS if the subject has a face of this photo, or such a face (DUPLICATE_COSINE) */
     const struct import_mark *mark; /* the import that this is a part of, whose row is written with it; NULL: none */
+    const struct replay *replay;    /* the answer to keep, made from the struct enrolled; NULL: none */
 };
 
 /*

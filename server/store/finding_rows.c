@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "server/store/db_private.h"
+#include "server/store/replay_private.h"
 
 struct putting {
     int64_t job_id;
@@ -124,6 +124,7 @@ struct moving {
     const struct direction *direction;
     int64_t job_id;
     const char *actor;
+    const struct replay *replay;
     struct arena *mem;
     const struct after_commit *after;
     struct aside aside;
@@ -177,7 +178,10 @@ static enum err moving_apply(struct db *db, void *context, struct err_note *note
     }
     (void)snprintf(objects, sizeof objects, "{\"job\":%lld,\"collection\":%lld,\"faces\":%lld}",
                    (long long)what->job_id, (long long)what->aside.collection_id, (long long)what->aside.n_faces);
-    return err != ERR_NONE ? err : audit_append(db, what->actor, what->direction->action, objects, NULL, NULL, note);
+    if (err == ERR_NONE) {
+        err = audit_append(db, what->actor, what->direction->action, objects, NULL, NULL, note);
+    }
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, &what->aside, note);
 }
 
 /* The result is the caller's before the index is told. */
@@ -196,18 +200,20 @@ static enum err move(struct store *store, struct moving *what, struct err_note *
     return db_change(store, moving_apply, what, &(struct after_commit){moving_committed, what}, note);
 }
 
-enum err store_set_aside(struct store *store, int64_t job_id, const char *actor, const struct after_commit *after,
-                         struct arena *mem, struct aside *ret, struct err_note *note)
+enum err store_set_aside(struct store *store, int64_t job_id, const char *actor, const struct replay *replay,
+                         const struct after_commit *after, struct arena *mem, struct aside *ret, struct err_note *note)
 {
-    struct moving what = {.direction = &out, .job_id = job_id, .actor = actor, .mem = mem, .after = after, .ret = ret};
+    struct moving what = {
+        .direction = &out, .job_id = job_id, .actor = actor, .replay = replay, .mem = mem, .after = after, .ret = ret};
 
     return move(store, &what, note);
 }
 
-enum err store_bring_back(struct store *store, int64_t job_id, const char *actor, const struct after_commit *after,
-                          struct arena *mem, struct aside *ret, struct err_note *note)
+enum err store_bring_back(struct store *store, int64_t job_id, const char *actor, const struct replay *replay,
+                          const struct after_commit *after, struct arena *mem, struct aside *ret, struct err_note *note)
 {
-    struct moving what = {.direction = &back, .job_id = job_id, .actor = actor, .mem = mem, .after = after, .ret = ret};
+    struct moving what = {
+        .direction = &back, .job_id = job_id, .actor = actor, .replay = replay, .mem = mem, .after = after, .ret = ret};
 
     return move(store, &what, note);
 }

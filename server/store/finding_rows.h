@@ -7,7 +7,7 @@
 #ifndef SERVER_STORE_FINDING_ROWS_H
 #define SERVER_STORE_FINDING_ROWS_H
 
-#include "server/store/store.h"
+#include "server/store/replay_rows.h"
 
 struct finding_new {
     int64_t face_id, subject_id;
@@ -47,16 +47,17 @@ struct aside {
 };
 
 /*
- * Sets aside the faces that the job's findings name and that are still searched, and under the same subject.
+ * Sets aside the faces that the job's findings name and that are still searched, and under the same subject.  The answer to
+ * keep (NULL: none) is made from the struct aside.
  * Errors: ERR_NOT_FOUND the job.
  */
-MUST_CHECK enum err store_set_aside(struct store *store, int64_t job_id, const char *actor,
+MUST_CHECK enum err store_set_aside(struct store *store, int64_t job_id, const char *actor, const struct replay *replay,
                                     const struct after_commit *after, struct arena *mem, struct aside *ret,
                                     struct err_note *note);
 
-/* Brings back the faces that were set aside because of this job's findings.  Errors: ERR_NOT_FOUND the job. */
+/* Brings back the faces that were set aside because of this job's findings; answer and errors as above. */
 MUST_CHECK enum err store_bring_back(struct store *store, int64_t job_id, const char *actor,
-                                     const struct after_commit *after, struct arena *mem, struct aside *ret,
-                                     struct err_note *note);
+                                     const struct replay *replay, const struct after_commit *after, struct arena *mem,
+                                     struct aside *ret, struct err_note *note);
 
 #endif

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
-#include "server/store/db_private.h"
+#include "server/store/job_private.h"
+#include "server/store/replay_private.h"
 
 struct asking {
     const struct generation_new *what;
@@ -33,18 +33,11 @@ static enum err asking_apply(struct db *db, void *context, struct err_note *note
 {
     struct asking *asking = context;
     const struct generation_new *what = asking->what;
-    enum err err = db_run(db,
-                          "INSERT INTO jobs (kind, state, collection_id, arguments, created_ms) "
-                          "VALUES (?1, 'queued', ?2, ?3, ?4)",
-                          (const struct db_value[]){db_text(what->kind),
-                                                    db_int_or_null(what->collection_id),
-                                                    db_text(what->arguments),
-                                                    db_int(clock_unix_ms()),
-                                                    {0}},
-                          note);
+    struct job_row job = {.kind = what->kind, .collection_id = what->collection_id, .arguments = what->arguments};
+    enum err err = job_queue(db, &job, note);
 
     if (err == ERR_NONE) {
-        asking->job_id = db_last_id(db);
+        asking->job_id = job.id;
         err = db_run(db, "INSERT INTO generations (job_id, subject_id, embedding) VALUES (?1, ?2, ?3)",
                      (const struct db_value[]){db_int(asking->job_id),
                                                db_int_or_null(what->subject_id),
@@ -55,7 +48,10 @@ static enum err asking_apply(struct db *db, void *context, struct err_note *note
     if (err == ERR_CONFLICT) {
         return ERR_SAY(note, ERR_NOT_FOUND, "there is no such collection or subject");
     }
-    return err != ERR_NONE ? err : audit(db, what->actor, "face.generate", asking->job_id, note);
+    if (err == ERR_NONE) {
+        err = audit(db, what->actor, "face.generate", asking->job_id, note);
+    }
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, &job, note);
 }
 
 enum err store_generation_add(struct store *store, const struct generation_new *what, int64_t *ret_job,

@@ -7,7 +7,7 @@
 #ifndef SERVER_STORE_GENERATION_ROWS_H
 #define SERVER_STORE_GENERATION_ROWS_H
 
-#include "server/store/store.h"
+#include "server/store/replay_rows.h"
 
 /* What is asked for: a subject, or (subject_id 0) an embedding. */
 struct generation_new {
@@ -18,6 +18,7 @@ struct generation_new {
     const char *kind;      /* of the job */
     const char *arguments; /* of the job, JSON object */
     const char *actor;
+    const struct replay *replay; /* the answer to keep, made from the job's struct job_row; NULL: none */
 };
 
 /* Queues the job together with what it is asked for.  Errors: ERR_NOT_FOUND the collection or the subject; as store_job_add. */

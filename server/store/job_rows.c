@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "core/base/clock.h"
-#include "server/store/db_private.h"
+#include "server/store/job_private.h"
+#include "server/store/replay_private.h"
 
 #define KIND_BYTES 64
 
@@ -74,41 +75,50 @@ static enum err job_audit(struct db *db, const char *actor, const char *action, 
 
 /* ---- For callers -------------------------------------------------------------------------------------------------- */
 
+enum err job_queue(struct db *db, struct job_row *job, struct err_note *note)
+{
+    job->state = JOB_QUEUED;
+    job->unit = "";
+    job->created_ms = clock_unix_ms();
+    enum err err = db_run(
+        db, "INSERT INTO jobs (kind, state, collection_id, arguments, created_ms) VALUES (?1, 'queued', ?2, ?3, ?4)",
+        (const struct db_value[]){db_text(job->kind),
+                                  db_int_or_null(job->collection_id),
+                                  db_text(job->arguments),
+                                  db_int(job->created_ms),
+                                  {0}},
+        note);
+
+    job->id = db_last_id(db);
+    return err;
+}
+
 struct addition {
-    const char *kind;
-    int64_t collection_id;
-    const char *arguments;
+    struct job_row job;
     const char *actor;
-    int64_t id;
+    const struct replay *replay;
 };
 
 static enum err addition_apply(struct db *db, void *context, struct err_note *note)
 {
     struct addition *what = context;
-    enum err err = db_run(db,
-                          "INSERT INTO jobs (kind, state, collection_id, arguments, created_ms) "
-                          "VALUES (?1, 'queued', ?2, ?3, ?4)",
-                          (const struct db_value[]){db_text(what->kind),
-                                                    db_int_or_null(what->collection_id),
-                                                    db_text(what->arguments),
-                                                    db_int(clock_unix_ms()),
-                                                    {0}},
-                          note);
+    enum err err = job_queue(db, &what->job, note);
 
     if (err == ERR_CONFLICT) {
         return ERR_SAY(note, ERR_NOT_FOUND, "there is no such collection");
     }
-    if (err != ERR_NONE) {
-        return err;
+    if (err == ERR_NONE) {
+        err = job_audit(db, what->actor, "job.add", what->job.id, note);
     }
-    what->id = db_last_id(db);
-    return job_audit(db, what->actor, "job.add", what->id, note);
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, &what->job, note);
 }
 
 enum err store_job_add(struct store *store, const char *kind, int64_t collection_id, const char *arguments,
-                       const char *actor, int64_t *ret_id, struct err_note *note)
+                       const char *actor, const struct replay *replay, int64_t *ret_id, struct err_note *note)
 {
-    struct addition what = {.kind = kind, .collection_id = collection_id, .arguments = arguments, .actor = actor};
+    struct addition what = {.job = {.kind = kind, .collection_id = collection_id, .arguments = arguments},
+                            .actor = actor,
+                            .replay = replay};
 
     if (kind[0] == '\0' || strlen(kind) > KIND_BYTES) {
         return ERR_SAY(note, ERR_MISUSE, "a job's kind has 1 to %d bytes", KIND_BYTES);
@@ -118,7 +128,7 @@ enum err store_job_add(struct store *store, const char *kind, int64_t collection
         err = db_change(store, addition_apply, &what, NULL, note);
     }
     if (err == ERR_NONE) {
-        *ret_id = what.id;
+        *ret_id = what.job.id;
     }
     return err;
 }
@@ -165,6 +175,7 @@ enum err store_job_list(struct store *store, const struct store_page *page, stru
 struct cancellation {
     int64_t id;
     const char *actor;
+    const struct replay *replay;
     enum job_state state;
 };
 
@@ -196,13 +207,16 @@ static enum err cancel_apply(struct db *db, void *context, struct err_note *note
         err = ERR_SAY(note, ERR_CONFLICT, "the job has ended: it %s",
                       what->state == JOB_CANCELLED ? "was cancelled" : state_words[what->state]);
     }
-    return err != ERR_NONE ? err : job_audit(db, what->actor, "job.cancel", what->id, note);
+    if (err == ERR_NONE) {
+        err = job_audit(db, what->actor, "job.cancel", what->id, note);
+    }
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, &what->state, note);
 }
 
-enum err store_job_cancel(struct store *store, int64_t id, const char *actor, enum job_state *ret,
-                          struct err_note *note)
+enum err store_job_cancel(struct store *store, int64_t id, const char *actor, const struct replay *replay,
+                          enum job_state *ret, struct err_note *note)
 {
-    struct cancellation what = {.id = id, .actor = actor};
+    struct cancellation what = {.id = id, .actor = actor, .replay = replay};
     enum err err = db_change(store, cancel_apply, &what, NULL, note);
 
     if (err == ERR_NONE) {

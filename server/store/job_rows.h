@@ -8,7 +8,7 @@
 #ifndef SERVER_STORE_JOB_ROWS_H
 #define SERVER_STORE_JOB_ROWS_H
 
-#include "server/store/store.h"
+#include "server/store/replay_rows.h"
 
 enum job_state {
     JOB_QUEUED,
@@ -37,10 +37,11 @@ struct job_row {
     int64_t created_ms, started_ms, finished_ms; /* 0: not yet */
 };
 
-/* Queues a job.  Errors: ERR_NOT_FOUND the collection; ERR_MISUSE the kind is empty or longer than 64 bytes; as
- * store_json_check. */
+/* Queues a job.  The answer to keep (NULL: none) is made from its struct job_row.
+ * Errors: ERR_NOT_FOUND the collection; ERR_MISUSE the kind is empty or longer than 64 bytes; as store_json_check. */
 MUST_CHECK enum err store_job_add(struct store *store, const char *kind, int64_t collection_id, const char *arguments,
-                                  const char *actor, int64_t *ret_id, struct err_note *note);
+                                  const char *actor, const struct replay *replay, int64_t *ret_id,
+                                  struct err_note *note);
 
 /* Errors: ERR_NOT_FOUND. */
 MUST_CHECK enum err store_job_get(struct store *store, int64_t id, struct arena *mem, struct job_row *ret,
@@ -54,10 +55,11 @@ MUST_CHECK enum err store_job_list_open(struct store *store, const char *kind, s
 MUST_CHECK enum err store_job_list(struct store *store, const struct store_page *page, struct arena *mem,
                                    struct job_row **ret, int *ret_count, const char **ret_next, struct err_note *note);
 
-/* A queued job is cancelled at once; a running one is marked, and its worker stops it.
+/* A queued job is cancelled at once; a running one is marked, and its worker stops it.  The answer to keep (NULL: none) is made
+ * from the enum job_state.
  * Errors: ERR_NOT_FOUND; ERR_CONFLICT it has ended. */
-MUST_CHECK enum err store_job_cancel(struct store *store, int64_t id, const char *actor, enum job_state *ret,
-                                     struct err_note *note);
+MUST_CHECK enum err store_job_cancel(struct store *store, int64_t id, const char *actor, const struct replay *replay,
+                                     enum job_state *ret, struct err_note *note);
 
 /* ---- For the worker ----------------------------------------------------------------------------------------------- */
 

@@ -1,15 +1,16 @@
 /* merge_rows.c: two subjects become one, and two again. */
 #include "server/store/merge_rows.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "core/base/clock.h"
-#include "server/store/db_private.h"
+#include "server/store/replay_private.h"
+#include "server/store/subject_private.h"
 
 struct merging {
     int64_t from_id, into_id;
     const char *actor;
+    const struct replay *replay;
+    struct arena *mem;
+    struct subject_row row;
 };
 
 /* Refuses what makes no sense, in words. */
@@ -50,7 +51,7 @@ static enum err merge_audit(struct db *db, const char *actor, const char *action
 
 static enum err merging_apply(struct db *db, void *context, struct err_note *note)
 {
-    const struct merging *what = context;
+    struct merging *what = context;
     const int64_t now_ms = clock_unix_ms();
     const struct db_value from[] = {db_int(what->from_id), {0}};
     const struct db_value both[] = {db_int(what->from_id), db_int(what->into_id), {0}};
@@ -82,15 +83,26 @@ static enum err merging_apply(struct db *db, void *context, struct err_note *not
         err = db_run(db, "UPDATE subjects SET updated_ms = ?2 WHERE id = ?1",
                      (const struct db_value[]){db_int(what->into_id), db_int(now_ms), {0}}, note);
     }
-    return err != ERR_NONE ? err : merge_audit(db, what->actor, "subject.merge", merge_id, note);
+    if (err == ERR_NONE) {
+        err = merge_audit(db, what->actor, "subject.merge", merge_id, note);
+    }
+    if (err == ERR_NONE) {
+        err = subject_get_in(db, what->into_id, what->mem, &what->row, note);
+    }
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, &what->row, note);
 }
 
 enum err store_subject_merge(struct store *store, int64_t from_id, int64_t into_id, const char *actor,
+                             const struct replay *replay, struct arena *mem, struct subject_row *ret,
                              struct err_note *note)
 {
-    struct merging what = {.from_id = from_id, .into_id = into_id, .actor = actor};
+    struct merging what = {.from_id = from_id, .into_id = into_id, .actor = actor, .replay = replay, .mem = mem};
 
-    return db_change(store, merging_apply, &what, NULL, note);
+    enum err err = db_change(store, merging_apply, &what, NULL, note);
+    if (err == ERR_NONE) {
+        *ret = what.row;
+    }
+    return err;
 }
 
 /* ---- Undoing ------------------------------------------------------------------------------------------------------ */
@@ -98,7 +110,10 @@ enum err store_subject_merge(struct store *store, int64_t from_id, int64_t into_
 struct undoing {
     int64_t into_id;
     const char *actor;
+    const struct replay *replay;
+    struct arena *mem;
     char uuid[STORE_UUID_TEXT];
+    struct subject_row row;
 };
 
 static enum err uuid_read(sqlite3_stmt *statement, struct arena *mem, void *ret_row)
@@ -161,17 +176,23 @@ static enum err undoing_apply(struct db *db, void *context, struct err_note *not
     if (err == ERR_NONE) {
         err = merge_audit(db, what->actor, "subject.merge_undo", merge_id, note);
     }
-    return err != ERR_NONE ? err : db_run(db, "DELETE FROM merges WHERE id = ?1", merge, note);
+    if (err == ERR_NONE) {
+        err = db_run(db, "DELETE FROM merges WHERE id = ?1", merge, note);
+    }
+    if (err == ERR_NONE) {
+        err = subject_get_in(db, subject_id, what->mem, &what->row, note);
+    }
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, &what->row, note);
 }
 
-enum err store_merge_undo(struct store *store, int64_t into_id, const char *actor, char ret_uuid[STORE_UUID_TEXT],
-                          struct err_note *note)
+enum err store_merge_undo(struct store *store, int64_t into_id, const char *actor, const struct replay *replay,
+                          struct arena *mem, struct subject_row *ret, struct err_note *note)
 {
-    struct undoing what = {.into_id = into_id, .actor = actor};
+    struct undoing what = {.into_id = into_id, .actor = actor, .replay = replay, .mem = mem};
 
     enum err err = db_change(store, undoing_apply, &what, NULL, note);
     if (err == ERR_NONE) {
-        memcpy(ret_uuid, what.uuid, STORE_UUID_TEXT);
+        *ret = what.row;
     }
     return err;
 }

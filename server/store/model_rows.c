@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
-#include "server/store/db_private.h"
+#include "server/store/replay_private.h"
 
 #define COLUMNS                                                                                                 \
     "SELECT id, version, onnx_sha256, role, state, name, file, dim, side_px, flip, align_version, preprocess, " \
@@ -115,6 +115,7 @@ static enum err model_judge(const struct model_row *row, struct err_note *note)
 struct addition {
     const struct model_row *row;
     const char *actor;
+    const struct replay *replay;
     struct arena *mem;
     struct model_row found;
 };
@@ -172,13 +173,13 @@ static enum err addition_apply(struct db *db, void *context, struct err_note *no
     if (err == ERR_NONE) {
         err = one_read_in(db, COLUMNS "WHERE version = ?1", version, model_read, what->mem, &what->found, "", note);
     }
-    return err;
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, &what->found, note);
 }
 
-enum err store_model_add(struct store *store, const struct model_row *row, const char *actor, struct arena *mem,
-                         struct model_row *ret, struct err_note *note)
+enum err store_model_add(struct store *store, const struct model_row *row, const char *actor,
+                         const struct replay *replay, struct arena *mem, struct model_row *ret, struct err_note *note)
 {
-    struct addition what = {.row = row, .actor = actor, .mem = mem};
+    struct addition what = {.row = row, .actor = actor, .replay = replay, .mem = mem};
     enum err err = model_judge(row, note);
 
     if (err == ERR_NONE) {

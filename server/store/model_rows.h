@@ -5,7 +5,7 @@
 #ifndef SERVER_STORE_MODEL_ROWS_H
 #define SERVER_STORE_MODEL_ROWS_H
 
-#include "server/store/store.h"
+#include "server/store/replay_rows.h"
 
 #define STORE_VERSION_TEXT 65 /* 64 hexadecimal digits and the terminating zero */
 
@@ -47,12 +47,14 @@ struct model_row {
 
 /*
  * Adds a model, or finds the one of the same version, whose row is then left as it is.  row->id, calibrated_by and created_ms are not read.
+ * The answer to keep (NULL: none) is made, from the struct model_row, if the model is new.
  * Owns:   *ret is carved from mem.
  * Errors: ERR_MISUSE version or digest that are not 64 hexadecimal digits, a recogniser without dim and side;
  *         ERR_NOT_FOUND the parent; as store_name_check and store_json_check.
  */
 MUST_CHECK enum err store_model_add(struct store *store, const struct model_row *row, const char *actor,
-                                    struct arena *mem, struct model_row *ret, struct err_note *note);
+                                    const struct replay *replay, struct arena *mem, struct model_row *ret,
+                                    struct err_note *note);
 
 /* Errors of the two: ERR_NOT_FOUND. */
 MUST_CHECK enum err store_model_find(struct store *store, const char *version, struct arena *mem, struct model_row *ret,

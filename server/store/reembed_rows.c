@@ -6,7 +6,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
-#include "server/store/db_private.h"
+#include "server/store/replay_private.h"
 
 /* ---- Which faces lack an embedding -------------------------------------------------------------------------------- */
 
@@ -210,7 +210,10 @@ static enum err switching_apply(struct db *db, void *context, struct err_note *n
     (void)snprintf(objects, sizeof objects, "{\"collection\":%lld,\"from\":%lld,\"model\":%lld}",
                    (long long)what->collection_id, (long long)what->from_model_id, (long long)what->to_model_id);
     switching->outcome = SWITCH_DONE;
-    return err != ERR_NONE ? err : audit_append(db, what->actor, "collection.use_model", objects, NULL, NULL, note);
+    if (err == ERR_NONE) {
+        err = audit_append(db, what->actor, "collection.use_model", objects, NULL, NULL, note);
+    }
+    return err != ERR_NONE ? err : replay_keep(db, what->replay, what, note);
 }
 
 /* Nothing that is derived follows a switch that was not made. */

@@ -7,7 +7,7 @@
 #ifndef SERVER_STORE_REEMBED_ROWS_H
 #define SERVER_STORE_REEMBED_ROWS_H
 
-#include "server/store/store.h"
+#include "server/store/replay_rows.h"
 
 /* Faces of a collection without an embedding of a model, and why some of them cannot get one. */
 struct missing_counts {
@@ -46,6 +46,7 @@ struct model_switch {
     const char *from_settings; /* what the caller made settings from */
     const char *settings;      /* from now on; the former stand with the former model in the history */
     const char *actor;
+    const struct replay *replay; /* the answer to keep once it is done, made from this struct; NULL: none */
 };
 
 enum switch_outcome {

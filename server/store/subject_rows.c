@@ -3,6 +3,7 @@
 
 #include "core/base/clock.h"
 #include "server/store/erase_private.h"
+#include "server/store/subject_private.h"
 
 #define COLUMNS                                                                                             \
     "SELECT s.id, s.uuid, s.collection_id, s.name, s.external_id, s.metadata, s.created_ms, s.updated_ms, " \
@@ -62,14 +63,26 @@ enum err store_subject_find_uuid(struct store *store, const char *uuid, struct a
     return err;
 }
 
+enum err subject_get_in(struct db *db, int64_t id, struct arena *mem, struct subject_row *ret, struct err_note *note)
+{
+    struct subject_row row = {0};
+    enum err err = one_read_in(db, COLUMNS "WHERE s.id = ?1", (const struct db_value[]){db_int(id), {0}}, subject_read,
+                               mem, &row, "there is no such subject", note);
+    if (err == ERR_NONE) {
+        *ret = row;
+    }
+    return err;
+}
+
 enum err store_subject_get(struct store *store, int64_t id, struct arena *mem, struct subject_row *ret,
                            struct err_note *note)
 {
-    struct subject_row row = {0};
-    enum err err = one_read(store, COLUMNS "WHERE s.id = ?1", (const struct db_value[]){db_int(id), {0}}, subject_read,
-                            mem, &row, "there is no such subject", note);
+    struct db *db = NULL;
+    enum err err = db_lend(store, &db, note);
+
     if (err == ERR_NONE) {
-        *ret = row;
+        err = subject_get_in(db, id, mem, ret, note);
+        db_return(store, db);
     }
     return err;
 }

@@ -54,7 +54,7 @@ static void begin(void)
 /* A job of its own for every input: what is done is remembered for each. */
 static void job_make(void)
 {
-    if (store_job_add(f.store, "import", 0, "{}", "fuzz", &job_id, NULL) != ERR_NONE) {
+    if (store_job_add(f.store, "import", 0, "{}", "fuzz", NULL, &job_id, NULL) != ERR_NONE) {
         abort();
     }
 }

@@ -161,7 +161,7 @@ int main(int argc, char **argv)
     print_disk(argv[1]);
     enum err err = store_open(path, NULL, &bench.store, &note);
     if (err == ERR_NONE) {
-        err = store_model_add(bench.store, &model, "bench", mem, &made, &note);
+        err = store_model_add(bench.store, &model, "bench", NULL, mem, &made, &note);
     }
     if (err == ERR_NONE) {
         bench.model_id = made.id;

@@ -114,7 +114,7 @@ int main(int argc, char **argv)
     must(mem == NULL ? ERR_NOMEM : store_open(path, NULL, &store, &note));
     memset(model.version, 'a', sizeof model.version - 1);
     memset(model.onnx_sha256, 'a', sizeof model.onnx_sha256 - 1);
-    must(store_model_add(store, &model, "bench", mem, &made, &note));
+    must(store_model_add(store, &model, "bench", NULL, mem, &made, &note));
     must(store_collection_add(store,
                               &(struct collection_new){.name = "default", .model_id = made.id, .keep = KEEP_NONE},
                               "bench", mem, &collection, &note));

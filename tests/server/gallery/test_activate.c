@@ -157,7 +157,7 @@ static void happen(void *context, const char *stage)
     GOOD(gallery_forget_face(m->worker, m->deleted, &receipt, &f->fault));
     gallery_worker_reset(m->worker);
     if (m->aside) {
-        GOOD(store_set_aside(f->store, m->job, "key1", NULL, m->worker->mem, &aside, &f->fault.note));
+        GOOD(store_set_aside(f->store, m->job, "key1", NULL, NULL, m->worker->mem, &aside, &f->fault.note));
         assert_int_equal(aside.n_faces, 1);
         live_removed(f->gallery->live, aside.collection_id, aside.face_ids, 1);
     }
@@ -193,7 +193,7 @@ static void test_meanwhile(void **state)
         upload(f, 28, second);
         GOOD(store_face_find_uuid(f->store, named, f->worker->mem, &face, &f->fault.note));
         GOOD(store_collection_find(f->store, "default", f->worker->mem, &collection, &f->fault.note));
-        GOOD(store_job_add(f->store, "purify", collection.id, "{}", "key1", &m.job, &f->fault.note));
+        GOOD(store_job_add(f->store, "purify", collection.id, "{}", "key1", NULL, &m.job, &f->fault.note));
         const struct finding_new found = {.face_id = face.id, .subject_id = face.subject_id, .degrees = 90};
         GOOD(store_findings_put(f->store, m.job, &found, 1, &f->fault.note));
         const struct long_work work = {.stage = happen, .context = &m, .cancel = &m.cancel, .actor = "key1"};

@@ -344,7 +344,7 @@ static int64_t import_of(struct fixture *f, const struct line *lines, int n, enu
     }
     (void)fprintf(file, "{\"type\":\"end\"}\n");
     assert_int_equal(fclose(file), 0);
-    GOOD(store_job_add(f->store, "import", 1, "{}", "key1", &job, &f->fault.note));
+    GOOD(store_job_add(f->store, "import", 1, "{}", "key1", NULL, &job, &f->fault.note));
     const struct import_plan plan = {.path = path,
                                      .job_id = job,
                                      .on_duplicate = on_duplicate,

@@ -33,7 +33,7 @@ static int64_t queue_job(struct fixture *f, const char *kind)
     int64_t job = 0;
 
     GOOD(store_collection_find(f->store, "default", f->worker->mem, &row, &f->fault.note));
-    GOOD(store_job_add(f->store, kind, row.id, "{}", "key1", &job, &f->fault.note));
+    GOOD(store_job_add(f->store, kind, row.id, "{}", "key1", NULL, &job, &f->fault.note));
     gallery_worker_reset(f->worker);
     return job;
 }

@@ -143,7 +143,7 @@ static struct job_row job_finish(struct fixture *f, struct jobs *jobs, const cha
     (void)pthread_mutex_lock(&gate.lock);
     gate_clear();
     (void)pthread_mutex_unlock(&gate.lock);
-    GOOD(store_job_add(f->store, kind, 0, arguments, "key1", &id, &note));
+    GOOD(store_job_add(f->store, kind, 0, arguments, "key1", NULL, &id, &note));
     jobs_wake(jobs);
     gate_wait(has_ended);
     GOOD(store_job_get(f->store, id, f->mem, &row, &note));
@@ -197,19 +197,19 @@ static void test_cancel(void **state)
     fixture_open(&f);
     gate_clear();
     start(&f, &jobs);
-    GOOD(store_job_add(f.store, "long", 0, "{}", "key1", &id, &note));
-    GOOD(store_job_add(f.store, "count", 0, "{}", "key1", &waiting, &note));
+    GOOD(store_job_add(f.store, "long", 0, "{}", "key1", NULL, &id, &note));
+    GOOD(store_job_add(f.store, "count", 0, "{}", "key1", NULL, &waiting, &note));
     jobs_wake(jobs);
     gate_wait(is_reached);
-    GOOD(jobs_cancel(jobs, waiting, "key1", &now, &note));
+    GOOD(jobs_cancel(jobs, waiting, "key1", NULL, &now, &note));
     assert_int_equal(now, JOB_CANCELLED);
-    GOOD(jobs_cancel(jobs, id, "key1", &now, &note));
+    GOOD(jobs_cancel(jobs, id, "key1", NULL, &now, &note));
     assert_int_equal(now, JOB_RUNNING);
     gate_wait(has_ended);
     GOOD(store_job_get(f.store, id, f.mem, &row, &note));
     assert_int_equal(row.state, JOB_CANCELLED);
-    FAILS(ERR_CONFLICT, jobs_cancel(jobs, id, "key1", &now, &note));
-    FAILS(ERR_NOT_FOUND, jobs_cancel(jobs, 99, "key1", &now, &note));
+    FAILS(ERR_CONFLICT, jobs_cancel(jobs, id, "key1", NULL, &now, &note));
+    FAILS(ERR_NOT_FOUND, jobs_cancel(jobs, 99, "key1", NULL, &now, &note));
     jobs_stop(jobs);
     fixture_close(&f);
 }
@@ -232,7 +232,7 @@ static void test_stop(void **state)
         fixture_open(&f);
         gate_clear();
         start(&f, &jobs);
-        GOOD(store_job_add(f.store, rows[i].kind, 0, "{}", "key1", &id, &note));
+        GOOD(store_job_add(f.store, rows[i].kind, 0, "{}", "key1", NULL, &id, &note));
         jobs_wake(jobs);
         gate_wait(is_reached);
         jobs_stop(jobs);
@@ -276,11 +276,11 @@ static void test_recover(void **state)
         enum job_state now;
         int64_t id;
         fixture_open(&f);
-        GOOD(store_job_add(f.store, rows[i].kind, 0, "{}", "key1", &id, &note));
+        GOOD(store_job_add(f.store, rows[i].kind, 0, "{}", "key1", NULL, &id, &note));
         GOOD(store_job_claim(f.store, f.mem, &row, &note));
         GOOD(store_job_progress(f.store, id, 4, 9, "steps", "step 4", &note));
         if (rows[i].cancelled) {
-            GOOD(store_job_cancel(f.store, id, "key1", &now, &note));
+            GOOD(store_job_cancel(f.store, id, "key1", NULL, &now, &note));
         }
         gate_clear();
         start(&f, &jobs);

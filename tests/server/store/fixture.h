@@ -95,7 +95,7 @@ static inline void fixture_rows(struct fixture *f, int dim)
     struct model_row model = model_sample(SHA_A, dim);
     struct collection_row collection;
 
-    GOOD(store_model_add(f->store, &model, AUDIT_DAEMON, f->mem, &model, &note));
+    GOOD(store_model_add(f->store, &model, AUDIT_DAEMON, NULL, f->mem, &model, &note));
     f->model_id = model.id;
     const struct collection_new new = {.name = "default", .model_id = model.id, .keep = KEEP_CROP};
     GOOD(store_collection_add(f->store, &new, "key1", f->mem, &collection, &note));

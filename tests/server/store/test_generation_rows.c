@@ -120,7 +120,7 @@ static void test_a_given_embedding(void **state)
     }
     /* One that was cancelled before it began. */
     int64_t id = ask(&f, 0, vector);
-    GOOD(store_job_cancel(f.store, id, "key1", &became, &note));
+    GOOD(store_job_cancel(f.store, id, "key1", NULL, &became, &note));
     GOOD(store_generation_get(f.store, id, f.mem, &row, &note));
     assert_null(row.embedding);
     fixture_close(&f);

@@ -17,7 +17,7 @@ static void test_models(void **state)
     assert_int_equal(row.dim, DIM);
     /* The same version again is the same row, untouched. */
     struct model_row other = model_sample(SHA_A, 99);
-    GOOD(store_model_add(f.store, &other, "key1", f.mem, &again, &note));
+    GOOD(store_model_add(f.store, &other, "key1", NULL, f.mem, &again, &note));
     assert_int_equal(again.id, row.id);
     assert_int_equal(again.dim, DIM);
 
@@ -27,16 +27,16 @@ static void test_models(void **state)
     } bad[] = {{model_sample("Abcdefaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 1), ERR_MISUSE},
                {model_sample(SHA_B, 0), ERR_MISUSE}};
     for (size_t i = 0; i < 2; i++) {
-        FAILS(bad[i].expected, store_model_add(f.store, &bad[i].row, "key1", f.mem, &row, &note));
+        FAILS(bad[i].expected, store_model_add(f.store, &bad[i].row, "key1", NULL, f.mem, &row, &note));
     }
     other = model_sample(SHA_B, 8);
     other.parent_id = 77;
-    FAILS(ERR_NOT_FOUND, store_model_add(f.store, &other, "key1", f.mem, &row, &note));
+    FAILS(ERR_NOT_FOUND, store_model_add(f.store, &other, "key1", NULL, f.mem, &row, &note));
     other.parent_id = f.model_id;
     other.flip = true;
     other.state = MODEL_CANDIDATE;
     other.report = "{\"rank1\":0.9}";
-    GOOD(store_model_add(f.store, &other, "key1", f.mem, &row, &note));
+    GOOD(store_model_add(f.store, &other, "key1", NULL, f.mem, &row, &note));
     assert_int_equal(row.parent_id, f.model_id);
     assert_true(row.flip);
     assert_int_equal(row.state, MODEL_CANDIDATE);
@@ -90,32 +90,33 @@ static void test_calibrations(void **state)
     (void)state;
     fixture_open(&f);
     GOOD(store_model_calibrate(f.store, f.model_id, "{\"own\":1}", "daemon", &note));
-    FAILS(ERR_NOT_FOUND, store_calibration_apply(f.store, 99, 7, "{}", "key1", &after, &note));
-    FAILS(ERR_MISUSE, store_calibration_apply(f.store, f.model_id, 7, "[1]", "key1", &after, &note));
-    FAILS(ERR_CONFLICT, store_calibration_undo(f.store, f.model_id, 7, "key1", &after, f.mem, &former, &note));
+    FAILS(ERR_NOT_FOUND, store_calibration_apply(f.store, 99, 7, "{}", "key1", NULL, &after, &note));
+    FAILS(ERR_MISUSE, store_calibration_apply(f.store, f.model_id, 7, "[1]", "key1", NULL, &after, &note));
+    FAILS(ERR_CONFLICT, store_calibration_undo(f.store, f.model_id, 7, "key1", NULL, &after, f.mem, &former, &note));
     assert_true(calls == 0 && strcmp(former, "untouched") == 0);
-    GOOD(store_calibration_apply(f.store, f.model_id, 7, "{\"job\":7}", "key1", &after, &note));
-    GOOD(store_calibration_apply(f.store, f.model_id, 7, "{\"job\":7}", "key1", &after, &note)); /* changes nothing */
+    GOOD(store_calibration_apply(f.store, f.model_id, 7, "{\"job\":7}", "key1", NULL, &after, &note));
+    GOOD(store_calibration_apply(f.store, f.model_id, 7, "{\"job\":7}", "key1", NULL, &after,
+                                 &note)); /* changes nothing */
     GOOD(store_model_get(f.store, f.model_id, f.mem, &row, &note));
     assert_string_equal(row.calibration, "{\"job\":7}");
     assert_true(row.calibrated_by == 7 && calls == 2);
-    GOOD(store_calibration_undo(f.store, f.model_id, 7, "key2", &after, f.mem, &former, &note));
+    GOOD(store_calibration_undo(f.store, f.model_id, 7, "key2", NULL, &after, f.mem, &former, &note));
     assert_string_equal(former, "{\"own\":1}");
     GOOD(store_model_get(f.store, f.model_id, f.mem, &row, &note));
     assert_string_equal(row.calibration, "{\"own\":1}");
     assert_int_equal(row.calibrated_by, 0);
-    FAILS(ERR_CONFLICT, store_calibration_undo(f.store, f.model_id, 7, "key1", &after, f.mem, &former, &note));
+    FAILS(ERR_CONFLICT, store_calibration_undo(f.store, f.model_id, 7, "key1", NULL, &after, f.mem, &former, &note));
 
     /* The next job's takes the place of the former one's, which cannot be taken back any more. */
-    GOOD(store_calibration_apply(f.store, f.model_id, 7, "{\"job\":7}", "key1", NULL, &note));
-    GOOD(store_calibration_apply(f.store, f.model_id, 8, "{\"job\":8}", "key1", NULL, &note));
-    FAILS(ERR_CONFLICT, store_calibration_undo(f.store, f.model_id, 7, "key1", NULL, f.mem, &former, &note));
-    GOOD(store_calibration_undo(f.store, f.model_id, 8, "key1", NULL, f.mem, &former, &note));
+    GOOD(store_calibration_apply(f.store, f.model_id, 7, "{\"job\":7}", "key1", NULL, NULL, &note));
+    GOOD(store_calibration_apply(f.store, f.model_id, 8, "{\"job\":8}", "key1", NULL, NULL, &note));
+    FAILS(ERR_CONFLICT, store_calibration_undo(f.store, f.model_id, 7, "key1", NULL, NULL, f.mem, &former, &note));
+    GOOD(store_calibration_undo(f.store, f.model_id, 8, "key1", NULL, NULL, f.mem, &former, &note));
     assert_string_equal(former, "{\"job\":7}");
     /* What was not calibrated is not afterwards, and one that comes with the model ends it. */
     GOOD(store_model_calibrate(f.store, f.model_id, NULL, "daemon", &note));
-    GOOD(store_calibration_apply(f.store, f.model_id, 9, "{\"job\":9}", "key1", NULL, &note));
-    GOOD(store_calibration_undo(f.store, f.model_id, 9, "key1", NULL, f.mem, &former, &note));
+    GOOD(store_calibration_apply(f.store, f.model_id, 9, "{\"job\":9}", "key1", NULL, NULL, &note));
+    GOOD(store_calibration_undo(f.store, f.model_id, 9, "key1", NULL, NULL, f.mem, &former, &note));
     assert_null(former);
 
     GOOD(store_audit_list(f.store, &(struct store_page){.limit = 100}, f.mem, &audit, &count, &next, &note));
@@ -153,7 +154,7 @@ static void test_collections(void **state)
     fixture_open(&f);
     struct model_row detector = model_sample(SHA_B, 0);
     detector.role = MODEL_DETECTOR;
-    GOOD(store_model_add(f.store, &detector, "key1", f.mem, &detector, &note));
+    GOOD(store_model_add(f.store, &detector, "key1", NULL, f.mem, &detector, &note));
     const struct {
         struct collection_new new;
         enum err expected;
@@ -186,7 +187,7 @@ static void test_collections(void **state)
 
     /* Another model: only when no face lacks its embedding. */
     struct model_row newer = model_sample("cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc", DIM);
-    GOOD(store_model_add(f.store, &newer, "key1", f.mem, &newer, &note));
+    GOOD(store_model_add(f.store, &newer, "key1", NULL, f.mem, &newer, &note));
     GOOD(store_collection_get(f.store, f.collection_id, f.mem, &row, &note));
     struct model_switch over = {.collection_id = f.collection_id,
                                 .from_model_id = row.model_id,
@@ -284,7 +285,7 @@ static void test_findings_and_faces_aside(void **state)
     fixture_open(&f);
     GOOD(enroll_sample(&f, "Ada", 1, f.mem, &ada, &note));
     GOOD(enroll_sample(&f, "Bob", 2, f.mem, &bob, &note));
-    GOOD(store_job_add(f.store, "purify", f.collection_id, "{}", "key1", &job, &note));
+    GOOD(store_job_add(f.store, "purify", f.collection_id, "{}", "key1", NULL, &job, &note));
     const struct finding_new found[] = {{ada.faces[0].id, ada.subject_id, 2, 80, bob.subject_id, 20},
                                         {bob.faces[0].id, ada.subject_id, 0, 90, 0, 0}, /* no longer hers */
                                         {4711, ada.subject_id, 0, 90, 0, 0}};
@@ -298,8 +299,8 @@ static void test_findings_and_faces_aside(void **state)
     assert_string_equal(rows[0].likely_name, "Bob");
     assert_true(rows[0].degrees == 80 && rows[0].subcenter == 2 && !rows[0].set_aside);
 
-    FAILS(ERR_NOT_FOUND, store_set_aside(f.store, 99, "key1", NULL, f.mem, &aside, &note));
-    GOOD(store_set_aside(f.store, job, "key1", NULL, f.mem, &aside, &note));
+    FAILS(ERR_NOT_FOUND, store_set_aside(f.store, 99, "key1", NULL, NULL, f.mem, &aside, &note));
+    GOOD(store_set_aside(f.store, job, "key1", NULL, NULL, f.mem, &aside, &note));
     assert_true(aside.n_faces == 1 && aside.face_ids[0] == ada.faces[0].id && aside.collection_id == f.collection_id);
     GOOD(store_face_get(f.store, ada.faces[0].id, f.mem, &face, &note));
     assert_true(face.set_aside);
@@ -308,9 +309,9 @@ static void test_findings_and_faces_aside(void **state)
     assert_int_equal(seen, 1);
     GOOD(store_embedding_count(f.store, f.collection_id, f.model_id, &counts, &note));
     assert_int_equal(counts.n_there, 2); /* it keeps its embedding */
-    GOOD(store_set_aside(f.store, job, "key1", NULL, f.mem, &aside, &note));
+    GOOD(store_set_aside(f.store, job, "key1", NULL, NULL, f.mem, &aside, &note));
     assert_int_equal(aside.n_faces, 0);
-    GOOD(store_bring_back(f.store, job, "key1", NULL, f.mem, &aside, &note));
+    GOOD(store_bring_back(f.store, job, "key1", NULL, NULL, f.mem, &aside, &note));
     assert_true(aside.n_faces == 1 && aside.face_ids[0] == ada.faces[0].id);
     seen = 0;
     GOOD(store_labelled_each(f.store, f.collection_id, f.model_id, count_labelled, &seen, &note));
@@ -389,12 +390,12 @@ static void test_jobs(void **state)
 
     (void)state;
     fixture_open(&f);
-    FAILS(ERR_MISUSE, store_job_add(f.store, "", 0, "{}", "key1", &id, &note));
-    FAILS(ERR_FORMAT, store_job_add(f.store, "k", 0, "{", "key1", &id, &note));
-    FAILS(ERR_NOT_FOUND, store_job_add(f.store, "k", 99, "{}", "key1", &id, &note));
+    FAILS(ERR_MISUSE, store_job_add(f.store, "", 0, "{}", "key1", NULL, &id, &note));
+    FAILS(ERR_FORMAT, store_job_add(f.store, "k", 0, "{", "key1", NULL, &id, &note));
+    FAILS(ERR_NOT_FOUND, store_job_add(f.store, "k", 99, "{}", "key1", NULL, &id, &note));
     assert_int_equal(store_job_claim(f.store, f.mem, &row, NULL), ERR_NOT_FOUND);
-    GOOD(store_job_add(f.store, "train", f.collection_id, "{\"a\":1}", "key1", &id, &note));
-    GOOD(store_job_add(f.store, "other", 0, "{}", "key1", &second, &note));
+    GOOD(store_job_add(f.store, "train", f.collection_id, "{\"a\":1}", "key1", NULL, &id, &note));
+    GOOD(store_job_add(f.store, "other", 0, "{}", "key1", NULL, &second, &note));
     GOOD(store_job_claim(f.store, f.mem, &row, &note));
     assert_int_equal(row.id, id);
     assert_int_equal(row.state, JOB_RUNNING);
@@ -405,15 +406,15 @@ static void test_jobs(void **state)
     GOOD(store_job_get(f.store, id, f.mem, &row, &note));
     assert_int_equal(row.done, 6);
     assert_string_equal(row.checkpoint, "at 5");
-    GOOD(store_job_cancel(f.store, id, "key1", &now, &note));
+    GOOD(store_job_cancel(f.store, id, "key1", NULL, &now, &note));
     assert_int_equal(now, JOB_RUNNING);
     assert_int_equal(store_job_progress(f.store, id, 7, 10, "faces", NULL, NULL), ERR_CANCELLED);
     GOOD(store_job_end(f.store, id, &(struct job_end){.state = JOB_CANCELLED}, &note));
     FAILS(ERR_CONFLICT, store_job_end(f.store, id, &(struct job_end){.state = JOB_CANCELLED}, &note));
     FAILS(ERR_CONFLICT, store_job_progress(f.store, id, 1, 1, "x", NULL, &note));
-    FAILS(ERR_CONFLICT, store_job_cancel(f.store, id, "key1", &now, &note));
-    FAILS(ERR_NOT_FOUND, store_job_cancel(f.store, 99, "key1", &now, &note));
-    GOOD(store_job_cancel(f.store, second, "key1", &now, &note));
+    FAILS(ERR_CONFLICT, store_job_cancel(f.store, id, "key1", NULL, &now, &note));
+    FAILS(ERR_NOT_FOUND, store_job_cancel(f.store, 99, "key1", NULL, &now, &note));
+    GOOD(store_job_cancel(f.store, second, "key1", NULL, &now, &note));
     assert_int_equal(now, JOB_CANCELLED);
     GOOD(store_job_list(f.store, &(struct store_page){.limit = 1}, f.mem, &rows, &count, &next, &note));
     assert_int_equal(rows[0].id, second);

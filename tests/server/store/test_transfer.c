@@ -145,7 +145,7 @@ static void test_import_items(void **state)
 
     (void)state;
     fixture_open(&f);
-    GOOD(store_job_add(f.store, "import", f.collection_id, "{\"file\":\"x\"}", "key1", &job, &note));
+    GOOD(store_job_add(f.store, "import", f.collection_id, "{\"file\":\"x\"}", "key1", NULL, &job, &note));
     GOOD(store_job_wants_file(f.store, "x", &wanted, &note));
     assert_true(wanted);
     GOOD(store_job_wants_file(f.store, "y", &wanted, &note));
@@ -184,35 +184,39 @@ static void test_merge_and_undo(void **state)
 {
     struct fixture f;
     struct subject_row row;
+    struct subject_row merged;
     struct receipt receipt;
-    char uuid[STORE_UUID_TEXT];
 
     (void)state;
     fixture_open(&f);
     int64_t ada = enroll_one(&f, "ada", 1, 0);
     int64_t bob = enroll_one(&f, "bob", 2, 0);
     int64_t cyd = enroll_one(&f, "cyd", 3, 0);
-    FAILS(ERR_MISUSE, store_subject_merge(f.store, ada, ada, "key1", &note));
-    FAILS(ERR_NOT_FOUND, store_subject_merge(f.store, ada, 999, "key1", &note));
-    FAILS(ERR_NOT_FOUND, store_merge_undo(f.store, bob, "key1", uuid, &note));
+    FAILS(ERR_MISUSE, store_subject_merge(f.store, ada, ada, "key1", NULL, f.mem, &merged, &note));
+    FAILS(ERR_NOT_FOUND, store_subject_merge(f.store, ada, 999, "key1", NULL, f.mem, &merged, &note));
+    FAILS(ERR_NOT_FOUND, store_merge_undo(f.store, bob, "key1", NULL, f.mem, &merged, &note));
     /* ada → bob → cyd, then back in two steps. */
-    GOOD(store_subject_merge(f.store, ada, bob, "key1", &note));
-    GOOD(store_subject_merge(f.store, bob, cyd, "key1", &note));
+    GOOD(store_subject_merge(f.store, ada, bob, "key1", NULL, f.mem, &merged, &note));
+    GOOD(store_subject_merge(f.store, bob, cyd, "key1", NULL, f.mem, &merged, &note));
+    assert_string_equal(merged.name, "cyd");
+    assert_int_equal(merged.n_faces, 3);
     GOOD(store_subject_get(f.store, cyd, f.mem, &row, &note));
     assert_int_equal(row.n_faces, 3);
-    GOOD(store_merge_undo(f.store, cyd, "key1", uuid, &note));
-    GOOD(store_subject_find_uuid(f.store, uuid, f.mem, &row, &note));
+    GOOD(store_merge_undo(f.store, cyd, "key1", NULL, f.mem, &merged, &note));
+    GOOD(store_subject_find_uuid(f.store, merged.uuid, f.mem, &row, &note));
     assert_string_equal(row.name, "bob");
+    assert_string_equal(merged.name, "bob");
+    assert_int_equal(merged.n_faces, 2);
     assert_int_equal(row.n_faces, 2);
-    GOOD(store_merge_undo(f.store, row.id, "key1", uuid, &note));
-    GOOD(store_subject_find_uuid(f.store, uuid, f.mem, &row, &note));
+    GOOD(store_merge_undo(f.store, row.id, "key1", NULL, f.mem, &merged, &note));
+    GOOD(store_subject_find_uuid(f.store, merged.uuid, f.mem, &row, &note));
     assert_string_equal(row.name, "ada");
     assert_int_equal(row.n_faces, 1);
     /* What was erased with its owner does not come back. */
-    GOOD(store_subject_merge(f.store, row.id, cyd, "key1", &note));
+    GOOD(store_subject_merge(f.store, row.id, cyd, "key1", NULL, f.mem, &merged, &note));
     GOOD(store_subject_delete(f.store, cyd, "key1", NULL, f.mem, &receipt, &note));
     assert_int_equal(receipt.n_faces, 2);
-    FAILS(ERR_NOT_FOUND, store_merge_undo(f.store, cyd, "key1", uuid, &note));
+    FAILS(ERR_NOT_FOUND, store_merge_undo(f.store, cyd, "key1", NULL, f.mem, &merged, &note));
     GOOD(store_audit_verify(f.store, &receipt.n_faces, NULL, &note));
     fixture_close(&f);
 }
@@ -278,7 +282,8 @@ static void test_expiry_forgets_names(void **state)
     const struct collection_new new = {.name = "other", .model_id = f.model_id, .keep = KEEP_CROP};
     GOOD(store_collection_add(f.store, &new, "key1", f.mem, &other, &note));
     for (int i = 0; i < 2; i++) {
-        GOOD(store_job_add(f.store, "import", i == 0 ? f.collection_id : other.id, "{}", "key1", &jobs[i], &note));
+        GOOD(
+            store_job_add(f.store, "import", i == 0 ? f.collection_id : other.id, "{}", "key1", NULL, &jobs[i], &note));
         GOOD(store_import_add(f.store, jobs[i], refused, n_refused, &note));
     }
     (void)enroll_one(&f, "ada", 1, old_ms - 1);

@@ -33,7 +33,7 @@ static void rows_make(struct fixture *f)
     GOOD(store_enroll(f->store, &what, NULL, f->mem, &enrolled, &note));
     const struct key_new new = {.name = "bootstrap", .scopes = SCOPE_ALL};
     GOOD(store_key_give(f->store, &new, "the-key-of-the-fixture", AUDIT_DAEMON, f->mem, &key, &note));
-    GOOD(store_job_add(f->store, "maintenance", 0, "{}", "key1", &job, &note));
+    GOOD(store_job_add(f->store, "maintenance", 0, "{}", "key1", NULL, &job, &note));
 }
 
 static void rows_check(struct fixture *f)
