@@ -8,7 +8,8 @@
 
 Prints TAP.  Several clients enroll, delete, import, back up and identify until the daemon is gone.  Then it is started again, and:
 everything answered is there, by its row and by its index; everything whose deletion was answered is gone from both, and from
-every byte of every file; nothing is there by half; the index's files agree with the rows; the database holds nothing beside rows.
+every byte of every file; nothing is there by half; an enrolment that is sent again under its Idempotency-Key is the first one or is carried out now, and never
+twice; the index's files agree with the rows; the database holds nothing beside rows.
 """
 import http.client, json, math, os, random, re, shutil, signal, sqlite3, struct, subprocess, sys, threading, time
 import power
@@ -58,22 +59,31 @@ class Daemon:
         if self.port is None and self.process.poll() is None:
             raise SystemExit('Bail out! the daemon does not start: ' + open(self.log.name).read()[-2000:])
 
-    def call(self, method, path, body=None, mime='application/json'):
-        """Status and document; Gone when there is no answer."""
+    def send(self, method, path, body=None, mime='application/json', headers=None):
+        """Status, text and whether it is a first answer given again; Gone when there is none."""
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
         try:
             connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=60)
-            connection.request(method, path, body, {'Authorization': 'Bearer ' + KEY, 'Content-Type': mime})
+            connection.request(method, path, body, {'Authorization': 'Bearer ' + KEY, 'Content-Type': mime, **(headers or {})})
             answer = connection.getresponse()
             text = answer.read()
             connection.close()
         except (OSError, http.client.HTTPException, TypeError):
             raise Gone()
+        return answer.status, text, answer.getheader('Idempotent-Replayed') == 'true'
+
+    def call(self, method, path, body=None, mime='application/json'):
+        """Status and document; Gone when there is no answer."""
+        status, text, _ = self.send(method, path, body, mime)
         try:
-            return answer.status, json.loads(text)
+            return status, json.loads(text)
         except ValueError:
-            return answer.status, text
+            return status, text
+
+    def enroll(self, name, v):
+        """As send; the name is the key: under one name one face is enrolled once."""
+        return self.send('POST', '/v1/enroll', {'subject': name, 'embedding': v}, headers={'Idempotency-Key': name})
 
     def dead(self):
         return self.port is None or self.process.poll() is not None
@@ -96,6 +106,9 @@ class World:
         self.gone = {}     # name -> vector
         self.unsure = set()  # names whose enrolling or deleting was not answered
         self.imported = {}  # name -> vector, promised by a job that was answered
+        self.answers = {}  # name -> vector and the text that its enrolling was answered with
+        self.unanswered = {}  # name -> vector, of an enrolling
+        self.sent_again = [0, 0]  # of unanswered: carried out now, and answered as they would have been
         self.complaints = []
 
     def complain(self, text):
@@ -164,13 +177,16 @@ class Round:
         v = vector(rng)
         with self.world.lock:
             self.world.unsure.add(name)
-        status, document = daemon.call('POST', '/v1/enroll', {'subject': name, 'embedding': v})
-        if status == 201:
+            self.world.unanswered[name] = v
+        status, text, again = daemon.enroll(name, v)
+        if status == 201 and not again:
             with self.world.lock:
-                self.world.there[name] = (v, document['subject']['id'])
+                self.world.there[name] = (v, json.loads(text)['subject']['id'])
+                self.world.answers[name] = (v, text)
                 self.world.unsure.discard(name)
+                del self.world.unanswered[name]
         elif status not in (503, 507) and not (self.disk_fails and status == 500):
-            self.world.complain('enroll %s: %s %s' % (name, status, document))
+            self.world.complain('enroll %s: %s %s' % (name, status, text))
 
     def delete(self, daemon, name):
         with self.world.lock:
@@ -297,6 +313,24 @@ class Round:
         finally:
             daemon.kill()
 
+    def send_again(self, daemon):
+        """What was answered is answered alike; what was not is there afterwards, once; what is gone stays so."""
+        world = self.world
+        for name in list(world.answers)[-20:]:
+            status, text, again = daemon.enroll(name, world.answers[name][0])
+            if name in world.there and (status, text, again) != (201, world.answers[name][1], True):
+                world.complain('%s is answered otherwise: %s %s' % (name, status, text))
+            if name in world.gone and status != 410:
+                world.complain('%s was deleted, and enrolling it again is answered %s %s' % (name, status, text))
+        for name, v in world.unanswered.items():
+            status, text, again = daemon.enroll(name, v)
+            if status != 201:
+                world.complain('%s was not answered, and now %s %s' % (name, status, text))
+                continue
+            world.sent_again[again] += 1
+            world.there[name] = (v, json.loads(text)['subject']['id'])
+            world.unsure.discard(name)
+
     def compare(self, daemon):
         world, test = self.world, self.test
         if daemon.dead():
@@ -308,6 +342,7 @@ class Round:
                 job = wait_job(daemon, job['id'])
             if job['state'] != 'succeeded':
                 world.complain('job %s: %s' % (job['kind'], job))
+        self.send_again(daemon)
         connection = http.client.HTTPConnection('127.0.0.1', daemon.port, timeout=60)
         connection.request('GET', '/v1/export', headers={'Authorization': 'Bearer ' + KEY})
         rows = {}
@@ -467,7 +502,9 @@ def run_points(test, wanted):
         if not one.run(['--kill-at', '%s:%d' % (point, nth)], 60):
             one.world.complain('it never came to %s:%d' % (point, nth))
         one.verify()
-        test.tell('killed at %s:%d' % (point, nth), one.world.complaints)
+        done_now, done_then = one.world.sent_again
+        test.tell('killed at %s:%d (%d enrolments were not answered, %d were carried out)' % (
+            point, nth, done_now + done_then, done_then), one.world.complaints)
 
 
 def run_random(test, n):
