@@ -2,12 +2,11 @@
 #include "server/gallery/import_private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/base/mem.h"
+#include "server/gallery/unpack.h"
 
 #define TEXTS_BYTES ((size_t)4 << 20) /* of the rows that wait, and of the bits */
 #define BITS_BYTES ((size_t)1 << 30)
@@ -63,41 +62,57 @@ const char *import_outcome(enum err err, const struct gallery_fault *fault)
     return err == ERR_LIMIT || err == ERR_FORMAT || err == ERR_UNSUPPORTED || err == ERR_MISUSE ? err_word(err) : NULL;
 }
 
-/* The first byte that is no white space, and the length. */
-static enum err file_look(struct import *import, char *ret_first, struct err_note *note)
+/*
+ * Whether a file is lines: a text, packed or not, that begins with a brace.  A tar begins with a name, which may do so, too, but
+ * zeros follow it.
+ */
+static enum err is_lines(const char *path, bool *ret)
 {
-    char head[256];
-    struct stat status;
-    int fd = open(import->plan->path, O_RDONLY | O_CLOEXEC);
+    const struct unpack_limits limits = unpack_limits_default();
+    struct unpack_source *source = NULL;
+    struct err_note unsaid = {0}; /* who reads it all says what is wrong */
+    char head[512];
+    size_t n = 0;
+    size_t more = 1;
 
-    if (fd < 0) {
+    enum err err = unpack_text_open(path, &limits, &source, &unsaid);
+    while (err == ERR_NONE && n < sizeof head && more > 0) {
+        err = unpack_text_read(source, head + n, sizeof head - n, &more, &unsaid);
+        n += err == ERR_NONE ? more : 0;
+    }
+    unpack_close(source);
+    size_t at = 0;
+    while (at < n && strchr(" \t\r\n", head[at]) != NULL && head[at] != '\0') {
+        at++;
+    }
+    *ret = at < n && head[at] == '{' && memchr(head, 0, n) == NULL;
+    return err == ERR_NOMEM ? err : ERR_NONE;
+}
+
+static enum err file_look(struct import *import, bool *ret_lines, struct err_note *note)
+{
+    struct stat status;
+
+    if (stat(import->plan->path, &status) != 0) {
         return ERR_SAY(note, err_from_errno(errno), "the file of this import is gone");
     }
-    ssize_t n = read(fd, head, sizeof head - 1);
-    int rc = fstat(fd, &status);
-    (void)close(fd);
-    if (n < 0 || rc != 0) {
-        return ERR_SAY(note, ERR_IO, "the file of this import cannot be read");
-    }
-    head[n] = '\0';
-    *ret_first = head[strspn(head, " \t\r\n")];
     import->file_bytes = status.st_size;
-    return ERR_NONE;
+    return is_lines(import->plan->path, ret_lines);
 }
 
 static enum err run(struct import *import, struct arena *bits, struct gallery_fault *fault)
 {
-    char first = '\0';
+    bool lines = false;
     unsigned char *done = NULL;
 
-    enum err err = file_look(import, &first, &fault->note);
+    enum err err = file_look(import, &lines, &fault->note);
     if (err == ERR_NONE) {
         err =
             store_import_done(import->gallery->store, import->plan->job_id, bits, &done, &import->n_done, &fault->note);
         import->done = done;
     }
     if (err == ERR_NONE) {
-        err = first == '{' ? import_lines(import, fault) : import_photos(import, fault);
+        err = lines ? import_lines(import, fault) : import_photos(import, fault);
     }
     /* Also after an error: what is known of single parts is worth keeping. */
     enum err flushed = import_flush(import, err == ERR_NONE ? &fault->note : NULL);

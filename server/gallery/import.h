@@ -1,6 +1,6 @@
 /*
  * import.h: many people at once, from a file that somebody sent: an archive of photos with one folder for each subject, or the
- * lines of an export (export.h).
+ * lines of an export (export.h), packed by gzip or not.
  *
  * Every part of the file has a number and in the end one row that says what became of it (import_rows.h).  What is enrolled
  * and its row are written together, so an import that was killed begins again at the front, passes over what has a row, and

@@ -1,14 +1,11 @@
 /*
- * import_lines.c: the lines of an export (export.h): embeddings that were computed before.
+ * import_lines.c: the lines of an export (export.h), packed by gzip or not: embeddings that were computed before.
  *
  * The first line names the model, and must name the collection's: embeddings of different networks cannot be compared.  Lines
  * are enrolled some hundred at a time in one transaction, because a transaction for each would take weeks for millions.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/kernel/scan.h"
@@ -16,6 +13,7 @@
 #include "server/gallery/export.h"
 #include "server/gallery/import_private.h"
 #include "server/gallery/line_face.h"
+#include "server/gallery/unpack.h"
 #include "server/store/enroll.h"
 #include "server/store/subject_rows.h"
 
@@ -32,10 +30,9 @@ struct lines {
     struct collection_row collection;
     struct pair *pair;
 
-    int fd;
+    struct unpack_source *text;
     char *buffer;
     size_t begin, end; /* of what was read and not yet used */
-    int64_t position;
     int64_t number;
     bool at_end; /* the line that says so was there */
 
@@ -70,9 +67,10 @@ static enum err line_next(struct lines *lines, const char **ret, size_t *ret_byt
             return ERR_SAY(note, ERR_LIMIT, "line %lld is longer than %zu bytes", (long long)lines->number + 1,
                            LINE_BYTES);
         }
-        ssize_t n = read(lines->fd, lines->buffer + lines->end, READ_BYTES);
-        if (n < 0) {
-            return ERR_SAY(note, err_from_errno(errno), "the file of this import cannot be read");
+        size_t n = 0;
+        enum err err = unpack_text_read(lines->text, lines->buffer + lines->end, READ_BYTES, &n, note);
+        if (err != ERR_NONE) {
+            return err;
         }
         if (n == 0) {
             *ret = lines->end == 0 ? NULL : lines->buffer;
@@ -81,8 +79,7 @@ static enum err line_next(struct lines *lines, const char **ret, size_t *ret_byt
             lines->number += lines->end != 0;
             return ERR_NONE;
         }
-        lines->end += (size_t)n;
-        lines->position += n;
+        lines->end += n;
     }
 }
 
@@ -397,7 +394,7 @@ static enum err lines_walk(struct lines *lines, struct gallery_fault *fault)
         if (err == ERR_NONE && (full || text == NULL)) {
             err = batch_write(lines, fault);
             if (err == ERR_NONE) {
-                err = import_goes_on(lines->import, lines->position);
+                err = import_goes_on(lines->import, unpack_position(lines->text));
             }
         }
         if (err != ERR_NONE) {
@@ -419,6 +416,7 @@ static enum err lines_walk(struct lines *lines, struct gallery_fault *fault)
 static enum err open_and_walk(struct lines *lines, struct gallery_fault *fault)
 {
     const struct import_plan *plan = lines->import->plan;
+    struct unpack_limits limits = unpack_limits_default();
 
     gallery_worker_begin(lines->worker, &(struct gallery_request){.actor = plan->actor, .cancel = plan->cancel});
     enum err err = find_pair(lines->worker, plan->collection, &lines->collection, &lines->pair, fault);
@@ -432,12 +430,13 @@ static enum err open_and_walk(struct lines *lines, struct gallery_fault *fault)
     }
     lines->collection.name = NULL; /* they lived in the worker's arena, which is emptied between batches */
     lines->collection.model = lines->collection.settings = NULL;
-    lines->fd = open(plan->path, O_RDONLY | O_CLOEXEC);
-    if (lines->fd < 0) {
-        err = ERR_SAY(&fault->note, err_from_errno(errno), "the file of this import is gone");
-    } else {
+    if (lines->import->file_bytes > limits.total_bytes) {
+        limits.total_bytes = lines->import->file_bytes; /* as it is, a file may be as large as it could be sent */
+    }
+    err = unpack_text_open(plan->path, &limits, &lines->text, &fault->note);
+    if (err == ERR_NONE) {
         err = lines_walk(lines, fault);
-        (void)close(lines->fd);
+        unpack_close(lines->text);
     }
     live_unref(lines->import->gallery->live, lines->pair);
     return err;

@@ -24,7 +24,8 @@ struct unpack_source {
     struct archive_entry *entry; /* the present one; the library's */
     int64_t number;
     int64_t unpacked_bytes;
-    bool at_content; /* of a file that nobody has read yet */
+    bool at_content;             /* of a file that nobody has read yet */
+    const char *whole, *content; /* what it is called in sentences: "archive", "photos" */
 };
 
 struct unpack_limits unpack_limits_default(void)
@@ -84,6 +85,26 @@ static enum err directory_check(int fd, const struct unpack_limits *limits, stru
                      : ERR_NONE;
 }
 
+/* A source over nothing yet; NULL without memory. */
+static struct unpack_source *source_new(const struct unpack_limits *limits, const char *whole, const char *content)
+{
+    struct unpack_source *source = MEM_NEW(struct unpack_source);
+
+    if (source == NULL) {
+        return NULL;
+    }
+    *source = (struct unpack_source){.archive = archive_read_new(),
+                                     .limits = *limits,
+                                     .utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0),
+                                     .whole = whole,
+                                     .content = content};
+    if (source->archive == NULL) {
+        unpack_close(source);
+        return NULL;
+    }
+    return source;
+}
+
 enum err unpack_open(const char *path, const struct unpack_limits *limits, struct unpack_source **ret,
                      struct err_note *note)
 {
@@ -97,15 +118,8 @@ enum err unpack_open(const char *path, const struct unpack_limits *limits, struc
     if (err != ERR_NONE) {
         return err;
     }
-    struct unpack_source *source = MEM_NEW(struct unpack_source);
+    struct unpack_source *source = source_new(limits, "archive", "photos");
     if (source == NULL) {
-        return ERR_NOMEM;
-    }
-    source->limits = *limits;
-    source->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    source->archive = archive_read_new();
-    if (source->archive == NULL) {
-        unpack_close(source);
         return ERR_NOMEM;
     }
     int rc = archive_read_support_filter_gzip(source->archive);
@@ -115,7 +129,8 @@ enum err unpack_open(const char *path, const struct unpack_limits *limits, struc
     if (rc != ARCHIVE_OK) {
         err = archive_errno(source->archive) == ENOMEM ? ERR_NOMEM : ERR_UNSUPPORTED;
         unpack_close(source);
-        return ERR_SAY(note, err, "the file is no tar, tar.gz or zip, and no NDJSON that begins with {");
+        return ERR_SAY(note, err,
+                       "the file is no tar, tar.gz or zip, and no NDJSON (packed by gzip or not) that begins with {");
     }
     *ret = source;
     return ERR_NONE;
@@ -269,12 +284,12 @@ static enum err bomb_check(struct unpack_source *source, struct err_note *note)
     /* A zip is unpacked by its format, a tar.gz by its filter; the larger count is the truth. */
     unpacked = unpacked > source->unpacked_bytes ? unpacked : source->unpacked_bytes;
     if (unpacked > source->limits.total_bytes) {
-        return ERR_SAY(note, ERR_LIMIT, "the archive unpacks to more than %lld bytes",
+        return ERR_SAY(note, ERR_LIMIT, "the %s unpacks to more than %lld bytes", source->whole,
                        (long long)source->limits.total_bytes);
     }
     if (unpacked > RATIO_FROM_BYTES && unpacked / source->limits.ratio > packed) {
-        return ERR_SAY(note, ERR_LIMIT, "the archive unpacks to more than %d times its size: no photos do that",
-                       source->limits.ratio);
+        return ERR_SAY(note, ERR_LIMIT, "the %s unpacks to more than %d times its size: no %s do that", source->whole,
+                       source->limits.ratio, source->content);
     }
     return ERR_NONE;
 }
@@ -393,4 +408,52 @@ enum err unpack_read(struct unpack_source *source, struct arena *mem, struct unp
     *ret = content;
     *ret_bytes = n_bytes;
     return ERR_NONE;
+}
+
+/* ---- A text -------------------------------------------------------------------------------------------------------- */
+
+enum err unpack_text_open(const char *path, const struct unpack_limits *limits, struct unpack_source **ret,
+                          struct err_note *note)
+{
+    struct unpack_source *source = source_new(limits, "file", "lines");
+
+    if (source == NULL) {
+        return ERR_NOMEM;
+    }
+    int rc = archive_read_support_filter_gzip(source->archive);
+    rc = rc == ARCHIVE_OK ? archive_read_support_format_raw(source->archive) : rc;
+    rc = rc == ARCHIVE_OK ? archive_read_support_format_empty(source->archive) : rc;
+    rc = rc == ARCHIVE_OK ? archive_read_open_filename(source->archive, path, READ_BYTES) : rc;
+    if (rc == ARCHIVE_OK) {
+        rc = archive_read_next_header(source->archive, &source->entry);
+        source->at_content = rc == ARCHIVE_OK;
+        rc = rc == ARCHIVE_EOF ? ARCHIVE_OK : rc; /* an empty text has none */
+    }
+    if (rc != ARCHIVE_OK) {
+        enum err err = archive_errno(source->archive) == ENOMEM ? ERR_NOMEM : ERR_UNSUPPORTED;
+        unpack_close(source);
+        return ERR_SAY(note, err, "the file cannot be read as a text, packed by gzip or not");
+    }
+    *ret = source;
+    return ERR_NONE;
+}
+
+enum err unpack_text_read(struct unpack_source *source, char *ret, size_t room, size_t *ret_bytes,
+                          struct err_note *note)
+{
+    la_ssize_t n = !source->at_content ? 0 : archive_read_data(source->archive, ret, room);
+
+    if (n < 0) {
+        const char *words = archive_error_string(source->archive);
+        return archive_errno(source->archive) == ENOMEM
+                   ? ERR_NOMEM
+                   : ERR_SAY(note, ERR_FORMAT, "the file is damaged behind its first %lld bytes, unpacked: %s",
+                             (long long)source->unpacked_bytes, words == NULL ? "no reason is known" : words);
+    }
+    source->unpacked_bytes += n;
+    enum err err = bomb_check(source, note);
+    if (err == ERR_NONE) {
+        *ret_bytes = (size_t)n;
+    }
+    return err;
 }

@@ -2,8 +2,8 @@
  * unpack.h: the files inside a tar, tar.gz or zip that somebody sent, one after the other, with limits.
  *
  * Nothing is ever written to a path of the archive, so a hostile path cannot reach a file; it is refused all the same, because
- * the last folder becomes a person's name and the rest is shown.  The foreign library is asked for these three forms only: its
- * other readers are never run on bytes from outside.
+ * the last folder becomes a person's name and the rest is shown.  The foreign library is asked for these three forms only, and
+ * for a text that is packed by gzip: its other readers are never run on bytes from outside.
  * One thread per object.
  */
 #ifndef SERVER_GALLERY_UNPACK_H
@@ -67,6 +67,17 @@ MUST_CHECK enum err unpack_next(struct unpack_source *source, struct arena *mem,
  */
 MUST_CHECK enum err unpack_read(struct unpack_source *source, struct arena *mem, struct unpack_item *item,
                                 const unsigned char **ret, size_t *ret_bytes, struct err_note *note);
+
+/*
+ * Opens a file that is one text, as it is or packed by gzip; with limits.total_bytes and limits.ratio.
+ * Errors: as unpack_open.
+ */
+MUST_CHECK enum err unpack_text_open(const char *path, const struct unpack_limits *limits, struct unpack_source **ret,
+                                     struct err_note *note);
+
+/* The next bytes of the text, at most room; *ret_bytes 0 is the end.  Errors: ERR_FORMAT the file is damaged or cut off; ERR_LIMIT. */
+MUST_CHECK enum err unpack_text_read(struct unpack_source *source, char *ret, size_t room, size_t *ret_bytes,
+                                     struct err_note *note);
 
 /* How many bytes of the file have been read, for progress. */
 int64_t unpack_position(const struct unpack_source *source);

@@ -139,7 +139,7 @@ static const struct route routes[] = {
      handle_import,
      SCOPE_ADMIN,
      ROUTE_UPLOAD,
-     "Imports a tar, tar.gz or zip of photos, one folder a subject, or the lines of an export",
+     "Imports a tar, tar.gz or zip of photos, one folder a subject, or the lines of an export, packed by gzip or not",
      202,
      "Job",
      {&COLLECTION, &FACES, &QUALITY, &ON_DUPLICATE}},

@@ -158,12 +158,31 @@ facts='select(.type == "face") | [.subject.name, .embedding, .crop, .box, .landm
 diff -q <(jq -c "$facts" "$TEST_TMP/people.ndjson" | sort) <(jq -c "$facts" "$TEST_TMP/copy.ndjson" | sort) >/dev/null
 check "exporting the copy gives the same faces" $?
 
+# ---- packed lines ----
+gzip -9 -k "$TEST_TMP/people.ndjson"
+call PUT /v1/collections/packed
+job_of "/v1/import?collection=packed" "$TEST_TMP/people.ndjson.gz"
+until_true 60 ended
+answers "lines packed by gzip are imported" 200 ".state == \"succeeded\" and .result.outcomes.enrolled == $enrolled"
+answers "its progress is counted in bytes of the file" 200 ".progress.total == $(stat -c %s "$TEST_TMP/people.ndjson.gz") and .progress.done == .progress.total"
+identify_all packed >"$TEST_TMP/packed"
+cmp -s "$TEST_TMP/before" "$TEST_TMP/packed"
+check "and answer the same" $? "$(diff "$TEST_TMP/before" "$TEST_TMP/packed")"
+
 # ---- what is refused ----
 head -c 20000 "$TEST_TMP/people.ndjson" >"$TEST_TMP/cut.ndjson"
 sed '1s/"model":"[0-9a-f]*/&0/; 1s/"model":"./"model":"/' "$TEST_TMP/people.ndjson" >"$TEST_TMP/other.ndjson"
 head -c $(($(stat -c %s "$TEST_TMP/people.tar.gz") / 2)) "$TEST_TMP/people.tar.gz" >"$TEST_TMP/cut.tar.gz"
 echo "hello" >"$TEST_TMP/text"
-for row in 'cut.ndjson|.error.code == "format" and (.error.sentence | contains("cut off"))' \
+head -c $(($(stat -c %s "$TEST_TMP/people.ndjson.gz") / 2)) "$TEST_TMP/people.ndjson.gz" >"$TEST_TMP/cut.ndjson.gz"
+{ head -1 "$TEST_TMP/people.ndjson"; head -c 300M /dev/zero | tr '\0' ' ' | fold -w 3000000; } | gzip -9 >"$TEST_TMP/bomb.ndjson.gz"
+{ head -1 "$TEST_TMP/people.ndjson"; head -c 8M /dev/zero | tr '\0' ' '; } | gzip -9 >"$TEST_TMP/long.ndjson.gz"
+gzip -c "$TEST_TMP/text" >"$TEST_TMP/text.gz"
+for row in 'cut.ndjson.gz|.error.code == "format" and (.error.sentence | contains("damaged"))' \
+    'bomb.ndjson.gz|.error.code == "limit" and (.error.sentence | contains("times its size"))' \
+    'long.ndjson.gz|.error.code == "limit" and (.error.sentence | contains("line 2 is longer than"))' \
+    'text.gz|.error.code == "unsupported"' \
+    'cut.ndjson|.error.code == "format" and (.error.sentence | contains("cut off"))' \
     'other.ndjson|.error.code == "conflict" and (.error.sentence | contains("the collection uses"))' \
     'cut.tar.gz|.error.code == "format" and (.error.sentence | contains("damaged"))' \
     'text|.error.code == "unsupported"'; do

@@ -1,6 +1,7 @@
 /* test_unpack.c: archives that mean harm, and what is left of them. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -495,6 +496,95 @@ static void test_names_in_every_script(void **state)
     }
 }
 
+/* ---- One text, packed or not ----------------------------------------------------------------------------------------- */
+
+static void write_packed(const char *path, const char *text, size_t n_bytes, size_t times, bool packed)
+{
+    struct archive *out = archive_write_new();
+    struct archive_entry *entry = archive_entry_new();
+
+    assert_int_equal(archive_write_set_format_raw(out), ARCHIVE_OK);
+    if (packed) {
+        assert_int_equal(archive_write_add_filter_gzip(out), ARCHIVE_OK);
+    }
+    assert_int_equal(archive_write_open_filename(out, path), ARCHIVE_OK);
+    archive_entry_set_pathname(entry, "text");
+    archive_entry_set_filetype(entry, AE_IFREG);
+    assert_int_equal(archive_write_header(out, entry), ARCHIVE_OK);
+    for (size_t i = 0; i < times; i++) {
+        assert_int_equal(archive_write_data(out, text, n_bytes), n_bytes);
+    }
+    archive_entry_free(entry);
+    assert_int_equal(archive_write_free(out), ARCHIVE_OK);
+}
+
+static void test_texts(void **state)
+{
+    static char block[1 << 20]; /* zeros: packed to a thousandth */
+    static char noise[1 << 16];
+    const struct {
+        const char *text;
+        size_t n_bytes, times;
+        bool packed;
+        int64_t total_bytes;
+        size_t cut;
+        enum err err;
+        int64_t good_least;
+    } rows[] = {
+        {"{\"a\":1}\n", 8, 3, true, 1 << 20, 0, ERR_NONE, 24},
+        {"{\"a\":1}\n", 8, 3, false, 1 << 20, 0, ERR_NONE, 24},
+        {noise, sizeof noise, 20, true, 1 << 30, 0, ERR_NONE, 20 * (1 << 16)},
+        {noise, sizeof noise, 20, true, 1 << 20, 0, ERR_LIMIT, 0},
+        {noise, sizeof noise, 20, false, 1 << 20, 0, ERR_LIMIT, 0},
+        {noise, sizeof noise, 20, true, 1 << 30, 1000, ERR_FORMAT, 1 << 16},
+        {block, sizeof block, 200, true, 1 << 30, 0, ERR_LIMIT, 63 << 20},
+        {block, sizeof block, 60, true, 1 << 30, 0, ERR_NONE, 60 << 20}, /* less is not worth a word */
+        {block, sizeof block, 200, false, 1 << 30, 0, ERR_NONE, 200 << 20},
+        {"", 0, 1, true, 1 << 30, 0, ERR_NONE, 0},
+    };
+    unsigned number = 1;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof noise; i++) {
+        number = number * 1664525 + 1013904223;
+        noise[i] = (char)(number >> 24);
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct unpack_limits limits = unpack_limits_default();
+        struct unpack_source *source = NULL;
+        struct err_note note = {0};
+        char path[64];
+        char piece[5000];
+        size_t n = 1;
+        int64_t good = 0;
+        path_make(path);
+        write_packed(path, rows[i].text, rows[i].n_bytes, rows[i].times, rows[i].packed);
+        if (rows[i].cut > 0) {
+            FILE *file = fopen(path, "rb+");
+            assert_int_equal(fseek(file, 0, SEEK_END), 0);
+            assert_int_equal(ftruncate(fileno(file), ftell(file) - (long)rows[i].cut), 0);
+            (void)fclose(file);
+        }
+        limits.total_bytes = rows[i].total_bytes;
+        enum err err = unpack_text_open(path, &limits, &source, &note);
+        while (err == ERR_NONE && n > 0) {
+            err = unpack_text_read(source, piece, sizeof piece, &n, &note);
+            for (size_t k = 0; err == ERR_NONE && k < n; k++) {
+                size_t at = ((size_t)good + k) % (rows[i].n_bytes == 0 ? 1 : rows[i].n_bytes);
+                if (piece[k] != rows[i].text[at]) {
+                    fail_msg("row %zu: another byte at %lld", i, (long long)good);
+                }
+            }
+            good += err == ERR_NONE ? (int64_t)n : 0;
+        }
+        if (err != rows[i].err || good < rows[i].good_least || (err != ERR_NONE && note.text[0] == '\0')) {
+            fail_msg("row %zu: %s after %lld bytes, \"%s\"", i, err_word(err), (long long)good, note.text);
+        }
+        unpack_close(source);
+        (void)unlink(path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_entry_is_judged),
@@ -502,6 +592,7 @@ int main(void)
                                        cmocka_unit_test(test_damage),
                                        cmocka_unit_test(test_a_million_empty_files),
                                        cmocka_unit_test(test_the_directory_of_a_zip),
-                                       cmocka_unit_test(test_names_in_every_script)};
+                                       cmocka_unit_test(test_names_in_every_script),
+                                       cmocka_unit_test(test_texts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
