@@ -13,7 +13,8 @@ enum {
     MAX_LISTS = 1024,     /* 39 times that are rows of one segment */
     MAX_LINKS = 128,
     MAX_PARTS = 4096,
-    MAX_BITS = 10,
+    MAX_BITS = 10, /* of a part of a product code */
+    MAX_LISTED_BITS = 8,
     MAX_LOOK = 65536,
     SCRATCH_BYTES = 64 << 20, /* for training */
     ROW_BYTES = 4096          /* beside four times the floats, which a growing vector takes for a moment */
@@ -50,13 +51,13 @@ static bool take_number(const char **at, int least, int most, int *ret)
 
 /* What of a description says how much it must learn from, and which parameters it has. */
 struct kind {
-    int lists, links, centres;
+    int lists, links, parts, centres;
 };
 
 static bool take_code(const char **at, struct kind *kind)
 {
     static const char *const words[] = {"Flat", "SQfp16", "SQ4", "SQ6", "SQ8"};
-    int parts = 0;
+    const int most_bits = kind->lists > 0 ? MAX_LISTED_BITS : MAX_BITS;
     int bits = 8;
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -64,8 +65,8 @@ static bool take_code(const char **at, struct kind *kind)
             return true;
         }
     }
-    if (!take(at, "PQ") || !take_number(at, 1, MAX_PARTS, &parts) ||
-        (take(at, "x") && !take_number(at, 4, MAX_BITS, &bits))) {
+    if (!take(at, "PQ") || !take_number(at, 1, MAX_PARTS, &kind->parts) ||
+        (kind->links == 0 && take(at, "x") && !take_number(at, 4, most_bits, &bits))) {
         return false;
     }
     kind->centres = 1 << bits;
@@ -126,9 +127,10 @@ enum err acceleration_parse(const char *text, struct acceleration *ret, struct e
     if (!good || *at != '\0') {
         return ERR_SAY(
             note, ERR_UNSUPPORTED,
-            "not understood from \"%.16s\" on: known are Flat, SQ4 SQ6 SQ8 SQfp16, PQ16 (to x%d), IVF256,CODE "
-            "(to %d, maybe _HNSW32), HNSW32 (to %d) alone or with ,CODE; then \" nprobe=16\", \" efSearch=64\"",
-            at, MAX_BITS, MAX_LISTS, MAX_LINKS);
+            "not understood from \"%.16s\" on: known are Flat, SQ4 SQ6 SQ8 SQfp16, PQ16 (to x%d, in IVF to x%d), "
+            "IVF256,CODE (to %d, maybe _HNSW32), HNSW32 (to %d) alone or with ,CODE; then \" nprobe=16\", "
+            "\" efSearch=64\"",
+            at, MAX_BITS, MAX_LISTED_BITS, MAX_LISTS, MAX_LINKS);
     }
     (void)snprintf(what.text, sizeof what.text, "%s", text);
     /* np: codes whose bits alone tell distances, which nobody asks for here, cost minutes of training that nothing can stop. */
@@ -141,6 +143,7 @@ enum err acceleration_parse(const char *text, struct acceleration *ret, struct e
     } else {
         (void)snprintf(what.parameters, sizeof what.parameters, "%s", parameters);
     }
+    what.parts = kind.parts;
     what.least_rows = (size_t)POINTS_A_CENTRE * (size_t)(kind.lists > kind.centres ? kind.lists : kind.centres);
     *ret = what;
     return ERR_NONE;
@@ -162,26 +165,16 @@ static enum err explain(const struct accelerator *accelerator, enum err err, con
     return ERR_SAY(note, err, "%s", said->text);
 }
 
-/* What is wrong with a code is found without the lists before it: FAISS's factory forgets to free those when it refuses the code. */
-static enum err try_code(const char *description, int dim, struct err_note *note)
-{
-    const char *comma = strchr(description, ',');
-    struct faiss_index *code = NULL;
-
-    if (strncmp(description, "IVF", 3) != 0 || comma == NULL) {
-        return ERR_NONE;
-    }
-    enum err err = faiss_index_make(dim, comma + 1, NULL, NULL, &code, note);
-    faiss_index_free(code);
-    return err;
-}
-
 enum err accelerator_new(const struct acceleration *what, int dim, size_t n, const atomic_bool *stop,
                          struct accelerator **ret, struct err_note *note)
 {
-    struct accelerator *accelerator = MEM_NEW(struct accelerator);
     struct err_note said = {0};
 
+    if (what->parts > 0 && dim % what->parts != 0) {
+        return ERR_SAY(note, ERR_UNSUPPORTED, "vectors of %d numbers are not cut into %d equal parts, as PQ%d would",
+                       dim, what->parts, what->parts);
+    }
+    struct accelerator *accelerator = MEM_NEW(struct accelerator);
     if (accelerator != NULL) {
         accelerator->rows = MEM_ARRAY(uint16_t, n);
     }
@@ -192,11 +185,8 @@ enum err accelerator_new(const struct acceleration *what, int dim, size_t n, con
     accelerator->room = n;
     accelerator->allowance = (struct faiss_allowance){
         .most = (int64_t)n * (4 * (int64_t)dim * (int64_t)sizeof(float) + ROW_BYTES) + SCRATCH_BYTES, .stop = stop};
-    enum err err = try_code(what->description, dim, &said);
-    if (err == ERR_NONE) {
-        err = faiss_index_make(dim, what->description, what->parameters[0] == '\0' ? NULL : what->parameters,
-                               &accelerator->allowance, &accelerator->faiss, &said);
-    }
+    enum err err = faiss_index_make(dim, what->description, what->parameters[0] == '\0' ? NULL : what->parameters,
+                                    &accelerator->allowance, &accelerator->faiss, &said);
     if (err != ERR_NONE) {
         err = explain(accelerator, err, &said, note);
         accelerator_free(accelerator);

@@ -22,13 +22,14 @@ struct acceleration {
     char text[INDEX_ACCELERATION_CHARS]; /* as given; "": none */
     char description[INDEX_ACCELERATION_CHARS + 2];
     char parameters[INDEX_ACCELERATION_CHARS + 16]; /* FAISS's, with our defaults; "": none */
+    int parts;                                      /* that a product code cuts a vector into; 0: it is none */
     size_t least_rows;                              /* fewer teach it nothing */
 };
 
 /*
  * Understands "Flat", "SQ4" "SQ6" "SQ8" "SQfp16", "PQ16" "PQ16x10", "IVF256,CODE" "IVF256_HNSW32,CODE", where CODE is one of those
- * before, "HNSW32" "HNSW32,CODE", and behind a space FAISS's parameters "nprobe=16" and "efSearch=64,efConstruction=80".  No other:
- * FAISS crashes on some that make no sense ("HNSW0"), prints what it is told by others, and keeps the codes of "x4fs" where nobody can
+ * before, "HNSW32" "HNSW32,CODE" (without the x10; behind IVF to x8), and behind a space FAISS's parameters "nprobe=16" and "efSearch=64,efConstruction=80".  No other:
+ * FAISS crashes on some that make no sense ("HNSW0"), prints on stderr what it refuses and forgets to free what it had made of it, and keeps the codes of "x4fs" where nobody can
  * overwrite them.  An inverted file that is not told how many lists to look into looks into a sixteenth of them, at least 8: FAISS's
  * own choice is one, and misses half of the people.
  * Errors: ERR_UNSUPPORTED.

@@ -79,10 +79,17 @@ static const struct {
     {"HNSW4", 128, ERR_NONE, NULL, "", 0},
     {"HNSW128", 128, ERR_NONE, NULL, "", 0},
     {"HNSW32 efSearch=64,efConstruction=80", 128, ERR_NONE, NULL, "efSearch=64,efConstruction=80", 0},
-    /* FAISS's own words */
-    {"PQ7", 128, ERR_UNSUPPORTED, "multiple of the number of subquantizers", NULL, 0},
-    {"IVF16,PQ7", 128, ERR_UNSUPPORTED, "multiple of the number of subquantizers", NULL, 0},
-    {"PQ200", 128, ERR_UNSUPPORTED, "multiple of the number of subquantizers", NULL, 0},
+    {"IVF64,PQ16x8", 128, ERR_NONE, NULL, "nprobe=8", 9984},
+    {"IVF4,PQ16x4", 128, ERR_NONE, NULL, "nprobe=4", 624},
+    /* what FAISS would refuse, on stderr */
+    {"PQ7", 128, ERR_UNSUPPORTED, "128 numbers are not cut into 7 equal parts", NULL, 0},
+    {"IVF16,PQ7", 128, ERR_UNSUPPORTED, "128 numbers are not cut into 7 equal parts", NULL, 0},
+    {"HNSW8,PQ7", 128, ERR_UNSUPPORTED, "128 numbers are not cut into 7 equal parts", NULL, 0},
+    {"PQ200", 128, ERR_UNSUPPORTED, "128 numbers are not cut into 200 equal parts", NULL, 0},
+    {"IVF16,PQ16x9", 128, ERR_UNSUPPORTED, "\"9\"", NULL, 0},
+    {"IVF16,PQ16x10", 128, ERR_UNSUPPORTED, "in IVF to x8", NULL, 0},
+    {"HNSW8,PQ16x4", 128, ERR_UNSUPPORTED, "\"x4\"", NULL, 0},
+    {"HNSW8,PQ16x10", 128, ERR_UNSUPPORTED, "\"x10\"", NULL, 0},
     /* more than a segment has */
     {"IVF1024,Flat", 128, ERR_NONE, NULL, "nprobe=64", 39936},
     /* ours */

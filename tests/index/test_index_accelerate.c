@@ -302,7 +302,7 @@ static void test_failing_is_told(void **state)
     build(index);
     struct index_acceleration is = state_of(index);
     assert_int_equal(is.state, INDEX_ACCELERATION_FAILED);
-    assert_non_null(strstr(is.reason, "multiple of the number of subquantizers"));
+    assert_non_null(strstr(is.reason, "not cut into 7 equal parts"));
     assert_int_equal(found_of(index, INDEX_WAY_PLANNED), ROWS * K);
     assert_int_equal(index_accelerate(index, "Flat", NULL), ERR_NONE);
     build(index);
