@@ -6,8 +6,9 @@
 #define VECTOR "[1,0,0,0,0,0,0,0,0,0,0,0]"
 #define ENROLL "{\"subject\":\"ada\",\"embedding\":" VECTOR "}"
 
-/* One request through both steps. */
-static void ask(struct service_fixture *s, const char *target, const char *key, const char *body, struct reply *reply)
+/* One request through both steps; the fail_at-th allocation of the second fails, -1: none. */
+static void ask_failing(struct service_fixture *s, const char *target, const char *key, const char *body, long fail_at,
+                        struct reply *reply)
 {
     struct arena *mem = arena_new((size_t)4 << 20);
     struct request request = {.method = METHOD_POST,
@@ -23,9 +24,16 @@ static void ask(struct service_fixture *s, const char *target, const char *key, 
     request_set_id(&request, "test");
     assert_int_equal(request_parse_target(target, mem, &request, NULL), ERR_NONE);
     if (service_admit(s->service, &request, mem, &admission, reply)) {
+        mem_fail_at(fail_at);
         service_run(s->service, s->gallery.worker, mem, &request, &admission, reply);
+        mem_fail_at(-1);
     }
     arena_free(mem);
+}
+
+static void ask(struct service_fixture *s, const char *target, const char *key, const char *body, struct reply *reply)
+{
+    ask_failing(s, target, key, body, -1, reply);
 }
 
 /* A POST that changes something keeps its answers; the others are known by name, so that a new one is thought about. */
@@ -159,12 +167,54 @@ static void test_sent_again(void **state)
     service_fixture_close(&s);
 }
 
+static int64_t count_faces(const struct service_fixture *s)
+{
+    struct collection_counts counts = {0};
+
+    assert_int_equal(store_collection_count(s->gallery.store, 1, &counts, NULL), ERR_NONE);
+    return counts.n_faces;
+}
+
+/* Wherever memory ends, the request was carried out and its answer is kept, or neither: sent again, it is done once. */
+static void test_without_memory(void **state)
+{
+    struct service_fixture s;
+    struct reply reply;
+    int n_refused = 0;
+    int n_whole = 0;
+
+    (void)state;
+    service_fixture_open(&s, "--no-auth=false", "30000");
+    ask(&s, "/v1/enroll", NULL, ENROLL, &reply); /* what is made once is there */
+    reply_release(&reply);
+    for (long at = 0; n_whole < 10; at++) { /* some failures are borne; ten in a row are none any more */
+        char key[32];
+        struct reply again;
+        int64_t before = count_faces(&s);
+        (void)snprintf(key, sizeof key, "fail-%ld", at);
+        ask_failing(&s, "/v1/enroll", key, ENROLL, at, &reply);
+        n_whole = reply.status == 201 ? n_whole + 1 : 0;
+        n_refused += reply.status != 201;
+        bool done = count_faces(&s) == before + 1;
+        ask(&s, "/v1/enroll", key, ENROLL, &again);
+        if (again.status != 201 || again.replayed != done || count_faces(&s) != before + 1 ||
+            (reply.status == 201 && !done)) {
+            fail_msg("allocation %ld: %d, then %d", at, reply.status, again.status);
+        }
+        reply_release(&reply);
+        reply_release(&again);
+    }
+    assert_true(n_refused > 2);
+    service_fixture_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_post_is_one_or_the_other),
         cmocka_unit_test(test_who_waits_for_whom),
         cmocka_unit_test(test_sent_again),
+        cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
