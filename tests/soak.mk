@@ -4,11 +4,13 @@
 # whole daemon: under load, killed, and without power, KILLS and CUTS times at moments that SEED chooses; a failure names it.
 # Most of a round is waiting, for the moment and for the disk, so several go on beside each other.
 #
-# Two cores with much other work beside: 13 minutes, of which the two loads take 2 each, 200 kills 5, 30 cuts of either kind 3½.
+# Two cores with much other work beside: 15 minutes, of which the two loads take 2 each, 200 kills 5, 30 cuts of either kind 3½, the
+# archive 1½.
 SOAK_S ?= 120
 KILLS ?= 200
 CUTS ?= 30
 AT_ONCE ?= 4
+IMPORT_FILES ?= 1000000
 SEED ?= $(shell date +%s)
 SOAK_PROGRAMS := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/soak/soak_*.c)))
 KILL_PY = $(PYTHON3) tests/kill/kill.py
@@ -17,8 +19,8 @@ $(SOAK_PROGRAMS): $(B)/%: $(B)/obj/%.o $(call link_of,gallery)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(call link_of,gallery) -Wl,--end-group $(call libs_of,gallery)
 
-.PHONY: soak soak-programs soak-load soak-kill soak-power
-soak: soak-programs soak-load soak-kill soak-power ## everything at once for minutes (SOAK_S= seconds each), killed, without power
+.PHONY: soak soak-programs soak-load soak-kill soak-power soak-import
+soak: soak-programs soak-load soak-kill soak-power soak-import ## everything at once for minutes (SOAK_S= seconds each), killed, without power
 soak-programs: $(SOAK_PROGRAMS)
 	@for program in $(SOAK_PROGRAMS); do $$program $(SOAK_S) || exit 1; done
 soak-load: $(B)/arcfaced ## clients of the whole daemon enroll, delete, identify, look and back up for SOAK_S seconds
@@ -37,3 +39,7 @@ soak-power: $(B)/arcfaced ## lost power, and one failed fsync, CUTS times each, 
 	        $(KILL_PY) $$mode $< $(ARCFACED_SHARED)/models "$$folder/$$mode" $(SEED) $(CUTS) "$$folder/shim.so" & \
 	        running="$$running $$!"; \
 	    done; failed=0; for one in $$running; do wait $$one || failed=1; done; exit $$failed
+soak-import: $(B)/arcfaced ## an archive of IMPORT_FILES= (1000000) empty files through the whole job, with its time and memory
+	@folder=$$(mktemp -d) && trap "rm -rf $$folder" EXIT && mkdir "$$folder/data" && \
+	    ARCFACED=$(realpath $<) TEST_TMP="$$folder/data" FILES=$(IMPORT_FILES) bash tests/soak/soak_import.sh | tee "$$folder/said" && \
+	    ! grep -q '^not ok\|^Bail out' "$$folder/said"
