@@ -68,16 +68,15 @@ void views_release(struct views *views)
     (void)pthread_mutex_destroy(&views->lock);
 }
 
-/* With the lock held.  The present view has one reference of its own, so what reaches zero is old. */
-static void put_back(struct views *views, struct view *view)
+/* With the lock held.  The present view has one reference of its own, so what reaches zero is old.  True: it was the last of these. */
+static bool put_back(struct views *views, struct view *view)
 {
-    if (--view->refs == 0) {
-        view->next = views->unused;
-        views->unused = view;
-        if (--views->n_old == 0) {
-            (void)pthread_cond_signal(&views->nobody_left);
-        }
+    if (--view->refs > 0) {
+        return false;
     }
+    view->next = views->unused;
+    views->unused = view;
+    return --views->n_old == 0;
 }
 
 /* A reader's lock.  Only who does not get it at once looks at the clock; the counts are guarded by what he then holds. */
@@ -116,8 +115,11 @@ const struct view *views_take(struct views *views)
 void views_drop(struct views *views, const struct view *view)
 {
     lock_counted(views);
-    put_back(views, (struct view *)view); /* readers get it const; its count is ours */
+    const bool last = put_back(views, (struct view *)view); /* readers get it const; its count is ours */
     unlock(views);
+    if (last) { /* not under the lock: the system may give this processor to the writer at once */
+        (void)pthread_cond_signal(&views->nobody_left);
+    }
 }
 
 /* Takes those out that have enough room, up to two, and frees the rest outside the lock. */
@@ -186,7 +188,7 @@ void views_show(struct views *views, struct view *view)
     view->refs = 1;
     views->now = view;
     views->n_old++;
-    put_back(views, old);
+    (void)put_back(views, old); /* the one who waits is this writer */
     unlock(views);
 }
 
