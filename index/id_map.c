@@ -1,4 +1,4 @@
-/* id_map.c: linear probing, at most half full. */
+/* id_map.c: linear probing, at most three quarters full. */
 #include "index/id_map.h"
 
 #include <assert.h>
@@ -7,21 +7,28 @@
 #include "core/base/size.h"
 
 /* Row ids come one after the other; a multiplication by 2^64 / phi spreads them (Knuth, volume 3, 6.4). */
-static size_t home_of(const struct id_map *map, int64_t id)
+static size_t home_of(const struct id_map *map, uint64_t id_plus_1)
 {
-    uint64_t mixed = (uint64_t)id * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t mixed = id_plus_1 * UINT64_C(0x9E3779B97F4A7C15);
     return (size_t)(mixed >> 20) & (map->n_slots - 1);
 }
 
-/* The slot that holds the id, or the empty one where it would be put.  At least one slot is empty. */
-static size_t slot_of(const struct id_map *map, int64_t id)
+/*
+ * The slot that holds the id, or the unused one where it would be put; at least one is unused.  Who reads an id here also sees the
+ * row that was written before it.
+ */
+static struct id_map_slot *slot_of(const struct id_map *map, int64_t id)
 {
-    size_t i = home_of(map, id);
+    const uint64_t id_plus_1 = (uint64_t)id + 1;
+    size_t i = home_of(map, id_plus_1);
 
-    while (map->slots[i].row_plus_1 != 0 && map->slots[i].id != id) {
+    for (;;) {
+        const uint64_t there = atomic_load_explicit(&map->slots[i].id_plus_1, memory_order_acquire);
+        if (there == 0 || there == id_plus_1) {
+            return &map->slots[i];
+        }
         i = (i + 1) & (map->n_slots - 1);
     }
-    return i;
 }
 
 void id_map_release(struct id_map *map)
@@ -30,78 +37,78 @@ void id_map_release(struct id_map *map)
     *map = (struct id_map){0};
 }
 
-bool id_map_reserve(struct id_map *map, size_t extra)
+bool id_map_has_room(const struct id_map *map, size_t extra)
 {
-    struct id_map bigger = {.n_slots = map->n_slots == 0 ? 16 : map->n_slots, .count = map->count};
+    return extra <= map->n_slots / 4 * 3 - map->used;
+}
+
+bool id_map_copy(const struct id_map *map, size_t extra, struct id_map *ret)
+{
+    struct id_map copy = {.n_slots = 16};
     size_t wanted;
 
     if (!size_add(map->count, extra, &wanted) || !size_mul(wanted, 2, &wanted)) {
         return false;
     }
-    while (bigger.n_slots < wanted) {
-        if (!size_mul(bigger.n_slots, 2, &bigger.n_slots)) {
+    while (copy.n_slots < wanted) {
+        if (!size_mul(copy.n_slots, 2, &copy.n_slots)) {
             return false;
         }
     }
-    if (bigger.n_slots == map->n_slots) {
-        return true;
-    }
-    bigger.slots = MEM_ARRAY(struct id_map_slot, bigger.n_slots);
-    if (bigger.slots == NULL) {
+    copy.slots = MEM_ARRAY(struct id_map_slot, copy.n_slots);
+    if (copy.slots == NULL) {
         return false;
     }
     for (size_t i = 0; i < map->n_slots; i++) {
-        if (map->slots[i].row_plus_1 != 0) {
-            bigger.slots[slot_of(&bigger, map->slots[i].id)] = map->slots[i];
+        const uint64_t row_plus_1 = atomic_load_explicit(&map->slots[i].row_plus_1, memory_order_relaxed);
+        if (row_plus_1 != 0) {
+            const uint64_t id_plus_1 = atomic_load_explicit(&map->slots[i].id_plus_1, memory_order_relaxed);
+            id_map_put(&copy, (int64_t)(id_plus_1 - 1), (size_t)(row_plus_1 - 1));
         }
     }
-    mem_free(map->slots);
-    *map = bigger;
+    *ret = copy;
     return true;
 }
 
 void id_map_put(struct id_map *map, int64_t id, size_t row)
 {
-    size_t i = slot_of(map, id);
+    struct id_map_slot *slot = slot_of(map, id);
+    const bool is_new = atomic_load_explicit(&slot->id_plus_1, memory_order_relaxed) == 0;
 
-    if (map->slots[i].row_plus_1 == 0) {
-        assert(map->count < map->n_slots / 2);
+    if (atomic_load_explicit(&slot->row_plus_1, memory_order_relaxed) == 0) {
         map->count++;
     }
-    map->slots[i] = (struct id_map_slot){.id = id, .row_plus_1 = (uint64_t)row + 1};
+    atomic_store_explicit(&slot->row_plus_1, (uint64_t)row + 1, memory_order_relaxed);
+    if (is_new) {
+        assert(id_map_has_room(map, 1));
+        map->used++;
+        atomic_store_explicit(&slot->id_plus_1, (uint64_t)id + 1, memory_order_release);
+    }
 }
 
 bool id_map_find(const struct id_map *map, int64_t id, size_t *ret_row)
 {
-    if (map->count == 0) {
+    if (map->n_slots == 0) {
         return false;
     }
-    const struct id_map_slot *slot = &map->slots[slot_of(map, id)];
-    if (slot->row_plus_1 == 0) {
+    const struct id_map_slot *slot = slot_of(map, id);
+    const uint64_t row_plus_1 = atomic_load_explicit(&slot->row_plus_1, memory_order_relaxed);
+    const uint64_t id_plus_1 = atomic_load_explicit(&slot->id_plus_1, memory_order_relaxed);
+    if (row_plus_1 == 0 || id_plus_1 != (uint64_t)id + 1) { /* unused a moment ago, it may be another's by now */
         return false;
     }
-    *ret_row = (size_t)(slot->row_plus_1 - 1);
+    *ret_row = (size_t)(row_plus_1 - 1);
     return true;
 }
 
 void id_map_remove(struct id_map *map, int64_t id)
 {
-    if (map->count == 0) {
+    if (map->n_slots == 0) {
         return;
     }
-    size_t mask = map->n_slots - 1;
-    size_t hole = slot_of(map, id);
-    if (map->slots[hole].row_plus_1 == 0) {
-        return;
+    struct id_map_slot *slot = slot_of(map, id);
+    if (atomic_load_explicit(&slot->row_plus_1, memory_order_relaxed) != 0) {
+        atomic_store_explicit(&slot->row_plus_1, 0, memory_order_relaxed);
+        map->count--;
     }
-    /* Entries behind the hole that a search from their home would no longer reach move into it (Knuth's algorithm R). */
-    for (size_t i = (hole + 1) & mask; map->slots[i].row_plus_1 != 0; i = (i + 1) & mask) {
-        size_t home = home_of(map, map->slots[i].id);
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            map->slots[hole] = map->slots[i];
-            hole = i;
-        }
-    }
-    map->slots[hole] = (struct id_map_slot){0};
-    map->count--;
 }

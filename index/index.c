@@ -3,7 +3,7 @@
  *
  * Searches read a view (view.h) and wait for nobody.  Changes come one at a time: they write where no view looks, show a new
  * view, and, where something is to be overwritten or freed, wait until the last search that might read it is over.
- * Nothing is done in place under readers, so a search sees each change whole.
+ * Nothing is done in place under readers but in the map of ids (index_ids.c), so a search sees each change whole.
  *
  * The map of ids is our own and not FAISS's IndexIDMap2: that one takes an id twice without a word, cannot be asked whether
  * it has one, and rebuilds its whole table on every removal.
@@ -23,25 +23,6 @@ enum {
     MANY_ROWS = 1024 /* added at once: more will come */
 };
 
-/*
- * glibc's locks let readers pass a waiting writer by default: under steady reading nothing would ever be enrolled.  This
- * kind makes new readers wait behind a waiting writer; in exchange no thread may take the lock for reading twice.
- */
-static int map_lock_init(pthread_rwlock_t *lock)
-{
-    pthread_rwlockattr_t kind;
-
-    int failed = pthread_rwlockattr_init(&kind);
-    if (failed == 0) {
-        failed = pthread_rwlockattr_setkind_np(&kind, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-        if (failed == 0) {
-            failed = pthread_rwlock_init(lock, &kind);
-        }
-        (void)pthread_rwlockattr_destroy(&kind);
-    }
-    return failed;
-}
-
 void index_lock_changing(struct index *index)
 {
     int failed = pthread_mutex_lock(&index->changing);
@@ -52,25 +33,6 @@ void index_lock_changing(struct index *index)
 void index_unlock_changing(struct index *index)
 {
     (void)pthread_mutex_unlock(&index->changing);
-}
-
-void index_lock_map_reading(struct index *index)
-{
-    int failed = pthread_rwlock_rdlock(&index->map_lock);
-    assert(failed == 0);
-    (void)failed;
-}
-
-void index_lock_map(struct index *index)
-{
-    int failed = pthread_rwlock_wrlock(&index->map_lock);
-    assert(failed == 0);
-    (void)failed;
-}
-
-void index_unlock_map(struct index *index)
-{
-    (void)pthread_rwlock_unlock(&index->map_lock);
 }
 
 enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, struct index **ret,
@@ -107,14 +69,9 @@ enum err index_new_with(int dim, size_t segment_rows, const struct scan *scan, s
     if (pthread_cond_init(&index->let_go, NULL) != 0) {
         goto no_let_go;
     }
-    if (map_lock_init(&index->map_lock) != 0) {
-        goto no_map_lock;
-    }
     *ret = index;
     return ERR_NONE;
 
-no_map_lock:
-    (void)pthread_cond_destroy(&index->let_go);
 no_let_go:
     (void)pthread_mutex_destroy(&index->accelerating);
 no_accelerating:
@@ -165,7 +122,6 @@ void index_free(struct index *index)
     (void)pthread_mutex_destroy(&index->flushing);
     (void)pthread_mutex_destroy(&index->accelerating);
     (void)pthread_cond_destroy(&index->let_go);
-    (void)pthread_rwlock_destroy(&index->map_lock);
     mem_free(index);
 }
 
@@ -189,12 +145,9 @@ void index_waits(struct index *index, struct index_waits *ret)
 
 size_t index_bytes(struct index *index)
 {
-    size_t bytes = sizeof *index;
-
-    index_lock_map_reading(index);
-    bytes += index->map.n_slots * sizeof *index->map.slots;
-    index_unlock_map(index);
     const struct view *view = views_take(&index->views);
+    size_t bytes = sizeof *index + view->ids.n_slots * sizeof *view->ids.slots;
+
     for (size_t i = 0; i < view->n_parts; i++) {
         const struct accelerator *accelerator = view->parts[i].accelerator;
         bytes += segment_bytes(view->parts[i].segment) + (accelerator == NULL ? 0 : accelerator_bytes(accelerator));
@@ -225,6 +178,8 @@ void index_show(struct index *index)
 {
     struct view *view = views_begin(&index->views, index->n_slots);
 
+    view->ids = index->map;
+    view->landed = index->landed;
     for (size_t slot = 0; slot < index->n_slots; slot++) {
         const struct segment *segment = index->slots[slot];
         if (segment != NULL && segment->rows > 0) {
@@ -382,7 +337,7 @@ static enum err add_prepare(struct index *index, const int64_t *ids, size_t n, s
     if (err != ERR_NONE) {
         return err;
     }
-    bool room = views_reserve(&index->views, places.n_slots);
+    bool room = views_reserve(&index->views, places.n_slots) && index_ids_reserve(index, n);
     if (room && places.n_slots > index->n_slots) {
         struct segment **slots = mem_resize(index->slots, places.n_slots, sizeof(struct segment *));
         room = slots != NULL;
@@ -391,11 +346,8 @@ static enum err add_prepare(struct index *index, const int64_t *ids, size_t n, s
             index->n_slots = places.n_slots;
         }
     }
-    index_lock_map(index);
-    room = room && id_map_reserve(&index->map, n);
     err = room ? claim_ids(index, ids, n, &places, note)
                : ERR_SAY(note, ERR_NOMEM, "no memory for the ids of %zu more vectors", n);
-    index_unlock_map(index);
     if (err != ERR_NONE) {
         places_release(&places);
         return err;

@@ -82,11 +82,16 @@ static void open_all(struct loading *loading)
 
 /* ---- Taking ------------------------------------------------------------------------------------------------------- */
 
-/* The ids of a segment, at the rows that it has; none of them if one is there already. */
+/* The ids of a segment, at the rows that it has; none of them if one is there already.  No view has the map yet. */
 static enum err claim_rows(struct index *index, const struct segment *segment, size_t slot, struct err_note *note)
 {
-    index_lock_map(index);
-    const bool room = id_map_reserve(&index->map, segment->rows);
+    struct id_map larger;
+    bool room = id_map_has_room(&index->map, segment->rows);
+    if (!room && id_map_copy(&index->map, segment->rows, &larger)) {
+        id_map_release(&index->map);
+        index->map = larger;
+        room = true;
+    }
     bool fine = room;
     for (size_t row = 0; row < segment->rows && fine; row++) {
         size_t known;
@@ -105,7 +110,6 @@ static enum err claim_rows(struct index *index, const struct segment *segment, s
             id_map_remove(&index->map, segment->ids[row]);
         }
     }
-    index_unlock_map(index);
     return fine   ? ERR_NONE
            : room ? ERR_SAY(note, ERR_CORRUPT, "%s holds an id that is none, or is there already", segment->file->path)
                   : ERR_SAY(note, ERR_NOMEM, "no memory for the ids of a segment");
@@ -212,9 +216,7 @@ static void forget_all(struct index *index)
         segment_free(index->slots[slot]);
     }
     index->n_slots = 0;
-    index_lock_map(index);
     id_map_release(&index->map);
-    index_unlock_map(index);
 }
 
 enum err index_load(struct index *index, const struct index_files *files, struct index_load_report *ret,

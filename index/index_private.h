@@ -1,7 +1,7 @@
 /*
  * index_private.h: the inside of an index, for index*.c and rewrite.c.
  *
- * Order of locks: saving and accelerating, changing, map_lock, the views' own.  Searches take the last alone, and for a few lines.
+ * Order of locks: saving and accelerating, changing, the views' own.  Searches take the last alone, and for a few lines.
  */
 #ifndef INDEX_INDEX_PRIVATE_H
 #define INDEX_INDEX_PRIVATE_H
@@ -27,7 +27,7 @@ struct rewrite {
     size_t slots[2];
     uint32_t *moved[2]; /* [rows of the source]: 1 + the row in to; 0: not copied */
     size_t source, row; /* what is copied next */
-    struct segment *to; /* no view shows it; NULL: no row is left to copy */
+    struct segment *to; /* no view shows it before all is copied; NULL: no row is left to copy */
 };
 
 struct index {
@@ -44,6 +44,8 @@ struct index {
     size_t n_slots;
     size_t tail; /* the slot that is being filled, or NO_SLOT; every other segment is sealed */
     struct rewrite rewrite;
+    const struct rewrite *landed; /* its copy is shown, and the map does not know all of its rows; NULL: none */
+    struct id_map map;            /* what lives in any view that is held (index_ids.c) */
     bool keeps_files;
     struct segment_file *retired; /* without a name, still to be overwritten */
     struct index_files files;     /* its folder is the index's own */
@@ -60,11 +62,6 @@ struct index {
     pthread_mutex_t saving;       /* taken before changing: one saves at a time */
     pthread_mutex_t
         flushing; /* taken before changing: who gets it next finds flushed what was overwritten before he came */
-
-    /* Changed with changing and map_lock held, read with either.  It changes together with the view, but for ids that are being
-     * added: their rows are not in the view yet. */
-    pthread_rwlock_t map_lock;
-    struct id_map map;
 };
 
 /* For tests: segments as short as one likes, a multiple of 16 and a power of two; and the kernels. */
@@ -78,9 +75,16 @@ static inline size_t index_location(size_t slot, size_t row)
 
 void index_lock_changing(struct index *index);
 void index_unlock_changing(struct index *index);
-void index_lock_map_reading(struct index *index);
-void index_lock_map(struct index *index);
-void index_unlock_map(struct index *index);
+
+/* Finds an id in a view that the caller holds; false if it does not live there. */
+struct row_at {
+    size_t part, row;
+};
+MUST_CHECK bool index_ids_find(const struct view *view, int64_t id, struct row_at *ret);
+
+/* With changing held, and views_reserve'd: room for n more ids in the map; false if memory is spent.  Where it needs a larger one, it waits
+ * for the searches that look into the old one. */
+MUST_CHECK bool index_ids_reserve(struct index *index, size_t n);
 
 /* Errors: ERR_MISUSE not finite, not of unit length; what begins the sentence. */
 MUST_CHECK enum err index_check_vector(const struct index *index, const float *vector, const char *what,

@@ -12,7 +12,6 @@ static size_t bury(struct index *index, const int64_t *ids, size_t n)
     const int64_t now_ns = clock_monotonic_ns();
     size_t buried = 0;
 
-    index_lock_map(index);
     for (size_t i = 0; i < n; i++) {
         size_t location;
         if (!id_map_find(&index->map, ids[i], &location)) {
@@ -24,10 +23,10 @@ static size_t bury(struct index *index, const int64_t *ids, size_t n)
             segment->removed_ns = now_ns;
             index_drop_accelerator(index, segment);
         }
-        segment_mark_dead(segment, location % SEGMENT_MAX_ROWS);
-        rewrite_follow(index, location / SEGMENT_MAX_ROWS, location % SEGMENT_MAX_ROWS);
-        id_map_remove(&index->map, ids[i]);
-        buried++;
+        if (segment_mark_dead(segment, location % SEGMENT_MAX_ROWS)) {
+            rewrite_follow(index, location / SEGMENT_MAX_ROWS, location % SEGMENT_MAX_ROWS);
+            buried++;
+        }
     }
     if (buried > 0) {
         for (size_t slot = 0; slot < index->n_slots; slot++) {
@@ -37,7 +36,6 @@ static size_t bury(struct index *index, const int64_t *ids, size_t n)
         }
         index_show(index);
     }
-    index_unlock_map(index);
     return buried;
 }
 
@@ -49,7 +47,10 @@ enum err index_remove_unflushed(struct index *index, const int64_t *ids, size_t 
     index_lock_changing(index);
     size_t removed = bury(index, ids, n);
     if (removed > 0) {
-        views_wait(&index->views); /* searches that began before may be reading the floats */
+        views_wait(&index->views); /* searches that began before may be reading the floats, and looking for the ids */
+        for (size_t i = 0; i < n; i++) {
+            id_map_remove(&index->map, ids[i]);
+        }
         index_free_dropped(index);
         for (size_t slot = 0; slot < index->n_slots; slot++) {
             if (index->slots[slot] != NULL && index->slots[slot]->marking) {

@@ -70,48 +70,28 @@ struct masked {
 
 #define MASKS_A_PART (SEGMENT_MAX_ROWS / SCAN_ROWS)
 
-static void mask_set(const struct view *view, uint16_t *masks, size_t location)
+static void mask(const struct index_ask *ask, struct masked *masked)
 {
-    for (size_t i = 0; i < view->n_parts; i++) {
-        size_t row = location % SEGMENT_MAX_ROWS;
-        if (view->parts[i].slot == location / SEGMENT_MAX_ROWS && row < view->parts[i].rows) {
-            masks[i * MASKS_A_PART + row / SCAN_ROWS] |= (uint16_t)(1U << row % SCAN_ROWS);
+    for (size_t i = 0; i < ask->n_only; i++) {
+        struct row_at at;
+        if (index_ids_find(masked->whole, ask->only[i], &at)) {
+            masked->masks[at.part * MASKS_A_PART + at.row / SCAN_ROWS] |= (uint16_t)(1U << at.row % SCAN_ROWS);
+            masked->view->count++;
         }
     }
-}
-
-static void mask_with(struct masked *masked)
-{
-    masked->view->count = 0;
     for (size_t i = 0; i < masked->view->n_parts; i++) {
-        struct part *part = &masked->view->parts[i];
-        uint16_t *masks = masked->masks + i * MASKS_A_PART;
-        for (size_t block = 0; block * SCAN_ROWS < part->rows; block++) {
-            masks[block] &= part->live[block];
-            masked->view->count += (size_t)__builtin_popcount(masks[block]);
-        }
-        part->live = masks;
-        part->accelerator = NULL; /* most of what FAISS finds would not be asked for */
+        masked->view->parts[i].live = masked->masks + i * MASKS_A_PART;
+        masked->view->parts[i].accelerator = NULL; /* most of what FAISS finds would not be asked for */
     }
 }
 
-/* The map and the view are of one moment, so that no rewriting lies between a location and its row. */
 static enum err masked_take(struct index *index, const struct index_ask *ask, struct masked *ret, struct err_note *note)
 {
-    index_lock_map_reading(index);
     struct masked masked = {.whole = views_take(&index->views)};
     const size_t n_parts = masked.whole->n_parts;
     masked.view = mem_new(1, sizeof *masked.view + n_parts * sizeof(struct part));
     masked.masks = mem_new(n_parts + 1, MASKS_A_PART * sizeof *masked.masks);
-    const bool room = masked.view != NULL && masked.masks != NULL;
-    for (size_t i = 0; i < ask->n_only && room; i++) {
-        size_t location;
-        if (id_map_find(&index->map, ask->only[i], &location)) {
-            mask_set(masked.whole, masked.masks, location);
-        }
-    }
-    index_unlock_map(index);
-    if (!room) {
+    if (masked.view == NULL || masked.masks == NULL) {
         views_drop(&index->views, masked.whole);
         mem_free(masked.view);
         mem_free(masked.masks);
@@ -119,7 +99,7 @@ static enum err masked_take(struct index *index, const struct index_ask *ask, st
     }
     masked.view->n_parts = n_parts; /* and not what the lock of the views guards */
     memcpy(masked.view->parts, masked.whole->parts, n_parts * sizeof(struct part));
-    mask_with(&masked);
+    mask(ask, &masked);
     *ret = masked;
     return ERR_NONE;
 }
@@ -164,20 +144,12 @@ enum err index_search_many(struct index *index, const float *queries, size_t n, 
 
 enum err index_get(struct index *index, int64_t id, float *ret, struct err_note *note)
 {
-    bool found = false;
-    size_t location;
+    struct row_at at;
 
-    index_lock_map_reading(index);
-    bool known = id_map_find(&index->map, id, &location);
-    const struct view *view = views_take(&index->views); /* of the same moment; keeps the floats as they are */
-    index_unlock_map(index);
-    for (size_t i = 0; known && i < view->n_parts; i++) {
-        const struct part *part = &view->parts[i];
-        size_t row = location % SEGMENT_MAX_ROWS;
-        if (part->slot == location / SEGMENT_MAX_ROWS && row < part->rows) {
-            memcpy(ret, part->segment->floats + row * index->codes.dim, index->codes.dim * sizeof *ret);
-            found = true;
-        }
+    const struct view *view = views_take(&index->views);
+    const bool found = index_ids_find(view, id, &at);
+    if (found) {
+        memcpy(ret, view->parts[at.part].segment->floats + at.row * index->codes.dim, index->codes.dim * sizeof *ret);
     }
     views_drop(&index->views, view);
     return found ? ERR_NONE : ERR_SAY(note, ERR_NOT_FOUND, "id %lld is not in the index", (long long)id);

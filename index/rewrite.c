@@ -102,24 +102,30 @@ static bool finish(struct index *index)
     if (!views_reserve(&index->views, index->n_slots)) {
         return false;
     }
-    index_lock_map(index);
     for (size_t i = 0; i < rewrite->n; i++) {
         old[i] = index->slots[rewrite->slots[i]];
         index->slots[rewrite->slots[i]] = NULL;
         index_drop_accelerator(index, old[i]);
     }
-    if (rewrite->to != NULL && live_rows(rewrite->to) > 0) {
-        for (size_t row = 0; row < rewrite->to->rows; row++) {
-            if (segment_is_live(rewrite->to, row)) {
-                id_map_put(&index->map, rewrite->to->ids[row], index_location(rewrite->slots[0], row));
-            }
-        }
-        index->slots[rewrite->slots[0]] = rewrite->to;
-        rewrite->to = NULL;
+    struct segment *to = rewrite->to;
+    const bool lives = to != NULL && live_rows(to) > 0;
+    if (lives) {
+        index->slots[rewrite->slots[0]] = to;
+        index->landed = rewrite;
     }
     index_show(index);
-    index_unlock_map(index);
-    views_wait(&index->views);
+    views_wait(&index->views); /* for those who look for rows where they were */
+    if (lives) {
+        for (size_t row = 0; row < to->rows; row++) {
+            if (segment_is_live(to, row)) {
+                id_map_put(&index->map, to->ids[row], index_location(rewrite->slots[0], row));
+            }
+        }
+        index->landed = NULL;
+        index_show(index);
+        views_wait(&index->views); /* for those who translate */
+        rewrite->to = NULL;
+    }
     index_free_dropped(index);
     point_reached("index.rewrite.shown");
     index_retire_file(index, old[0]);

@@ -205,13 +205,17 @@ void segment_marks_begin(struct segment *segment)
     segment->marks_end = 0;
 }
 
-void segment_mark_dead(struct segment *segment, size_t row)
+bool segment_mark_dead(struct segment *segment, size_t row)
 {
     const size_t block = row / SCAN_ROWS;
 
+    if (!is_set(segment->live[1 - segment->now], row)) {
+        return false;
+    }
     clear(segment, segment->live[1 - segment->now], row);
     segment->marks = block < segment->marks ? block : segment->marks;
     segment->marks_end = block < segment->marks_end ? segment->marks_end : block + 1;
+    return true;
 }
 
 void segment_marks_end(struct segment *segment)

@@ -87,7 +87,7 @@ bool segment_is_live(const struct segment *segment, size_t row);
  * when only views with them are left, every row that died is overwritten.
  */
 void segment_marks_begin(struct segment *segment);
-void segment_mark_dead(struct segment *segment, size_t row);
+bool segment_mark_dead(struct segment *segment, size_t row); /* false: it is already */
 void segment_marks_end(struct segment *segment);
 /* In the file too, which is not flushed.  Errors: ERR_IO, ERR_NO_SPACE the file; it has then lost its name. */
 MUST_CHECK enum err segment_wipe_marked(struct segment *segment, struct err_note *note);

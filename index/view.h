@@ -2,7 +2,8 @@
  * view.h: what a search sees: segments, how many of their rows, and which of these live, all as of one moment.
  *
  * A reader takes the present view and drops it when done; both are a few lines under a short lock, and whatever the reader
- * does in between, the writer waits for nobody but to overwrite or free what only older views show.  A view never changes.
+ * does in between, the writer waits for nobody but to overwrite or free what only older views show.  A view never changes; the
+ * map that it has may get further ids, which nobody looks for in it.
  * One writer at a time; any number of readers.
  */
 #ifndef INDEX_VIEW_H
@@ -14,7 +15,10 @@
 #include <stdint.h>
 
 #include "core/base/attr.h"
+#include "index/id_map.h"
 #include "index/segment.h"
+
+struct rewrite;
 
 struct part {
     const struct segment *segment;
@@ -29,7 +33,9 @@ struct view {
     size_t refs;       /* guarded by the lock of the views */
     size_t room;
     size_t n_parts;
-    size_t count; /* live rows */
+    size_t count;                 /* live rows */
+    struct id_map ids;            /* has all that live, at the rows that they have here */
+    const struct rewrite *landed; /* but what this has copied may still be where it was; NULL: nothing */
     struct part parts[];
 };
 

@@ -24,5 +24,5 @@ tsan-daemon: $(B)/arcfaced
 .PHONY: check-tsan-index
 check-tsan-index: ## the threads of the index under ThreadSanitizer
 	@$(MAKE) FLAVOR=tsan tsan-index
-tsan-index: $(B)/tests/index/test_index_threads.tap
+tsan-index: $(addprefix $(B)/tests/index/,test_index_threads.tap test_index_ids.tap)
 	@tests/summary $(B)/tests $^

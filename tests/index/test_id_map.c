@@ -18,7 +18,13 @@ enum {
 
 static void put(struct id_map *map, int64_t id, size_t row)
 {
-    assert_true(id_map_reserve(map, 1));
+    if (!id_map_has_room(map, 1)) {
+        struct id_map copy;
+        assert_true(id_map_copy(map, 1, &copy));
+        assert_true(id_map_has_room(&copy, 1));
+        id_map_release(map);
+        *map = copy;
+    }
     id_map_put(map, id, row);
 }
 
@@ -81,19 +87,64 @@ static void test_against_a_list(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
-static void test_out_of_memory_changes_nothing(void **state)
+/* Removed entries keep their places for a while, and not for ever. */
+static void test_ids_that_come_and_go(void **state)
+{
+    struct id_map map = {0};
+    size_t row;
+
+    for (int64_t id = 0; id < 50000; id++) {
+        put(&map, id, (size_t)id);
+        id_map_remove(&map, id - 100);
+        assert_int_equal(map.count, id < 100 ? id + 1 : 100);
+        assert_true(map.n_slots <= 512);
+    }
+    for (int64_t id = 0; id < 50000; id++) {
+        assert_int_equal(id_map_find(&map, id, &row), id >= 49900);
+    }
+    id_map_release(&map);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
+/* A copy of the struct goes on finding what neither changes. */
+static void test_a_reader_beside_changes(void **state)
 {
     struct id_map map = {0};
     size_t row = 0;
 
+    assert_true(id_map_copy(&map, 600, &map));
+    for (int64_t id = 0; id < 100; id++) {
+        put(&map, id, (size_t)id);
+    }
+    const struct id_map seen = map;
+    for (int64_t id = 100; id < 600; id++) {
+        put(&map, id, (size_t)id);
+        id_map_remove(&map, id - 50);
+        put(&map, 7, (size_t)id);
+        assert_true(id_map_find(&seen, id % 40, &row));
+        assert_int_equal(row, id % 40 == 7 ? id : id % 40);
+    }
+    id_map_release(&map);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
+static void test_out_of_memory_changes_nothing(void **state)
+{
+    struct id_map map = {0};
+    struct id_map copy = {0};
+    size_t row = 0;
+
+    assert_false(id_map_has_room(&map, 1));
     mem_fail_at(0);
-    assert_false(id_map_reserve(&map, 1));
+    assert_false(id_map_copy(&map, 1, &copy));
     mem_fail_at(-1);
-    assert_false(id_map_reserve(&map, SIZE_MAX / 2 + 1));
+    assert_false(id_map_has_room(&map, SIZE_MAX));
+    assert_false(id_map_copy(&map, SIZE_MAX / 2 + 1, &copy));
     put(&map, 3, 4);
     mem_fail_at(0);
-    assert_false(id_map_reserve(&map, 100));
+    assert_false(id_map_copy(&map, 100, &copy));
     mem_fail_at(-1);
+    assert_null(copy.slots);
     assert_true(id_map_find(&map, 3, &row));
     assert_int_equal(row, 4);
     id_map_release(&map);
@@ -105,6 +156,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_against_a_list),
+        cmocka_unit_test(test_ids_that_come_and_go),
+        cmocka_unit_test(test_a_reader_beside_changes),
         cmocka_unit_test(test_out_of_memory_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

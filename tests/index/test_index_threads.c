@@ -25,13 +25,15 @@ enum {
     ROUNDS = 400,
     PAIRS = 16,
     FILLERS = 24,
-    FIRST_FILLER = 100000
+    FIRST_FILLER = 100000,
+    ASKED = 2 + 2 * ROUNDS
 };
 
 /*
  * Ids below STABLE stay.  The writer adds and removes pairs: two ids with one vector in one call.  A search for that
- * vector finds both or neither, whenever it runs.  Fillers come and go beside them, so that segments are grown, sealed and
- * rewritten all the time.
+ * vector finds both or neither, whenever it runs, and whether it asks for all or for some ids with these two at the ends of the list.
+ * Fillers come and go beside them, so that segments are grown, sealed and rewritten all the time; the last of each round stays, is moved
+ * again and again, and is found all the while.
  */
 struct scene {
     struct index *index;
@@ -40,6 +42,7 @@ struct scene {
     atomic_bool done;
     atomic_int wrong;
     atomic_long searches;
+    atomic_int rounds;   /* whose last filler is there */
     atomic_long covered; /* by FAISS, seen now and then */
 };
 
@@ -60,9 +63,38 @@ static void axis(float *ret, int i, float sign)
     ret[i] = sign;
 }
 
+static int64_t last_filler(int round)
+{
+    return FIRST_FILLER + (int64_t)round * FILLERS + FILLERS - 1;
+}
+
+/* One pair, and between the two of every round a filler that stays and one that does not. */
+static void list_some(int pair, int64_t *ret)
+{
+    ret[0] = STABLE + 2 * pair;
+    for (int round = 0; round < ROUNDS; round++) {
+        ret[1 + 2 * round] = last_filler(round);
+        ret[2 + 2 * round] = last_filler(round) - 1;
+    }
+    ret[ASKED - 1] = STABLE + 2 * pair + 1;
+}
+
+static bool finds_a_filler(struct scene *scene, int i)
+{
+    struct index_hit hit;
+    int count = 0;
+    const int rounds = atomic_load(&scene->rounds);
+    const int64_t id = last_filler(rounds == 0 ? 0 : i % rounds);
+    const struct index_ask ask = {.k = 1, .min_cosine = -1, .only = &id, .n_only = 1};
+
+    return rounds == 0 || (index_search_many(scene->index, scene->pair[0], 1, &ask, &hit, &count, NULL) == ERR_NONE &&
+                           count == 1 && hit.id == id);
+}
+
 static void *read_on(void *context)
 {
     struct scene *scene = context;
+    int64_t some[ASKED];
     struct index_hit hits[8];
     float vector[DIM];
     int count = 0;
@@ -71,12 +103,18 @@ static void *read_on(void *context)
     do {
         i++;
         int pair = i % PAIRS;
-        const struct index_ask ask = {.k = 8, .min_cosine = 0.999F, .way = (enum index_way)(i / PAIRS % 5)};
+        struct index_ask ask = {.k = 8, .min_cosine = 0.999F, .way = (enum index_way)(i / PAIRS % 5)};
+        if (i % 3 == 0) {
+            list_some(pair, some);
+            ask.only = some;
+            ask.n_only = ASKED;
+        }
         bool failed =
             index_search_many(scene->index, scene->pair[pair], 1, &ask, hits, &count, NULL) != ERR_NONE ||
             (count != 0 && (count != 2 || hits[0].id != STABLE + 2 * pair || hits[1].id != STABLE + 2 * pair + 1));
         int id = i % STABLE;
-        failed = failed || index_search(scene->index, scene->stable[id], 8, 0.999F, hits, &count, NULL) != ERR_NONE ||
+        failed = failed || !finds_a_filler(scene, i) ||
+                 index_search(scene->index, scene->stable[id], 8, 0.999F, hits, &count, NULL) != ERR_NONE ||
                  count < 1 || hits[0].id > id || index_get(scene->index, id, vector, NULL) != ERR_NONE ||
                  memcmp(vector, scene->stable[id], sizeof vector) != 0 || index_count(scene->index) < STABLE;
         atomic_fetch_add(&scene->wrong, failed ? 1 : 0);
@@ -200,6 +238,7 @@ static void write_on(struct scene *scene)
         assert_int_equal(hits_for(scene, pair), 0);
         assert_int_equal(index_remove(scene->index, filler_ids, FILLERS - 1, &removed, NULL), ERR_NONE);
         assert_int_equal(removed, FILLERS - 1);
+        atomic_store(&scene->rounds, round + 1);
     }
 }
 
@@ -223,6 +262,7 @@ static void searches_beside_changes(size_t segment_rows, bool accelerated)
         .folder = folder, .accept = accept, .now = now, .map_saved = segment_rows < SEGMENT_MAX_ROWS};
 
     atomic_store(&scene.done, false);
+    atomic_store(&scene.rounds, 0);
     for (int i = 0; i < PAIRS; i++) {
         axis(scene.pair[i], i, 1);
     }

@@ -24,9 +24,10 @@
 enum {
     DIM = 128,
     SEGMENT = 2048,
-    READERS = 2,
-    ALIVE = 20000, /* at a time, about */
-    MOST_IDS = 20000000,
+    READERS = 3,
+    ALIVE = 60000, /* at a time, about */
+    MOST_IDS = 40000000,
+    MOST_ONLY = 30000, /* some milliseconds of looking up, while others wait to change what is looked up */
     K = 8
 };
 
@@ -72,8 +73,8 @@ static enum life life_of(int64_t id)
 
 static void search_once(struct random *random)
 {
-    static _Thread_local enum life before[2 * ALIVE + 1024];
-    static _Thread_local int64_t only[512];
+    static _Thread_local unsigned char before[2 * ALIVE + 1024];
+    static _Thread_local int64_t only[MOST_ONLY];
     struct index_hit hits[K];
     float query[DIM];
     float vector[DIM];
@@ -84,10 +85,12 @@ static void search_once(struct random *random)
     const int64_t first = last > 2 * ALIVE ? last - 2 * ALIVE : 0;
     const int64_t target = first + (int64_t)random_below(random, (uint64_t)(last - first + 1));
 
-    if (random_below(random, 4) == 0) { /* the target and some others */
+    if (random_below(random, 4) == 0) { /* the target and some others: a handful to a third of all */
+        const uint64_t stride = UINT64_C(4) << random_below(random, 10);
         ask.only = only;
         only[ask.n_only++] = target;
-        for (int64_t id = first; id <= last && ask.n_only < 512; id += 1 + (int64_t)random_below(random, 200)) {
+        for (int64_t id = first; id <= last && ask.n_only < MOST_ONLY;
+             id += 1 + (int64_t)random_below(random, stride)) {
             if (id != target) {
                 only[ask.n_only++] = id;
             }
@@ -95,7 +98,7 @@ static void search_once(struct random *random)
         atomic_fetch_add(&filtered, 1);
     }
     for (int64_t id = first; id <= last; id++) {
-        before[id - first] = life_of(id);
+        before[id - first] = (unsigned char)life_of(id);
     }
     vector_of(target, query);
     if (index_search_many(faces, query, 1, &ask, hits, &count, NULL) != ERR_NONE) {
@@ -159,7 +162,7 @@ static void *save_on(void *context)
     return NULL;
 }
 
-/* Adds by ones and by many; removes the old and the new, so that segments die at different speeds. */
+/* Adds by many until enough are there, then mostly by ones; removes the old and the new, so that segments die at different speeds. */
 static void *write_on(void *context)
 {
     struct random random = random_seeded(12, 1);
@@ -170,7 +173,7 @@ static void *write_on(void *context)
     int64_t alive = 0;
 
     while (!atomic_load(&done) && next < MOST_IDS - 512) {
-        size_t n = random_below(&random, 20) == 0 ? 1 + (size_t)random_below(&random, 511) : 1;
+        size_t n = next < ALIVE || random_below(&random, 20) == 0 ? 1 + (size_t)random_below(&random, 511) : 1;
         for (size_t i = 0; i < n; i++) {
             ids[i] = next + (int64_t)i;
             vector_of(ids[i], vectors + i * DIM);
