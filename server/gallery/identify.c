@@ -83,97 +83,146 @@ static bool is_enough(const struct search *search, const struct found *found, co
     return list_full && decided;
 }
 
-static enum err ask_index(const struct search *search, const float *vector, int k, float floor, struct index_hit *ret,
-                          int *ret_count, struct err_note *note)
+/* What the index has said about some faces. */
+struct asked {
+    int k;
+    struct index_hit *hits; /* [faces, k] */
+    int *counts;            /* [faces] */
+};
+
+/* About one of them. */
+struct hits {
+    int k, n; /* asked for, and given */
+    const struct index_hit *list;
+};
+
+static struct hits hits_of(const struct asked *asked, int face)
 {
-    if (search->filtered == NULL && !search->exact) {
-        return index_search(search->pair->index, vector, k, floor, ret, ret_count, note);
-    }
+    return (struct hits){
+        .k = asked->k, .n = asked->counts[face], .list = asked->hits + (size_t)face * (size_t)asked->k};
+}
+
+/* Shapes: vectors [n, dim]. */
+static enum err ask_index(const struct search *search, const float *vectors, int n, int64_t k, struct asked *ret,
+                          struct gallery_fault *fault)
+{
     static const int64_t nobody = -1; /* an empty list may be no memory at all, and NULL means everybody */
-    struct index_ask ask = {.k = k, .min_cosine = floor, .way = search->exact ? INDEX_WAY_EXACT : INDEX_WAY_PLANNED};
+    struct gallery_worker *worker = search->worker;
+    struct index *index = search->pair->index;
+    const int64_t all = index_count(index) + 1; /* one more than there are, so that "all" shows as a short list */
+    struct asked asked = {.k = (int)(k < all ? k : all)};
+    /* A runner-up below the threshold still makes a match ambiguous. */
+    struct index_ask ask = {.k = asked.k,
+                            .min_cosine = search->margin > 0 ? search->threshold - search->margin : search->threshold,
+                            .way = search->exact ? INDEX_WAY_EXACT : INDEX_WAY_PLANNED};
+
     if (search->filtered != NULL) {
         ask.only = search->filtered->n == 0 ? &nobody : search->filtered->ids;
         ask.n_only = search->filtered->n;
     }
-    return index_search_many(search->pair->index, vector, 1, &ask, ret, ret_count, note);
+    asked.hits = arena_alloc(worker->mem, (size_t)n * (size_t)asked.k, sizeof *asked.hits);
+    asked.counts = ARENA_ARRAY(worker->mem, int, n);
+    enum err err = asked.hits == NULL || asked.counts == NULL ? spent(worker->mem) : ERR_NONE;
+    if (err != ERR_NONE) {
+        return err;
+    }
+    const int64_t begin = clock_monotonic_ns();
+    err = n == 1 && ask.only == NULL && ask.way == INDEX_WAY_PLANNED /* which needs no memory */
+              ? index_search(index, vectors, asked.k, ask.min_cosine, asked.hits, asked.counts, &fault->note)
+              : index_search_many(index, vectors, (size_t)n, &ask, asked.hits, asked.counts, &fault->note);
+    worker->times.search_ns += clock_monotonic_ns() - begin;
+    *ret = asked;
+    return err;
+}
+
+static enum err find_candidates(const struct search *search, const struct hits *hits, struct found *ret,
+                                struct gallery_fault *fault)
+{
+    struct gallery_worker *worker = search->worker;
+    struct face_row *rows = NULL;
+    int64_t *ids = ARENA_ARRAY(worker->mem, int64_t, hits->n);
+
+    if (ids == NULL) {
+        return spent(worker->mem);
+    }
+    for (int i = 0; i < hits->n; i++) {
+        ids[i] = hits->list[i].id;
+    }
+    const int64_t begin = clock_monotonic_ns();
+    enum err err = store_face_get_many(worker->gallery->store, ids, hits->n, worker->mem, &rows, &fault->note);
+    worker->times.rows_ns += clock_monotonic_ns() - begin;
+    if (err == ERR_NONE) {
+        read_hits(search, hits->list, rows, hits->n, ret);
+    }
+    return err;
 }
 
 /*
  * Asks the index for more and more hits until there are top_k candidates: several faces of one subject give one, and how many
  * that will be is not known before.  Four times as many each time, so that all rounds together cost a third more than the last.
+ * hits: the first k, which have been asked for together with other faces'.
  */
-static enum err search_index(const struct search *search, const float *vector, struct found *ret,
-                             struct gallery_fault *fault)
+static enum err search_index(const struct search *search, const float *vector, struct hits hits, int64_t k,
+                             struct found *ret, struct gallery_fault *fault)
 {
-    struct gallery_worker *worker = search->worker;
-    struct index *index = search->pair->index;
-    /* A runner-up below the threshold still makes a match ambiguous. */
-    float floor = search->margin > 0 ? search->threshold - search->margin : search->threshold;
-    int64_t k = search->group == GROUP_BY_SUBJECT ? 4 * (int64_t)search->top_k : (int64_t)search->top_k + 1;
+    struct found found = {.candidates = ARENA_ARRAY(search->worker->mem, struct candidate, search->top_k)};
 
-    struct found found = {.candidates = ARENA_ARRAY(worker->mem, struct candidate, search->top_k)};
     if (found.candidates == NULL) {
         return spent(search->worker->mem);
     }
-    for (;; k *= 4) {
-        struct index_hit *hits = NULL;
-        struct face_row *rows = NULL;
-        int64_t *ids = NULL;
-        int n = 0;
-        int64_t count = index_count(index);
-        int ask =
-            (int)(k < count + 1 ? k : count + 1); /* one more than there are, so that "all" shows as a short list */
-
-        hits = ARENA_ARRAY(worker->mem, struct index_hit, ask);
-        ids = ARENA_ARRAY(worker->mem, int64_t, ask);
-        if (hits == NULL || ids == NULL) {
-            return spent(search->worker->mem);
-        }
-        int64_t begin = clock_monotonic_ns();
-        enum err err = ask_index(search, vector, ask, floor, hits, &n, &fault->note);
-        int64_t searched = clock_monotonic_ns();
-        worker->times.search_ns += searched - begin;
-        for (int i = 0; i < n; i++) {
-            ids[i] = hits[i].id;
-        }
-        if (err == ERR_NONE) {
-            err = store_face_get_many(worker->gallery->store, ids, n, worker->mem, &rows, &fault->note);
-            worker->times.rows_ns += clock_monotonic_ns() - searched;
-        }
+    for (;;) {
+        struct asked asked = {0};
+        enum err err = find_candidates(search, &hits, &found, fault);
         if (err != ERR_NONE) {
             return err;
         }
-        read_hits(search, hits, rows, n, &found);
-        if (n < ask || is_enough(search, &found, hits, n)) {
+        if (hits.n < hits.k || is_enough(search, &found, hits.list, hits.n)) {
             *ret = found;
             return ERR_NONE;
         }
-        err = worker_may_go_on(worker, fault);
+        k *= 4;
+        err = worker_may_go_on(search->worker, fault);
+        if (err == ERR_NONE) {
+            err = ask_index(search, vector, 1, k, &asked, fault);
+        }
         if (err != ERR_NONE) {
             return err;
+        }
+        hits = hits_of(&asked, 0);
+    }
+}
+
+static void decide(const struct search *search, const struct found *found, struct identified_face *ret)
+{
+    ret->decision = decision_make(found->best, found->runner_up, search->threshold, search->margin);
+    ret->candidates = found->candidates;
+    for (int i = 0; i < found->n; i++) {
+        float cosine = found->candidates[i].cosine;
+        if (cosine >= search->threshold ||
+            (ret->decision == DECISION_AMBIGUOUS && found->best - cosine < search->margin)) {
+            ret->n_candidates = i + 1;
         }
     }
 }
 
-static enum err identify_one(const struct search *search, const float *vector, struct identified_face *ret,
+/* All faces of a photo share a pass over the index, and a filter's masks; where one needs more hits, they are asked for alone.
+ * Shapes: vectors [n, dim], n > 0. */
+static enum err identify_all(const struct search *search, const float *vectors, int n, struct identified_face *ret,
                              struct gallery_fault *fault)
 {
-    struct found found = {0};
-    enum err err = search_index(search, vector, &found, fault);
+    const int64_t k = search->group == GROUP_BY_SUBJECT ? 4 * (int64_t)search->top_k : (int64_t)search->top_k + 1;
+    struct asked asked = {0};
 
-    if (err != ERR_NONE) {
-        return err;
-    }
-    ret->decision = decision_make(found.best, found.runner_up, search->threshold, search->margin);
-    ret->candidates = found.candidates;
-    for (int i = 0; i < found.n; i++) {
-        float cosine = found.candidates[i].cosine;
-        if (cosine >= search->threshold ||
-            (ret->decision == DECISION_AMBIGUOUS && found.best - cosine < search->margin)) {
-            ret->n_candidates = i + 1;
+    enum err err = ask_index(search, vectors, n, k, &asked, fault);
+    for (int i = 0; i < n && err == ERR_NONE; i++) {
+        struct found found = {0};
+        err = search_index(search, vectors + (size_t)i * (size_t)search->pair->model->dim, hits_of(&asked, i), k,
+                           &found, fault);
+        if (err == ERR_NONE) {
+            decide(search, &found, &ret[i]);
         }
     }
-    return ERR_NONE;
+    return err;
 }
 
 /* ---- What is asked about ------------------------------------------------------------------------------------------ */
@@ -204,12 +253,12 @@ static enum err identify_photo(const struct search *search, const struct identif
     if (answer->faces == NULL) {
         return spent(search->worker->mem);
     }
-    for (int i = 0; i < photo.n_faces && err == ERR_NONE; i++) {
+    for (int i = 0; i < photo.n_faces; i++) {
         answer->faces[i].has_face = !photo.faces[i].aligned;
         answer->faces[i].face = pipeline_seen(&photo.faces[i]);
-        err = identify_one(search, photo.faces[i].embedding, &answer->faces[i], fault);
     }
-    return err;
+    return photo.n_faces == 0 ? ERR_NONE
+                              : identify_all(search, photo.faces[0].embedding, photo.n_faces, answer->faces, fault);
 }
 
 static enum err identify_vector(const struct search *search, const float *vector, struct identify_answer *answer,
@@ -220,7 +269,7 @@ static enum err identify_vector(const struct search *search, const float *vector
         return spent(search->worker->mem);
     }
     answer->n_faces = 1;
-    return identify_one(search, vector, &answer->faces[0], fault);
+    return identify_all(search, vector, 1, answer->faces, fault);
 }
 
 static enum err identify_enrolled(struct search *search, const struct collection_row *collection, const char *face_id,

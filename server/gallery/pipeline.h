@@ -48,7 +48,7 @@ MUST_CHECK enum err pipeline_choose(struct pipeline_photo *photo, enum faces_wan
 MUST_CHECK enum err pipeline_crop(struct gallery_worker *worker, struct pipeline_photo *photo,
                                   const struct model *model, enum quality_level level, struct gallery_fault *fault);
 
-/* Embeds the crops. */
+/* Embeds the crops; the embeddings stand one behind the other, from the first face's on. */
 MUST_CHECK enum err pipeline_embed(struct gallery_worker *worker, struct model *model, struct pipeline_face *faces,
                                    int n, struct gallery_fault *fault);
 

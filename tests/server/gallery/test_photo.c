@@ -106,6 +106,48 @@ static void test_enrolled_photo_is_found_and_its_crop_embeds_the_same(void **sta
     fixture_close(f);
 }
 
+/* They share a pass over the index, and the first needs more than that. */
+static void test_all_faces_of_a_photo_are_identified_as_each_alone(void **state)
+{
+    struct fixture fixture, *f = &fixture;
+    struct look_answer looked;
+    struct identify_answer together, alone;
+    float face[2][DIM];
+
+    (void)state;
+    fixture_open(f, 2);
+    struct gallery_photo photo = noise_photo(f, 64, 64, 5);
+    GOOD(gallery_embed(f->worker, &(struct look_query){.photo = photo, .faces = FACES_ALL}, &looked, &f->fault));
+    assert_int_equal(looked.n_faces, 2);
+    memcpy(face[0], looked.faces[0].embedding, sizeof face[0]);
+    memcpy(face[1], looked.faces[1].embedding, sizeof face[1]);
+    for (int i = 0; i < 40; i++) {
+        enroll_vector(f, NULL, "anna", face[0], DIM, NULL);
+    }
+    enroll_vector(f, NULL, "bert", face[1], DIM, NULL);
+    photo = noise_photo(f, 64, 64, 5); /* the first went with the worker's memory */
+    for (int exact = 0; exact < 2; exact++) {
+        struct identify_query query = {.photo = photo, .faces = FACES_ALL, .top_k = 2, .exact = exact == 1};
+        GOOD(gallery_identify(f->worker, &query, &together, &f->fault));
+        assert_int_equal(together.n_faces, 2);
+        for (int i = 0; i < 2; i++) {
+            const struct identify_query one = {
+                .embedding = {.values = face[i], .dim = DIM}, .top_k = 2, .exact = exact == 1};
+            GOOD(gallery_identify(f->worker, &one, &alone, &f->fault));
+            const struct identified_face *a = &together.faces[i];
+            const struct identified_face *b = &alone.faces[0];
+            assert_string_equal(a->candidates[0].subject_name, i == 0 ? "anna" : "bert");
+            assert_int_equal(a->decision, b->decision);
+            assert_int_equal(a->n_candidates, b->n_candidates);
+            for (int c = 0; c < a->n_candidates; c++) {
+                assert_string_equal(a->candidates[c].face_id, b->candidates[c].face_id);
+                assert_true(fabsf(a->candidates[c].cosine - b->candidates[c].cosine) < 1e-6F);
+            }
+        }
+    }
+    fixture_close(f);
+}
+
 static void test_what_is_kept(void **state)
 {
     static const struct {
@@ -169,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_faces_wanted),
         cmocka_unit_test(test_quality_decides),
         cmocka_unit_test(test_enrolled_photo_is_found_and_its_crop_embeds_the_same),
+        cmocka_unit_test(test_all_faces_of_a_photo_are_identified_as_each_alone),
         cmocka_unit_test(test_what_is_kept),
         cmocka_unit_test(test_deadline_and_damage),
     };
