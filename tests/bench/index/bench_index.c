@@ -4,7 +4,9 @@
  * Everybody answers the same queries, each a new photo of an enrolled person, in turns and on one thread; what is printed is
  * the CPU time of a query in the best turn, then the wall time with a thread on every processor.  Peers spend as much as they
  * need to find 99.5 % of the matches.  It ends with 1 if an exact way misses a hit, the one-bit way more than its
- * probability allows, or a figure that is required (INDEX below) is not reached.
+ * probability allows, or a figure that is required (check_required, memory) is not reached; with 3 if one of these could not be measured.
+ * "Index time" of a change is the CPU time that it holds up other changes: the flush of a file comes after it, outside of their lock,
+ * and is printed beside.
  *
  * 512 dimensions, two idle cores of a Zen 5 at 4.1 GHz (a core alone reads 120 GB/s from the third
  * cache and 45 from memory), FAISS 1.7.3 built for AVX2:
@@ -94,6 +96,7 @@ static float *queries;                     /* [QUERIES, dim] */
 static struct index_hit exact[QUERIES][K]; /* the truth; id -1: fewer hits */
 static struct index *ours;
 static bool failed;
+static bool unmeasured;
 
 static void must(bool fine, const char *what)
 {
@@ -138,6 +141,23 @@ static void search(const struct contender *self, size_t first, int64_t *ret_ids)
     }
 }
 
+/* How many ids that are none of the right ones are as good as the last of those, but for how sums are rounded. */
+static size_t count_ties(size_t query, const int64_t ids[K])
+{
+    size_t ties = 0;
+    float vector[4096];
+
+    for (size_t j = 0; j < K; j++) {
+        bool right = false;
+        for (size_t i = 0; i < K; i++) {
+            right = right || exact[query][i].id == ids[j];
+        }
+        ties += !right && ids[j] >= 0 && index_get(ours, ids[j], vector, NULL) == ERR_NONE &&
+                scan_best()->dot(queries + query * dim, vector, dim) >= exact[query][K - 1].cosine - 1e-6F;
+    }
+    return ties;
+}
+
 /* The share of hits at the threshold or above that it finds, over all queries. */
 static double recall_of(const struct contender *self)
 {
@@ -148,16 +168,22 @@ static double recall_of(const struct contender *self)
     for (size_t first = 0; first + self->at_once <= n_queries; first += self->at_once) {
         search(self, first, ids);
         for (size_t q = 0; q < self->at_once; q++) {
+            size_t missing = 0;
             for (size_t i = 0; i < K; i++) {
                 const struct index_hit *hit = &exact[first + q][i];
                 if (hit->id < 0 || hit->cosine < THRESHOLD) {
                     continue;
                 }
-                wanted++;
+                bool there = false;
                 for (size_t j = 0; j < K; j++) {
-                    found += ids[q * K + j] == hit->id;
+                    there = there || ids[q * K + j] == hit->id;
                 }
+                wanted++;
+                missing += !there;
+                found += there;
             }
+            const size_t ties = missing > 0 ? count_ties(first + q, ids + q * K) : 0;
+            found += ties < missing ? ties : missing;
         }
     }
     return wanted == 0 ? 1 : (double)found / (double)wanted;
@@ -216,15 +242,19 @@ static void take_wall_turn(struct contender *self)
 /* Raises what a peer may spend until it finds enough. */
 static void tune(struct contender *self, enum peer_kind kind)
 {
-    int effort = 4;
+    bool enough = false;
 
-    for (; effort <= 4096; effort += effort < 32 ? 4 : effort / 4) {
+    for (int effort = 4; effort <= 4096 && !enough; effort += effort < 32 ? 4 : effort / 4) {
         peer_set_effort(self->peer, effort);
-        if (recall_of(self) >= PEER_RECALL) {
-            break;
+        enough = recall_of(self) >= PEER_RECALL;
+        if (enough) {
+            printf("  %s: %s %d\n", self->name, peer_effort_word(kind), effort);
         }
     }
-    printf("  %s: %s %d\n", self->name, peer_effort_word(kind), effort);
+    if (!enough) {
+        printf("  %s finds less than %.3f whatever it may spend\n", self->name, PEER_RECALL);
+    }
+    must(enough, "a peer is not as good as it is to be compared");
 }
 
 /* ---- Filling ----------------------------------------------------------------------------------------------------- */
@@ -239,6 +269,18 @@ static size_t reserved_rows(void)
         capacity *= 2;
     }
     return capacity - rows;
+}
+
+/* What a face takes may be a tenth above what is predicted, and the last segment stands in memory beside.  Where there is no other
+ * segment, growing it has left traces. */
+static void require_memory(double own, size_t n, size_t predicted, size_t last_segment)
+{
+    const double most = 1.1 * (double)predicted + (double)last_segment / (double)n;
+
+    if (n_rows >= 2 * (size_t)INDEX_SEGMENT_ROWS) {
+        printf("  memory: %.0f bytes a face, at most %.0f allowed\n", own, most);
+        must(own <= most, "a face takes more memory than it may");
+    }
 }
 
 static void fill(void)
@@ -266,14 +308,12 @@ static void fill(void)
     printf("  ours: built in %.2f s of CPU (%.1f us a face)\n", (double)spent * 1e-9,
            (double)spent * 1e-3 / (double)n_rows);
     const size_t predicted = memory_of_codes(dim) + memory_of_floats(dim) + MEMORY_OF_ID;
-    memory_print("all in memory", before, n_rows, index_bytes(ours), predicted);
+    const double own = memory_print("all in memory", before, n_rows, index_bytes(ours), predicted);
     printf("  memory: of these %zu bytes a face are floats of the last segment, reserved for %zu more; codes there are "
            "not "
            "in memory yet\n",
            reserved_rows() * memory_of_floats(dim) / n_rows, reserved_rows());
-    /* The last segment stands in memory whole, and was half as long a moment ago. */
-    must(n_rows < 10 * (size_t)INDEX_SEGMENT_ROWS || index_bytes(ours) / n_rows <= predicted + predicted / 10,
-         "a face takes more memory than a tenth above what is predicted");
+    require_memory(own, n_rows, predicted, reserved_rows() * memory_of_floats(dim));
 }
 
 static void find_truth(void)
@@ -389,7 +429,8 @@ static void through_files(struct contender *all, size_t n, const char *folder)
 
     (void)snprintf(path, sizeof path, "%s/segments_%zu", folder, dim);
     const struct index_files files = {.folder = path, .accept = accept, .now = now, .map_saved = true};
-    const size_t predicted = memory_of_codes(dim) + MEMORY_OF_ID; /* the floats stay on the disk */
+    const size_t predicted = MEMORY_OF_MAPPED; /* codes and floats stay on the disk */
+    const size_t last_segment = INDEX_SEGMENT_ROWS * (memory_of_floats(dim) + memory_of_codes(dim));
     struct memory before = memory_now();
     must(index_files_destroy(path, NULL) == ERR_NONE && index_new((int)dim, &mapped, NULL) == ERR_NONE &&
              index_load(mapped, &files, &report, NULL) == ERR_NONE,
@@ -408,7 +449,8 @@ static void through_files(struct contender *all, size_t n, const char *folder)
     int64_t begin = clock_monotonic_ns();
     must(index_save(mapped, NULL) == ERR_NONE, "saving");
     double saved_s = (double)(clock_monotonic_ns() - begin) * 1e-9;
-    memory_print("low_memory", before, n_rows, index_bytes(mapped), predicted);
+    require_memory(memory_print("low_memory", before, n_rows, index_bytes(mapped), predicted), n_rows, predicted,
+                   last_segment);
     index_close_files(mapped, false);
     index_free(mapped);
     mapped = NULL;
@@ -422,8 +464,8 @@ static void through_files(struct contender *all, size_t n, const char *folder)
     const size_t n_taken = (size_t)report.n_vectors;
     printf("  files: %zu written in %.1f s; taken again in %.2f s (%.2f of CPU), %zu vectors\n", report.n_taken,
            saved_s, loaded_s, loaded_cpu_s, n_taken);
-    memory_print("taken from files", before, n_taken, index_bytes(mapped), predicted);
-    must(index_bytes(mapped) / n_taken <= memory_of_codes(dim), "what is mapped takes memory of its own");
+    require_memory(memory_print("taken from files", before, n_taken, index_bytes(mapped), predicted), n_taken,
+                   predicted, 0);
     struct index *memory = ours;
     double in_memory[16];
     for (size_t i = 0; i < n; i++) {
@@ -448,16 +490,17 @@ static void through_files(struct contender *all, size_t n, const char *folder)
                all[i].ns / in_memory[i] * (double)n_rows / (double)n_taken);
         all[i].ns = in_memory[i];
     }
-    memory_print("taken from files, searched", before, n_taken, index_bytes(mapped), predicted);
+    require_memory(memory_print("taken from files, searched", before, n_taken, index_bytes(mapped), predicted), n_taken,
+                   predicted, 0);
     begin = clock_monotonic_ns();
     ours = mapped;
     struct changes times = time_changes(NULL, 100);
     double wall_us = (double)(clock_monotonic_ns() - begin) * 1e-3 / 100;
     ours = memory;
-    printf(
-        "  mapped: one face added %.1f us, removed %.1f us of CPU (required 50 each), and %.1f us for the flush to the "
-        "disk; a pair takes %.0f us\n",
-        times.add_us, times.remove_us, times.flush_us, wall_us);
+    printf("  mapped: one face added %.1f us, removed %.1f us of index time (required 50 each), and besides %.1f us of "
+           "CPU for "
+           "the flush to the disk, which holds up nobody; a pair takes %.0f us\n",
+           times.add_us, times.remove_us, times.flush_us, wall_us);
     must(times.add_us <= 50 && times.remove_us <= 50, "a change beside files takes too long");
     index_close_files(mapped, true);
     index_free(mapped);
@@ -486,7 +529,41 @@ enum {
     GRAPHS
 };
 
-/* What INDEX requires of 512 dimensions; at 128 the same is printed and nothing required. */
+static void not_measured(const char *what, const char *why)
+{
+    printf("  NOT MEASURED: %s: %s\n", what, why);
+    unmeasured = true;
+}
+
+static bool takes_part(const struct contender *all, size_t n, enum peer_kind kind)
+{
+    for (size_t i = GRAPHS; i < n; i++) {
+        if (strcmp(all[i].name, peer_name(kind)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A figure that is required and cannot be had is no success. */
+static void check_measured(const struct contender *all, size_t n)
+{
+    if (dim != 512 || (n_rows != 100000 && n_rows != 1000000)) {
+        return;
+    }
+    if (strcmp(BENCH_FAISS, "AVX2") != 0) {
+        not_measured("FAISS",
+                     "its package is built for SSE2, which flatters every ratio; docker/faiss-c --avx2 builds it");
+    }
+    if (!takes_part(all, n, PEER_HNSWLIB)) {
+        not_measured(peer_name(PEER_HNSWLIB), "its graph was not built; INDEX_PEERS says up to how many faces it is");
+    }
+    if (n_rows == 100000 && !takes_part(all, n, PEER_HNSW)) {
+        not_measured(peer_name(PEER_HNSW), "its graph was not built; INDEX_PEERS says up to how many faces it is");
+    }
+}
+
+/* What is required of 512 dimensions; at 128 the same is printed and nothing required. */
 static void check_required(const struct contender *all, size_t n)
 {
     const double none = dim == 512 ? 1 : 0;
@@ -566,21 +643,21 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < n; i++) {
         take_wall_turn(&all[i]);
-        all[i].recall =
-            i == FLAT || i == FLAT_16 || i == FLAT_64 ? 1 : recall_of(&all[i]); /* Flat's is 1 by what it is */
+        all[i].recall = recall_of(&all[i]);
         printf(
             "  %-24s %10.1f us, on all processors %9.1f us  %6.2f of ours at .40  %6.2f of ours exact  recall %.4f\n",
             all[i].name, all[i].ns * 1e-3, all[i].wall * 1e-3, all[i].ns / all[OURS_THRESHOLD].ns,
             all[i].ns / all[OURS_EXACT].ns, all[i].recall);
-        must(i >= N_OURS || all[i].recall == 1, "an exact way misses");
+        must(i >= GRAPHS || all[i].recall == 1, "an exact way misses");
     }
     check_required(all, n);
+    check_measured(all, n);
     if (n_rows > INDEX_SEGMENT_ROWS) {
         through_files(all, OURS_THRESHOLD_16 + 1, argv[3]);
     }
     struct changes times = time_changes(NULL, CHANGES);
-    printf("  one face added %.1f us, removed %.1f us (required 50 each); longest pair %.0f us\n", times.add_us,
-           times.remove_us, times.longest_us);
+    printf("  one face added %.1f us, removed %.1f us of index time (required 50 each); longest pair %.0f us\n",
+           times.add_us, times.remove_us, times.longest_us);
     must(times.add_us <= 50 && times.remove_us <= 50, "a change takes too long");
     for (size_t i = FLAT; i < n; i++) {
         if (i == FLAT_16 || i == FLAT_64) {
@@ -602,5 +679,5 @@ int main(int argc, char **argv)
             peer_free(all[i].peer);
         }
     }
-    return failed ? 1 : 0;
+    return failed ? 1 : unmeasured ? 3 : 0;
 }

@@ -38,7 +38,7 @@ size_t memory_of_floats(size_t dim)
     return dim * sizeof(float);
 }
 
-void memory_print(const char *setting, struct memory before, size_t n, size_t by_index, size_t predicted)
+double memory_print(const char *setting, struct memory before, size_t n, size_t by_index, size_t predicted)
 {
     const struct memory now = memory_now();
     const double own = ((double)now.own - (double)before.own) / (double)n;
@@ -47,4 +47,5 @@ void memory_print(const char *setting, struct memory before, size_t n, size_t by
     printf("  memory, %-30s %6.0f bytes a face of its own, %5.0f of mapped files; by the index's word %5zu; predicted "
            "%zu\n",
            setting, own, mapped, by_index / n, predicted);
+    return own;
 }

@@ -17,7 +17,11 @@ size_t memory_of_floats(size_t dim);
 /* The entry in the map of ids with the id itself, at its fullest and at its emptiest, on the average of growth. */
 #define MEMORY_OF_ID 48
 
-/* Prints a line of the table: what n faces have taken since before, and what was predicted of each. */
-void memory_print(const char *setting, struct memory before, size_t n, size_t by_index, size_t predicted);
+/* Of a face that is mapped from a file: its entry in the map of ids at its emptiest, live bits and checksums. */
+#define MEMORY_OF_MAPPED 67
+
+/* Prints a line of the table: what n faces have taken since before, and what was predicted of each.  Returns the bytes of each that
+ * are the process's own. */
+double memory_print(const char *setting, struct memory before, size_t n, size_t by_index, size_t predicted);
 
 #endif
