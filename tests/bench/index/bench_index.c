@@ -597,6 +597,7 @@ int main(int argc, char **argv)
     n_rows = (size_t)strtoul(argv[2], NULL, 10);
     n_queries = n_rows > 200000 ? MOST_AT_ONCE : QUERIES;
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    mem_return_large(); /* as the daemon does, else the heap keeps what is freed */
     queries = mem_new(QUERIES, dim * sizeof(float));
     must(queries != NULL && index_new((int)dim, &ours, NULL) == ERR_NONE, "an index");
     if (failed) {
