@@ -33,6 +33,7 @@ const char command_train_detector_usage[] =
     "  --most N             photos of each person (2)\n"
     "  --start FILE.onnx    begin from a detector that this command made\n"
     "  --traps              look more often where that detector sees faces that the teacher does not\n"
+    "  --keep-statistics    norms go by what that detector has seen: for the last run, whose points come out finer\n"
     "  --steps N            (20000)\n"
     "  --rate R             of learning, falling to 0 (0.002)\n"
     "  --level S            the score that OUT.onnx shall show as 0.5: cells learn how well their boxes fit, and what "
@@ -236,6 +237,7 @@ static bool read_flags(struct training *training, int *argc, char **argv)
     training->labels_only = command_switch(argc, argv, "--labels-only");
     training->peek = command_switch(argc, argv, "--peek");
     training->traps = command_switch(argc, argv, "--traps");
+    training->options.keep_statistics = command_switch(argc, argv, "--keep-statistics");
     if (!command_whole(argc, argv, "--most", 1, 1000000, &training->most) ||
         !command_whole(argc, argv, "--steps", 1, 100000000, &training->options.steps) ||
         !command_real(argc, argv, "--rate", 1e-7, 1, &training->rate) ||
@@ -254,7 +256,7 @@ static bool read_flags(struct training *training, int *argc, char **argv)
     training->options.side = (int)training->side;
     training->options.seed = (uint64_t)training->seed;
     if (*argc != 0 || training->teacher == NULL || training->set == NULL || training->out == NULL ||
-        (training->traps && training->start == NULL)) {
+        ((training->traps || training->options.keep_statistics) && training->start == NULL)) {
         (void)fputs(command_train_detector_usage, stderr);
         return false;
     }

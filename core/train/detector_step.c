@@ -182,7 +182,9 @@ enum err detector_step(struct detector_run *run, struct detector_train_step *tol
         return ERR_SAY(run->note, ERR_FORMAT, "step %ld: the loss is no number any more: the rate %g is too high",
                        run->step + 1, (double)told->rate);
     }
-    parameters_follow(p, run->total, FOLLOW, run->shards);
+    if (!o->keep_statistics) {
+        parameters_follow(p, run->total, FOLLOW, run->shards);
+    }
     optimizer_step(run->optimizer, told->rate, run->total, p->values);
     /* At first the mean looks back over as many steps as there were. */
     float keep = fminf(o->average, (float)(run->step + 1) / (float)(run->step + 10));

@@ -154,7 +154,7 @@ static enum err begin(struct detector_run *run)
 static enum err begin_workers(struct detector_run *run)
 {
     const struct detector_train_options *o = run->options;
-    const struct tape_options how = {.batch_statistics = true};
+    const struct tape_options how = {.batch_statistics = !o->keep_statistics};
     int most = detector_greatest_side(o);
     size_t cells = (size_t)detector_cells(most, most);
     enum err err = ERR_NONE;
@@ -249,9 +249,9 @@ static void hash_run(const struct detector_run *run, unsigned char ret[HASH_SHA2
     hash_sha256(&crc, sizeof crc, all.labels);
     int len = snprintf(text, sizeof text,
                        "steps %ld batch %d shard %d side %d rate %.9g decay %.9g clip %.9g average "
-                       "%.9g seed %llu",
+                       "%.9g seed %llu keep %d",
                        o->steps, o->batch, o->shard, o->side, (double)o->rate, (double)o->weight_decay, (double)o->clip,
-                       (double)o->average, (unsigned long long)o->seed);
+                       (double)o->average, (unsigned long long)o->seed, o->keep_statistics);
     hash_sha256(text, (size_t)len, all.options);
     hash_sha256(&all, sizeof all, ret);
 }

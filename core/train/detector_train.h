@@ -24,6 +24,11 @@ struct detector_train_options {
     float average; /* of the running mean: 1 − 1 / steps it looks back */
     float level;   /* what is learnt to be scored so is written to be scored .5; changes no step */
     uint64_t seed;
+    /*
+     * Norms go by the statistics that start has, as the file will that comes out, and not by those of a shard's few scenes: with
+     * them a network learns to say what it will not say where it is used.
+     */
+    bool keep_statistics;
     const struct graph *start; /* a detector to begin from; what it lacks begins from chance; NULL: all does */
 
     const char *checkpoint_folder; /* exists; NULL: none */

@@ -153,6 +153,38 @@ static float score_bias(const unsigned char *onnx, size_t n_bytes)
     return bias;
 }
 
+static bool is_statistic(const char *name)
+{
+    return strstr(name, ".running_mean") != NULL || strstr(name, ".running_var") != NULL;
+}
+
+/* By how much of itself, or of 1, a run changed what it began with at most: the norms' statistics, or else what is learnt. */
+static double greatest_change(const struct graph *start, const unsigned char *onnx, size_t n_bytes, bool statistics)
+{
+    struct graph *graph = load(onnx, n_bytes, ONNX_AS_WRITTEN);
+    double most = 0;
+    int compared = 0;
+
+    for (int i = 0; i < graph_value_count(start); i++) {
+        const struct tensor *before = graph_constant(start, i);
+        for (int k = 0; before != NULL && before->type == DTYPE_F32 && k < graph_value_count(graph); k++) {
+            const struct tensor *after = graph_constant(graph, k);
+            if (after == NULL || strcmp(graph_value_name(start, i), graph_value_name(graph, k)) != 0 ||
+                is_statistic(graph_value_name(start, i)) != statistics) {
+                continue;
+            }
+            for (int64_t n = 0; n < shape_elements(&before->shape); n++) {
+                double was = (double)((float *)before->data)[n];
+                most = fmax(most, fabs((double)((float *)after->data)[n] - was) / (1 + fabs(was)));
+            }
+            compared++;
+        }
+    }
+    graph_free(graph);
+    assert_true(compared > 50);
+    return most;
+}
+
 /* How far the best face is from where it should be, in sides of the disc; 9 if there is none. */
 static double miss(const struct detector *detector, int photo)
 {
@@ -233,7 +265,20 @@ static void learns(void **state)
                      ERR_NONE);
     assert_true(second.first.overlap > .55F && second.first.point < .5F * watched.first.point);
     float bias = score_bias(onnx, n_bytes);
+    assert_true(greatest_change(start, onnx, n_bytes, true) > 1e-4);
     mem_free(onnx);
+
+    /* With its statistics it learns as it will be used. */
+    struct watched kept = {.cancel = NULL};
+    options.keep_statistics = true;
+    assert_int_equal(detector_train(&photos.labels, &options, NULL, NULL, watch, &kept, &onnx, &n_bytes, &note),
+                     ERR_NONE);
+    assert_true(kept.first.overlap > .55F && kept.first.point < .5F * watched.first.point);
+    assert_true(kept.first.point != second.first.point);
+    assert_true(greatest_change(start, onnx, n_bytes, true) < 1e-6);
+    assert_true(greatest_change(start, onnx, n_bytes, false) > 1e-5);
+    mem_free(onnx);
+    options.keep_statistics = false;
 
     /* At another level the same steps are taken, and the scores begin elsewhere. */
     struct watched third = {.cancel = NULL};
