@@ -12,6 +12,7 @@
 #define CAP_BYTES ((size_t)64 << 20)
 #define FIRST_SCORE .01F /* what every cell says before the first step */
 #define NECK 48          /* channels of the maps that the heads see */
+#define POINT_WIDE 160   /* of what sees the points of faces that are not small */
 
 const float detector_anchor_px[DETECTOR_LEVELS] = {24, 90, 360};
 
@@ -191,7 +192,25 @@ struct head {
     value_id kind[3]; /* score, box, points, as maps */
 };
 
-static struct head make_head(struct builder *builder, int level, struct flow x)
+/*
+ * What tells the points looks again.  Most faces are large enough for the coarser levels, whose cells lie far apart: there it
+ * sees the finer level's map as well, and has more to say it with, which costs little where cells are few.
+ */
+static struct flow look_for_points(struct builder *builder, const char *path, struct flow x, const struct flow *finer)
+{
+    char name[BUILD_NAME_BYTES];
+
+    x = refine(builder, build_path(name, path, "fine"), x, NECK);
+    if (finer != NULL) {
+        x = add_look(builder, build_path(name, path, "detail"), x, *finer, 2 * NECK, 2);
+        x = refine(builder, build_path(name, path, "point.0"), x, POINT_WIDE);
+        x = refine(builder, build_path(name, path, "point.1"), x, POINT_WIDE);
+    }
+    return x;
+}
+
+/* finer: the map of the level before; NULL: there is none. */
+static struct head make_head(struct builder *builder, int level, struct flow x, const struct flow *finer)
 {
     float side = detector_anchor_px[level] / (float)detector_stride(level);
     float score[1] = {-logf((1 - FIRST_SCORE) / FIRST_SCORE)};
@@ -206,7 +225,7 @@ static struct head make_head(struct builder *builder, int level, struct flow x)
     }
     (void)snprintf(path, sizeof path, "head.%d", level);
     x = separable(builder, path, x, NECK, 1);
-    struct flow fine = refine(builder, build_path(name, path, "fine"), x, NECK);
+    struct flow fine = look_for_points(builder, path, x, finer);
     head.kind[0] = predict(builder, build_path(name, path, "score"), x, score, 1);
     head.kind[1] = predict(builder, build_path(name, path, "box"), x, box, 4);
     head.kind[2] = predict(builder, build_path(name, path, "point"), fine, point, 10);
@@ -374,7 +393,7 @@ static enum err build_all(struct builder *builder, enum detector_form form)
     level[2] = refine(builder, "refine32", stage(builder, "stage32", level[1], 128, 3), 256);
     neck(builder, level);
     for (int i = 0; i < DETECTOR_LEVELS; i++) {
-        heads[i] = make_head(builder, i, level[i]);
+        heads[i] = make_head(builder, i, level[i], i > 0 ? &level[i - 1] : NULL);
     }
     if (builder->err == ERR_NONE) {
         builder->err = form == DETECTOR_LEARNS ? output_all(builder, heads) : output_nine(builder, heads);

@@ -3,8 +3,8 @@
  *
  * 3×3 convolutions in each channel and 1×1 across them, down to strides 8, 16 and 32, wider where that is cheap; coarse maps are
  * enlarged and added to finer ones, and finer ones to those; at each stride a head tells, for every cell, a score, the distances
- * to the four sides of a box and, after another look, to five points, in strides (one anchor a cell: the cell's upper left
- * corner, as SCRFD has it).
+ * to the four sides of a box and, after other looks, where cells are few also at the finer stride's map, to five points, in strides
+ * (one anchor a cell: the cell's upper left corner, as SCRFD has it).
  * Input "input" [N, 3, height, width], multiples of 32, normalised to (x − 127.5) / 128.
  */
 #ifndef CORE_TRAIN_DETECTOR_BUILD_H

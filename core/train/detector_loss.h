@@ -23,8 +23,8 @@ struct detector_goal {
  * Below beta the points' loss is a square.  Its weight beside the others; less where the face's side has
  * fewer than so many pixels: what is small cannot be told exactly, and of such faces there are many.
  */
-#define DETECTOR_POINT_BETA 0.01F
-#define DETECTOR_POINT_WEIGHT 2.0F
+#define DETECTOR_POINT_BETA 0.005F
+#define DETECTOR_POINT_WEIGHT 4.0F
 #define DETECTOR_POINT_CLEAR_PX 80.0F
 
 struct detector_loss {

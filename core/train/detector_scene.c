@@ -475,10 +475,10 @@ static enum err draw_cell(struct scene_photo *photo, int grid, struct placing *p
 
 /* ---- The scene ------------------------------------------------------------------------------------------------------ */
 
-/* A scene of 36 faces counts as 36 of one: with these odds a fifth of the faces that are learnt from stand alone. */
+/* A scene of 36 faces counts as 36 of one: with these odds three tenths of the faces that are learnt from stand alone. */
 static int choose_grid(struct random *random)
 {
-    static const double upto[] = {.62, .86, .94, .975, .99, 1};
+    static const double upto[] = {.75, .93, .97, .985, .995, 1};
     double draw = random_uniform(random);
     int grid = 1;
 
