@@ -1,5 +1,6 @@
 # generate.mk: faces from embeddings, judged by another recogniser and another detector (ARCFACED_SHARED), minutes long.
-# GENERATE_FLAGS: --recognizer F, --people N, and any flag of `arcfaced generate`.
+# Through mobilefacenet_y1_128 and the program's own recogniser.  GENERATE_FLAGS: --recognizer F (through this one alone), --people N, and
+# any flag of `arcfaced generate`.
 .PHONY: test-generate
-test-generate: $(B)/arcfaced ## make faces of 20 people and have them judged (GENERATE_FLAGS=)
+test-generate: $(B)/arcfaced ## make faces of 20 people through two recognisers and have them judged (GENERATE_FLAGS=)
 	@$(PYTHON3) tests/real/generate.py $(B)/arcfaced $(GENERATE_FLAGS)

@@ -1,13 +1,13 @@
 """generate.py ARCFACED [--recognizer F] [--people N] [FLAG...]: are faces from embeddings taken for the people they were made of?
 
-Twenty people of celeb_112 (not of the reserved ones).  One half of each person's photos makes the target, the other half tells
+Through mobilefacenet_y1_128 and through the program's own recogniser, or through F alone.  Twenty people of celeb_112 (not of the reserved ones).  One half of each person's photos makes the target, the other half tells
 an independent recogniser (mbf_512_int8) what the person looks like.  A picture is recognised if its cosine to the mean of those
 reaches the threshold at which that recogniser takes 1 % of the photos of others for the person; scrfd_2.5g says whether it sees a face.
 The cosine under the network that was descended through proves nothing: noise reaches it too.
 
 Everything is done twice, with the prior on BatchNormalization statistics and without.  Prints one line per check and figure; the
-exit status is 1 if a check failed.  FLAG... go to `arcfaced generate` both times.  The contact sheets stay in build/generate.
-Needs ARCFACED_SHARED (../shared); about six minutes on two idle cores.
+exit status is 1 if a check failed.  FLAG... go to `arcfaced generate` each time.  The contact sheets stay in build/generate.
+Needs ARCFACED_SHARED (../shared).
 """
 import json
 import math
@@ -23,6 +23,11 @@ DETECTOR = os.path.join(SHARED, "models/scrfd_2.5g.onnx")
 RESERVED = 100  # the people with the largest numbers are for measuring only
 FMR = 0.01
 OUT = "build/generate"
+# What is descended through, and in how many steps.
+RECOGNIZERS = {
+    os.path.join(SHARED, "models/mobilefacenet_y1_128.onnx"): 120,
+    "core/models/recognizer.onnx": 240,
+}
 failed = 0
 
 
@@ -68,14 +73,51 @@ def split(people, folder):
     return held
 
 
+def judge(program, recognizer, flags, people, folder, template, threshold):
+    """Makes a picture of everybody, with the prior and without, and has them judged.  False: they were not made."""
+    network = os.path.basename(recognizer).removesuffix(".onnx")
+    figures = {}
+    for name, more in (("with the prior", []), ("without", ["--form", "none"])):
+        out = os.path.join(OUT, network, name.replace(" ", "-"))
+        said = lines(program, "generate", "--recognizer", recognizer, "--set", folder, "--aligned", "--out", out, *flags, *more)
+        made = [line for line in said if line["kind"] == "picture"]
+        done = [line for line in said if line["kind"] == "done"]
+        good = len(made) == len(people) and len(done) == 1
+        check("%s, %s: %d pictures are made" % (network, name, len(people)), good)
+        if not good:
+            return
+        vectors = embed(program, [line["file"] for line in made])
+        own = [dot(vector, template[line["person"]]) for vector, line in zip(vectors, made)]
+        others = [dot(vector, template[other]) for vector, line in zip(vectors, made) for other in people
+                  if other != line["person"]]
+        seen = lines(program, "detect", "--detector", DETECTOR, *[line["file"] for line in made])
+        scores = [max([face["score"] for face in line["faces"]], default=0) for line in seen]
+        figures[name] = {
+            "recognised": sum(cosine >= threshold for cosine in own) / len(people),
+            "cosine": mean_and_error(own),
+            "found": sum(score > 0 for score in scores) / len(people),
+            "strangers": sum(cosine >= threshold for cosine in others) / len(others),
+        }
+        print("# %-14s recognised %.2f (of others' %.3f), judge's cosine %.3f ± %.3f, a face in %.2f (mean score %.2f), own "
+              "cosine %.3f, %.1f s a picture, sheet %s" %
+              (name, figures[name]["recognised"], figures[name]["strangers"], *figures[name]["cosine"],
+               figures[name]["found"], sum(scores) / len(people), sum(line["cosine"] for line in made) / len(people),
+               done[0]["seconds_per_picture"], os.path.join(out, "sheet.png")), flush=True)
+    have, lack = figures["with the prior"], figures["without"]
+    check(network + ": recognised in at least 40 %", have["recognised"] >= 0.4, have["recognised"])
+    check(network + ": a face is found in at least 80 %", have["found"] >= 0.8, have["found"])
+    check(network + ": more are recognised with the prior", have["recognised"] > lack["recognised"])
+    check(network + ": more faces are found with the prior", have["found"] > lack["found"])
+
+
 def main():
     program = sys.argv[1]
     flags = sys.argv[2:]
-    recognizer = os.path.join(SHARED, "models/mobilefacenet_y1_128.onnx")
+    recognizers = RECOGNIZERS
     n_people = 20
     if "--recognizer" in flags:
         at = flags.index("--recognizer")
-        recognizer = flags[at + 1]
+        recognizers = {flags[at + 1]: RECOGNIZERS.get(flags[at + 1])}
         del flags[at:at + 2]
     if "--people" in flags:
         at = flags.index("--people")
@@ -96,38 +138,9 @@ def main():
         threshold = strangers[int(FMR * len(strangers))]
         print("# the judge takes %g %% of %d comparisons with strangers for matches from cosine %.3f" %
               (100 * FMR, len(strangers), threshold))
-
-        figures = {}
-        for name, more in (("with the prior", []), ("without", ["--form", "none"])):
-            out = os.path.join(OUT, name.replace(" ", "-"))
-            said = lines(program, "generate", "--recognizer", recognizer, "--set", folder, "--aligned", "--out", out, *flags, *more)
-            made = [line for line in said if line["kind"] == "picture"]
-            done = [line for line in said if line["kind"] == "done"]
-            check("%s: %d pictures are made" % (name, n_people), len(made) == n_people and len(done) == 1)
-            if len(made) != n_people:
-                return 1
-            vectors = embed(program, [line["file"] for line in made])
-            own = [dot(vector, template[line["person"]]) for vector, line in zip(vectors, made)]
-            others = [dot(vector, template[other]) for vector, line in zip(vectors, made) for other in people
-                      if other != line["person"]]
-            seen = lines(program, "detect", "--detector", DETECTOR, *[line["file"] for line in made])
-            scores = [max([face["score"] for face in line["faces"]], default=0) for line in seen]
-            figures[name] = {
-                "recognised": sum(cosine >= threshold for cosine in own) / n_people,
-                "cosine": mean_and_error(own),
-                "found": sum(score > 0 for score in scores) / n_people,
-                "strangers": sum(cosine >= threshold for cosine in others) / len(others),
-            }
-            print("# %-14s recognised %.2f (of others' %.3f), judge's cosine %.3f ± %.3f, a face in %.2f (mean score %.2f), own "
-                  "cosine %.3f, %.1f s a picture, sheet %s" %
-                  (name, figures[name]["recognised"], figures[name]["strangers"], *figures[name]["cosine"],
-                   figures[name]["found"], sum(scores) / n_people, sum(line["cosine"] for line in made) / n_people,
-                   done[0]["seconds_per_picture"], os.path.join(out, "sheet.png")), flush=True)
-        have, lack = figures["with the prior"], figures["without"]
-        check("recognised in at least 40 %", have["recognised"] >= 0.4, have["recognised"])
-        check("a face is found in at least 80 %", have["found"] >= 0.8, have["found"])
-        check("more are recognised with the prior", have["recognised"] > lack["recognised"])
-        check("more faces are found with the prior", have["found"] > lack["found"])
+        for recognizer, steps in recognizers.items():
+            own_steps = ["--steps", str(steps)] if steps is not None and "--steps" not in flags else []
+            judge(program, recognizer, flags + own_steps, people, folder, template, threshold)
     return failed > 0
 
 
