@@ -30,6 +30,9 @@ static enum err backup_run(void *context, struct job_run *run, struct arena *mem
 struct job_handler backup_handler(const char *data)
 {
     /* What a killed daemon left is removed by the next attempt, so it may simply begin again. */
-    return (struct job_handler){
-        .kind = BACKUP_KIND, .resumable = true, .context = (void *)(uintptr_t)data, .run = backup_run};
+    return (struct job_handler){.kind = BACKUP_KIND,
+                                .resumable = true,
+                                .tries_again = true,
+                                .context = (void *)(uintptr_t)data,
+                                .run = backup_run};
 }

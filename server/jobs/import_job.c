@@ -69,17 +69,6 @@ static enum err result_of(struct job_run *run, struct arena *mem, const char **r
     return err;
 }
 
-/* A job that has ended for good needs its file no more; one that goes on after a restart does. */
-static bool has_ended(struct job_run *run, enum err err, struct arena *mem)
-{
-    struct job_row row;
-
-    if (err != ERR_CANCELLED) {
-        return true;
-    }
-    return store_job_get(job_run_store(run), job_run_row(run)->id, mem, &row, NULL) == ERR_NONE && row.cancel_requested;
-}
-
 static enum err import_run(void *context, struct job_run *run, struct arena *mem, const char **ret_result,
                            struct err_note *note)
 {
@@ -116,7 +105,7 @@ static enum err import_run(void *context, struct job_run *run, struct arena *mem
         err = err == ERR_NONE ? counted : err;
         /* The row says that nothing is left to read before the file goes: the job may have to go on between the two. */
         bool known = err != ERR_NONE || was_read || job_run_checkpoint(run, ALL_READ, NULL) == ERR_NONE;
-        if (known && has_ended(run, err, mem)) {
+        if (known && !job_run_goes_on(run, err)) {
             (void)unlink(path);
             point_reached("import.removed");
         }
@@ -127,7 +116,8 @@ static enum err import_run(void *context, struct job_run *run, struct arena *mem
 
 struct job_handler import_handler(struct import_job *context)
 {
-    return (struct job_handler){.kind = IMPORT_KIND, .resumable = true, .context = context, .run = import_run};
+    return (struct job_handler){
+        .kind = IMPORT_KIND, .resumable = true, .tries_again = true, .context = context, .run = import_run};
 }
 
 /* ---- Queueing ----------------------------------------------------------------------------------------------------- */

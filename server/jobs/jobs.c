@@ -16,11 +16,13 @@
 #define JOB_NICE 10 /* about a tenth of a processor that requests want too */
 #define PROGRESS_EVERY_NS 250000000
 #define RETRY_SECONDS 2 /* after the database refused (full disk, another process): the queue is not lost */
+#define MOST_FAILURES 2 /* of the disk, after which a job is tried again */
 
 static const char stopped_sentence[] = "the daemon stopped while the job was running";
 
 struct job_run {
     struct jobs *jobs;
+    const struct job_handler *handler; /* NULL: there is none for its kind */
     struct job_row row;
     struct cancel cancel;
     int64_t done, total;
@@ -46,6 +48,8 @@ struct jobs {
 
     /* worker's own */
     struct arena *mem;
+    int64_t failed_id; /* the job that the disk failed last, and how often in a row */
+    int n_failures;
 };
 
 /* ---- For handlers ------------------------------------------------------------------------------------------------- */
@@ -128,27 +132,51 @@ static void watcher_tell(const struct jobs *jobs, int64_t id)
     }
 }
 
+/* A person asked it to stop, and not the daemon, which stops itself: the row knows of persons. */
+static bool is_final(const struct job_run *run)
+{
+    struct job_row row;
+
+    return (store_job_get(run->jobs->store, run->row.id, run->jobs->mem, &row, NULL) == ERR_NONE &&
+            row.cancel_requested) ||
+           !is_stopping(run->jobs);
+}
+
+bool job_run_goes_on(struct job_run *run, enum err err)
+{
+    const struct jobs *jobs = run->jobs;
+
+    if (run->handler == NULL || !run->handler->resumable) {
+        return false;
+    }
+    if (err == ERR_IO && run->handler->tries_again) {
+        return jobs->failed_id != run->row.id || jobs->n_failures < MOST_FAILURES;
+    }
+    return err == ERR_CANCELLED && !is_final(run);
+}
+
 /* How a handler's return becomes the row's end. */
-static struct job_end end_judge(struct job_run *run, bool resumable, enum err err, const char *result,
-                                const struct err_note *note)
+static struct job_end end_judge(struct job_run *run, enum err err, const char *result, const struct err_note *note)
 {
     if (err == ERR_NONE) {
         return (struct job_end){.state = JOB_SUCCEEDED, .result = result};
     }
+    if (job_run_goes_on(run, err)) {
+        return (struct job_end){.state = JOB_QUEUED};
+    }
     if (err != ERR_CANCELLED) {
         return (struct job_end){.state = JOB_FAILED, .error = err, .result = result, .sentence = note->text};
     }
-    /* Was it a person, or the daemon that stops?  The row knows of persons. */
-    struct job_row row;
-    bool person =
-        store_job_get(run->jobs->store, run->row.id, run->jobs->mem, &row, NULL) == ERR_NONE && row.cancel_requested;
-    if (person || !is_stopping(run->jobs)) {
+    if (is_final(run)) {
         return (struct job_end){.state = JOB_CANCELLED, .result = result};
     }
-    if (resumable) {
-        return (struct job_end){.state = JOB_QUEUED};
-    }
     return (struct job_end){.state = JOB_FAILED, .error = ERR_CANCELLED, .sentence = stopped_sentence};
+}
+
+static void count_failure(struct jobs *jobs, int64_t id)
+{
+    jobs->n_failures = jobs->failed_id == id ? jobs->n_failures + 1 : 1;
+    jobs->failed_id = id;
 }
 
 static void run_enter(struct jobs *jobs, struct job_run *run)
@@ -168,10 +196,11 @@ static void run_leave(struct jobs *jobs)
     (void)pthread_mutex_unlock(&jobs->lock);
 }
 
+/* An error: the worker waits a while before it claims another. */
 static enum err job_do(struct jobs *jobs, const struct job_row *row)
 {
-    struct job_run run = {.jobs = jobs, .row = *row, .done = row->done, .total = row->total};
     const struct job_handler *handler = handler_find(jobs, row->kind);
+    struct job_run run = {.jobs = jobs, .handler = handler, .row = *row, .done = row->done, .total = row->total};
     const char *result = NULL;
     struct err_note note = {0};
     enum err err;
@@ -192,12 +221,16 @@ static enum err job_do(struct jobs *jobs, const struct job_row *row)
     if (err != ERR_NONE && note.text[0] == '\0') {
         (void)ERR_SAY(&note, err, "the job ended with '%s'", err_word(err));
     }
-    struct job_end end = end_judge(&run, handler != NULL && handler->resumable, err, result, &note);
+    struct job_end end = end_judge(&run, err, result, &note);
+    const bool waits = end.state == JOB_QUEUED && err == ERR_IO;
+    if (waits) {
+        count_failure(jobs, row->id);
+    }
     err = store_job_end(jobs->store, row->id, &end, NULL);
     if (err == ERR_NONE) {
         watcher_tell(jobs, row->id);
     }
-    return err;
+    return err == ERR_NONE && waits ? ERR_IO : err;
 }
 
 /* ---- The worker --------------------------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@ struct job_run; /* one job while it runs */
 struct job_handler {
     const char *kind;
     bool resumable; /* can go on from the checkpoint of an earlier attempt, or may simply begin again */
+    bool tries_again; /* and does so, twice at most, where the disk failed it (ERR_IO): that may be over the next moment */
     void *context;
 
     /*
@@ -40,6 +41,9 @@ struct cancel *job_run_cancel(struct job_run *run);
 
 /* Tells how far the work is.  Cheap: at most four a second reach the database, the last one always does. */
 void job_run_progress(struct job_run *run, int64_t done, int64_t total, const char *unit);
+
+/* Whether the job is queued again if it ends with this error now: then what the next attempt needs must stay. */
+bool job_run_goes_on(struct job_run *run, enum err err);
 
 /* Stores what the next attempt needs to go on from here, at once. */
 MUST_CHECK enum err job_run_checkpoint(struct job_run *run, const char *checkpoint, struct err_note *note);

@@ -52,7 +52,7 @@ static bool is_reached(void)
 
 static bool has_ended(void)
 {
-    return gate.n_changes > 0 && gate.last != JOB_RUNNING;
+    return gate.n_changes > 0 && gate.last != JOB_RUNNING && gate.last != JOB_QUEUED;
 }
 
 static void watch(void *context, const struct job_row *row)
@@ -85,6 +85,24 @@ static enum err run_fail(void *context, struct job_run *run, struct arena *mem, 
     (void)mem;
     (void)ret_result;
     return ERR_SAY(note, ERR_CONFLICT, "there are only %d people", 3);
+}
+
+/* The disk fails it as often as the arguments say. */
+static enum err run_torn(void *context, struct job_run *run, struct arena *mem, const char **ret_result,
+                         struct err_note *note)
+{
+    int times = 0;
+    const int attempts = job_run_row(run)->attempts;
+
+    (void)context;
+    assert_int_equal(sscanf(job_run_row(run)->arguments, "{\"times\":%d}", &times), 1);
+    if (attempts <= times) {
+        /* The worker judges by the same: who keeps something for the next attempt knows whether there is one. */
+        assert_int_equal(job_run_goes_on(run, ERR_IO), attempts <= 2 && strcmp(job_run_row(run)->kind, "torn") == 0);
+        return ERR_SAY(note, ERR_IO, "disk I/O error %d", attempts);
+    }
+    *ret_result = arena_format(mem, "{\"attempts\":%d}", attempts);
+    return *ret_result == NULL ? arena_why(mem) : ERR_NONE;
 }
 
 /* Stores a checkpoint, says so at the gate, and waits until it is cancelled; a second attempt ends at once. */
@@ -122,6 +140,8 @@ static struct job_handler handlers[] = {
     {.kind = "count", .run = run_count},
     {.kind = "fail", .run = run_fail},
     {.kind = "long", .resumable = true, .run = run_until_cancelled},
+    {.kind = "torn", .resumable = true, .tries_again = true, .run = run_torn},
+    {.kind = "torn once", .resumable = true, .run = run_torn},
     {.kind = "fragile", .run = run_until_cancelled},
     {.kind = MAINTENANCE_KIND}, /* set in main */
 };
@@ -180,6 +200,31 @@ static void test_ends(void **state)
     GOOD(store_job_get(f.store, 1, f.mem, &counted, &note));
     assert_int_equal(counted.done, 1000); /* the last report is never lost */
     assert_string_equal(counted.unit, "steps");
+    jobs_stop(jobs);
+    fixture_close(&f);
+}
+
+static void test_disk_failures(void **state)
+{
+    static const struct {
+        const char *kind, *arguments;
+        enum job_state expected;
+        const char *word;
+    } rows[] = {{"torn", "{\"times\":2}", JOB_SUCCEEDED, "{\"attempts\":3}"},
+                {"torn", "{\"times\":3}", JOB_FAILED, "disk I/O error 3"},
+                {"torn", "{\"times\":1}", JOB_SUCCEEDED, "{\"attempts\":2}"},
+                {"torn once", "{\"times\":1}", JOB_FAILED, "disk I/O error 1"}};
+    struct fixture f;
+    struct jobs *jobs;
+
+    (void)state;
+    fixture_open(&f);
+    start(&f, &jobs);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct job_row row = job_finish(&f, jobs, rows[i].kind, rows[i].arguments);
+        assert_int_equal(row.state, rows[i].expected);
+        assert_string_equal(row.state == JOB_FAILED ? row.sentence : row.result, rows[i].word);
+    }
     jobs_stop(jobs);
     fixture_close(&f);
 }
@@ -341,6 +386,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_disk_failures),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_recover),
