@@ -115,8 +115,13 @@ static bool file_holds(const char *path, const unsigned char *bytes, size_t n_by
     return same;
 }
 
-/* The manifest goes first: a model's file without it would be read with assumptions after a crash in between.  A model's file
- * that is there is written again only if a disk or a person has damaged it. */
+/* A file that is there is written again only if a disk or a person has damaged it. */
+static enum err write_unless_there(const char *path, const void *bytes, size_t n_bytes, struct err_note *note)
+{
+    return file_holds(path, bytes, n_bytes) ? ERR_NONE : file_write(path, bytes, n_bytes, note);
+}
+
+/* The manifest goes first: a model's file without it would be read with assumptions after a crash in between. */
 static enum err write_files(struct models *models, const struct model *model, const void *bytes, size_t n_bytes,
                             const char *file, struct err_note *note)
 {
@@ -128,9 +133,9 @@ static enum err write_files(struct models *models, const struct model *model, co
         err = path_in_folder(models, file, ".json", beside, note);
     }
     if (err == ERR_NONE) {
-        err = file_write(beside, model->manifest.json, strlen(model->manifest.json), note);
+        err = write_unless_there(beside, model->manifest.json, strlen(model->manifest.json), note);
     }
-    return err != ERR_NONE || file_holds(to, bytes, n_bytes) ? err : file_write(to, bytes, n_bytes, note);
+    return err != ERR_NONE ? err : write_unless_there(to, bytes, n_bytes, note);
 }
 
 static enum err add_row(struct models *models, const struct model *model, const char *file, const struct replay *replay,

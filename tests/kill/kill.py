@@ -268,6 +268,11 @@ class Round:
         except Stuck as trouble:
             self.world.complain(str(trouble))
 
+    def refused(self, daemon):
+        """On a disk that fails it may say so and not serve: nothing was promised then."""
+        said = open(daemon.log.name).read()
+        return self.disk_fails and '"event":"cannot_serve","error":"io"' in said and '"event":"listening"' not in said
+
     def run(self, flags, until_s, settle=None):
         """Works until the daemon is dead, or kills it after that long.  Says whether it died by itself."""
         daemon = Daemon(self.test.binary, self.test.models, self.data, *flags, env=self.env)
@@ -280,7 +285,7 @@ class Round:
         try:
             daemon.process.wait(until_s)
             died = daemon.process.returncode == -signal.SIGKILL
-            if not died:
+            if not died and not self.refused(daemon):
                 self.world.complain('it ended by itself: %s' % open(daemon.log.name).read()[-800:])
         except subprocess.TimeoutExpired:
             died = False
