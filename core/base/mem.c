@@ -161,6 +161,13 @@ void mem_return_large(void)
 #endif
 }
 
+void mem_return_free(void)
+{
+#if defined(__GLIBC__)
+    (void)malloc_trim(0);
+#endif
+}
+
 size_t mem_live_blocks(void)
 {
     return atomic_load_explicit(&live_blocks, memory_order_relaxed);

@@ -59,6 +59,12 @@ void mem_wipe(void *memory, size_t n_bytes);
  */
 void mem_return_large(void);
 
+/*
+ * Gives the system the whole pages among what was freed in smaller blocks: each of glibc's heaps keeps them otherwise, except at its end.
+ * Takes milliseconds, during which allocating threads may wait: for a thread that has just done something large.
+ */
+void mem_return_free(void);
+
 /* What is allocated at the moment: blocks and the bytes asked for. */
 size_t mem_live_blocks(void);
 size_t mem_live_bytes(void);
