@@ -7,8 +7,8 @@
 #
 # 100,000 faces of 512 numbers, two cores of a Sapphire Rapids, wrk on them too; identifications a second, p50 and p99 in ms:
 #   connections          1                   16                    64
-#   alone                906  .87  5.2      2,184   6.1  25.9      2,070  28.9  55.7
-#   beside a writer      674 1.10  7.4      2,071   6.7  27.3      1,738  35.9  64.0   (50 enrolments a second, none refused)
+#   alone                901 1.09  1.5      2,613   5.2  22.5      2,656  23.2  47.4
+#   beside a writer      893 1.07  2.3      2,673   5.1  21.2      2,623  23.3  45.0   (50 enrolments a second, none refused)
 . "$(dirname "$0")/daemon.bash"
 faces=${FACES:-100000}
 each=${SECONDS_EACH:-5}

@@ -18,19 +18,19 @@
  *   100,000:   exact 630 us, 9.3 times Flat; threshold .40 83 us; HNSW32 (efSearch 96) 939: 11.3 times; IVF,SQ8 (nprobe 363)
  *              2,007: 24 times; hnswlib (ef 77) 316: 3.8 times, 4.0 in another run; before the blocks of 64 rows 2.6 times
  *   10,000:    exact 57 us, 7.8 times Flat (whole bytes 66); threshold .40 9.5 us; HNSW32 72, IVF,SQ8 175, hnswlib 39: 4.1 times; before 2.8
- * 512 dimensions, two cores of a Sapphire Rapids with other work beside (read ratios), FAISS 1.7.3 built for AVX2:
- *   1,000,000, with whole bytes: exact 35 ms, 5.9 times Flat; threshold .40 6.0 ms, 34.6 times Flat; 16 at once 4.5 ms, 46 times Flat's 16; a face
- *              added 8 us, removed 5 us; in a file 42 us, and 65 for the flush (one file, quiet: 16 and 15; before its sums stood
- *              together 28 and 20).  Bytes of memory a face: whole in memory 2,798, where 2,696 are predicted and the last segment
- *              is reserved whole; low_memory 250, of which that segment has 173; taken from files 59, and of maps 603 before the
- *              first search, as predicted, and then up to all of them, which the system may drop
- *   100,000, with blocks of 16 rows: exact 2.0 ms, 10.7 times Flat; threshold .40 306 us; HNSW32 (efSearch 120, built in 101 s) 1,560: 5.1 times;
- *              IVF,SQ8 (nprobe 363, 18 s) 3,703: 12.1 times; hnswlib (M 16, ef 77, 136 s, -march=native) 437: 1.4 times, 2.0 on
- *              another day.  A face removed in a file 19 us, and 35 for the flush
+ * 512 dimensions, two idle cores of a Sapphire Rapids (a core alone reads 29 GB/s from the third cache), FAISS 1.7.3 built for AVX2:
+ *   1,000,000: exact 24.8 ms, 8.1 times Flat; threshold .40 3.3 ms, 59.8 times Flat; 16 at once 44.4 times Flat's 16; a face added 8 us,
+ *              removed 6; in a file 12 and 31 us, and 76 of the processor for the flush
+ *   100,000:   exact 1.30 ms, 17 times Flat; threshold .40 290 us, of which 246 are what reading 7.2 MB takes; HNSW32 (efSearch 120, built in
+ *              102 s) 1,737: 6.0 times; IVF,SQ8 (nprobe 363, 23 s) 3,844: 13 times; hnswlib (M 16, ef 77, 119 s, -march=native) 457: 1.6
+ *              times, NOT the 3 that are required; to find as many as we do, all of 1,024, it needs ef 120 and 1.4 times as long.  Only fewer
+ *              bytes would help: three quarters of the bits first, the rest for the 2 % that pass, would read a quarter less (by calculation)
+ *   10,000:    exact 184 us, 4.5 times Flat; threshold .40 18.5; HNSW32 126, IVF,SQ8 331, hnswlib 69
  * 128 dimensions, where nothing is required: bits tell strangers less apart, bytes are scanned, and a graph has an easier task.
- *   100,000:   exact 566 us, 10.5 times Flat; threshold .40 539 us; HNSW32 (ef 77, built in 26 s) 517, IVF,SQ8 (nprobe 566, 7 s)
- *              1,740, hnswlib (ef 62, 54 s) 195
- *   10,000:    exact 36 us, 5.8 times Flat; threshold .40 23; HNSW32 36, IVF,SQ8 103, hnswlib 24
+ *   1,000,000: exact 4.0 ms, 13.1 times Flat; threshold .40 2.8 ms, 18.6 times Flat; 16 at once 31.5 times Flat's 16
+ *   100,000:   exact 397 us, 6.0 times Flat; threshold .40 268 us; HNSW32 (ef 77, built in 20 s) 324, IVF,SQ8 (nprobe 566, 7 s) 1,451,
+ *              hnswlib (ef 62, 50 s) 121
+ *   10,000:    exact 32 us, 5.2 times Flat; threshold .40 14; HNSW32 30, IVF,SQ8 99, hnswlib 20
  * What was tried for the scans (a bare loop over a million rows, best of some turns, quiet):
  *   1. codes asked for 4 KB ahead, within the kernel          bits 8.1 -> 4.8 ms, bytes 40 -> 33 ms
  *   2. the same from outside, a block at a time (present)     some 10 % less of a gain; two blocks at a time lose half of it
@@ -48,12 +48,14 @@
  *  12. asked for 9,216 bytes ahead (present) and not 4,608    .60   .73, 1.57 for a million; 4,608: .59, .74, 1.93; 13,824: .64, .77, 1.54;
  *      into the second cache only 1.94 to 2.01
  *  13. huge pages for the floats                              nothing
+ *  14. on the Sapphire Rapids every second search backwards, so that the second cache still has a part: 274 us become 266 at 100,000; asking
+ *      into the second cache instead of the first, four blocks at once, huge pages: 28 to 30 GB/s each, a bare loop that only reads
  * Bytes in halves of four bits there, ms for a million rows (a bare loop over 264 bytes a row; one that only reads them takes 6.3):
- *  14. both halves of a block in one place                    8.8, of which the processor's own fetching ahead is to blame
- *  15. the high halves by themselves (present)                6.2
- *  16. 14, and the low halves of blocks of which a row passes exact 13.5 in all, where 15 and those rows' floats give 8.9
- *  17. no floors sought by bits before                        10,000 rows some 110 us instead of 57; a million the same 8.9 ms
- *  18. halves of what is not rotated                          reach .22 here, by calculation: most blocks have a row that passes
+ *  15. both halves of a block in one place                    8.8, of which the processor's own fetching ahead is to blame
+ *  16. the high halves by themselves (present)                6.2
+ *  17. 15, and the low halves of blocks of which a row passes exact 13.5 in all, where 16 and those rows' floats give 8.9
+ *  18. no floors sought by bits before                        10,000 rows some 110 us instead of 57; a million the same 8.9 ms
+ *  19. halves of what is not rotated                          reach .22 here, by calculation: most blocks have a row that passes
  * Of the 95 us of a search among 100,000 the scan is 75, the candidates' floats 10, what is made of the query 5.
  * Half of the bits first and the rest for what passes them does not help: a half of a rotated vector says too little of the whole
  * (deviation .067 instead of .033), and a quarter of the rows pass.
