@@ -17,8 +17,8 @@ struct job_run; /* one job while it runs */
 
 struct job_handler {
     const char *kind;
-    bool resumable; /* can go on from the checkpoint of an earlier attempt, or may simply begin again */
-    bool tries_again; /* and does so, twice at most, where the disk failed it (ERR_IO): that may be over the next moment */
+    bool resumable;   /* can go on from the checkpoint of an earlier attempt, or may simply begin again */
+    bool tries_again; /* and does so, twice at most, where the disk failed it (ERR_IO): it may be well again soon */
     void *context;
 
     /*
