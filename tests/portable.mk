@@ -4,7 +4,7 @@
 # and identifies there.  The same x86-64 programs as everywhere, and those of the index, run on a baseline processor (no AVX), and the
 # daemon does the same there.  Left out: on arm64 the unit tests of the layers above the core; and what compares with the processor that
 # QEMU hides (test_cpu), what is about files (test_file, test_index_files, test_segment_file), and what takes many minutes there: the
-# gradients, which only training needs, and all ways of the index in one program (test_index_ways).  TEST_BRIEF lets tests leave
+# gradients, which only training needs, all ways of the index in one program (test_index_ways), and a million matches (test_index_misses).  TEST_BRIEF lets tests leave
 # out cases that are large and nothing else.  OpenBLAS gets one thread: its threads wait for each other by spinning.
 #
 # The programs find the libraries where Debian puts arm64's.  Not those of the cross compiler (qemu -L): its loader and the C library of
@@ -21,7 +21,8 @@ PORTABLE_TESTS := $(filter-out $(patsubst %,tests/%.c,$(PORTABLE_LEFT_OUT)),\
                   $(foreach l,$(PORTABLE_LAYERS),$(sort $(wildcard tests/$(DIR_$(l))/test_*.c))))
 # Not qemu64: it says it is an AMD, and OpenBLAS then uses 3DNow instructions that QEMU does not know.
 BASELINE_CPU := Nehalem
-BASELINE_TESTS := $(PORTABLE_TESTS) $(filter-out tests/index/test_index_files.c tests/index/test_segment_file.c tests/index/test_index_ways.c,\
+BASELINE_TESTS := $(PORTABLE_TESTS) $(filter-out tests/index/test_index_files.c tests/index/test_segment_file.c tests/index/test_index_ways.c \
+                  tests/index/test_index_misses.c,\
                   $(sort $(wildcard tests/index/test_*.c)))
 
 EMULATED := -E OPENBLAS_NUM_THREADS=1 -E TEST_BRIEF=1
