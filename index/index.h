@@ -71,9 +71,9 @@ struct index_hit {
 
 /*
  * Finds at most k hits with cosine ≥ min_cosine, best first; equal cosines by smaller id.
- * Where min_cosine is high enough for the dimension (from .24 at 512, .42 at 128) codes of one bit sort out first; they
- * miss a hit whose cosine is min_cosine itself with probability 3e-7, a better one less often.  index_search_many can be
- * told not to.
+ * Where min_cosine is high enough for the dimension (from .28 at 512, .46 at 128) codes of a few bits sort out first; they
+ * miss a hit whose cosine is min_cosine itself with a probability of at most 6e-7, a better one less often.  index_search_many
+ * can be told not to.
  * Shapes: query [dim] f32 of unit length; ret_hits room for k.
  * Errors: ERR_MISUSE k below 1, a query that is not finite or not of unit length; ERR_NOMEM, ERR_FOREIGN.
  */
@@ -84,10 +84,10 @@ MUST_CHECK enum err index_search(struct index *index, const float *query, int k,
 
 enum index_way {
     INDEX_WAY_PLANNED, /* the fastest for this dimension and least cosine, which is what index_search takes */
-    INDEX_WAY_EXACT,   /* the fastest of those that never miss a hit: all but the codes of one bit */
+    INDEX_WAY_EXACT,   /* the fastest of those that never miss a hit: all but the codes of a few bits */
     INDEX_WAY_FLOATS,  /* every vector is scored */
     INDEX_WAY_BYTES,   /* codes of one byte a dimension rule out by proof all but a few */
-    INDEX_WAY_BITS     /* codes of one bit do, and miss a hit exactly at the least cosine with probability 3e-7 */
+    INDEX_WAY_BITS /* codes of a bit or less a dimension do, and miss a hit at the least cosine with probability 6e-7 */
 };
 
 /* {0} but for k and min_cosine is what index_search asks. */

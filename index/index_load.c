@@ -20,7 +20,7 @@ struct candidate {
     char *path;
     bool ready; /* it has its last name */
     struct segment_file *file;
-    uint8_t signs[CODES_MAX_SIGNS_BYTES];
+    uint8_t rotation[CODES_MAX_ROTATION_BYTES];
     enum err err;
     struct err_note note;
 };
@@ -32,7 +32,7 @@ struct loading {
     size_t n_candidates;
     struct index_load_report report;
     bool has_signs;
-    uint8_t signs[CODES_MAX_SIGNS_BYTES]; /* of the first file that was taken */
+    uint8_t rotation[CODES_MAX_ROTATION_BYTES]; /* of the first file that was taken */
     enum err err;
     struct err_note *note;
 };
@@ -63,7 +63,7 @@ static void open_one(void *context, int i)
 
     candidate->err = candidate->ready
                          ? segment_file_open(candidate->path, &loading->index->codes, loading->files->owner,
-                                             &candidate->file, candidate->signs, &candidate->note)
+                                             &candidate->file, candidate->rotation, &candidate->note)
                          : ERR_SAY(&candidate->note, ERR_CORRUPT, "%s was never finished", candidate->path);
 }
 
@@ -148,7 +148,7 @@ static enum err check_candidate(const struct loading *loading, const struct cand
         return ERR_SAY(note, ERR_CONFLICT, "%s is of a past that the rows do not have", candidate->path);
     }
     if (loading->has_signs &&
-        memcmp(candidate->signs, loading->signs, codes_signs_bytes(&loading->index->codes)) != 0) {
+        memcmp(candidate->rotation, loading->rotation, codes_rotation_bytes(&loading->index->codes)) != 0) {
         return ERR_SAY(note, ERR_CONFLICT, "%s has another rotation than the other files", candidate->path);
     }
     return ERR_NONE;
@@ -162,8 +162,8 @@ static enum err take_file(struct loading *loading, struct candidate *candidate, 
         return err;
     }
     if (!loading->has_signs) {
-        memcpy(loading->signs, candidate->signs, sizeof loading->signs);
-        codes_signs_take(&loading->index->codes, candidate->signs);
+        memcpy(loading->rotation, candidate->rotation, sizeof loading->rotation);
+        codes_rotation_take(&loading->index->codes, candidate->rotation);
         loading->has_signs = true;
     }
     struct segment_file *file = candidate->file;

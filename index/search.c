@@ -32,6 +32,12 @@ static double bits_bytes(const struct codes *codes)
     return (double)codes_bits_bytes(codes) / SCAN_BITS_ROWS;
 }
 
+/* A row's signs are sought one by one, and no line of theirs is shared. */
+static double sign_bytes(const struct codes *codes)
+{
+    return 4 * (double)codes_sign_bytes(codes);
+}
+
 /* The share of strangers, whose cosines spread normally around 0, that reach a cosine by an estimate with a deviation. */
 static double reaching(const struct codes *codes, double cosine, double deviation)
 {
@@ -41,11 +47,17 @@ static double reaching(const struct codes *codes, double cosine, double deviatio
     return 0.5 * erfc(cosine / sqrt(2 * (strangers * strangers + deviation * deviation)));
 }
 
-static double passing_bits(const struct codes *codes, float min_cosine)
+static double passing_by(const struct codes *codes, float min_cosine, float deviation)
 {
-    const double deviation = (double)codes_bits_deviation(codes, min_cosine);
+    return reaching(codes, (double)(min_cosine - CODES_SIGMAS * deviation), (double)deviation);
+}
 
-    return reaching(codes, (double)min_cosine - (double)CODES_SIGMAS * deviation, deviation);
+/* Bits of all, signs of what those let pass, and floats of what both do. */
+static double all_bits_bytes(const struct codes *codes, float min_cosine)
+{
+    return bits_bytes(codes) +
+           passing_by(codes, min_cosine, codes_bits_deviation(codes, min_cosine)) * sign_bytes(codes) +
+           passing_by(codes, min_cosine, codes_signs_deviation(codes, min_cosine)) * float_bytes(codes);
 }
 
 static double all_int8_bytes(const struct codes *codes)
@@ -78,8 +90,7 @@ enum index_way search_plan(const struct codes *codes, size_t rows, size_t allowe
     if (allowed <= FEW_ROWS || (double)allowed * float_bytes(codes) <= (double)rows * least_bytes) {
         return INDEX_WAY_FLOATS;
     }
-    if (wanted == INDEX_WAY_PLANNED && has_bits &&
-        bits_bytes(codes) + passing_bits(codes, min_cosine) * float_bytes(codes) < int8_bytes(codes, min_cosine)) {
+    if (wanted == INDEX_WAY_PLANNED && has_bits && all_bits_bytes(codes, min_cosine) < int8_bytes(codes, min_cosine)) {
         return INDEX_WAY_BITS;
     }
     return INDEX_WAY_BYTES;
@@ -88,7 +99,7 @@ enum index_way search_plan(const struct codes *codes, size_t rows, size_t allowe
 size_t search_room_bytes(const struct codes *codes)
 {
     size_t code_bytes = (codes->groups * SCAN_INT8_GROUP + 63) & ~(size_t)63;
-    return code_bytes + (codes->padded > 0 ? SCAN_BITS_TABLE_BYTES(codes->planes) : 0);
+    return code_bytes + CODES_BITS_ROOM_BYTES(codes->padded);
 }
 
 /* ---- The heap of hits -------------------------------------------------------------------------------------------- */
@@ -170,6 +181,17 @@ struct search {
     size_t n;
     bool seeking; /* hits that say how high the floors are, and not the answer */
 
+    /* Rows whose codes were scanned, of those the ones whose signs were read, and those that were scored; for all queries. */
+    size_t scanned, looked_at, scored;
+
+    /* Rows of one run that bits let pass, their signs being fetched: they are looked at after the next run. */
+    struct {
+        struct search_query *query;
+        const struct part *part;
+        size_t first, n;
+        uint16_t rows[RUN]; /* from first on */
+    } passed;
+
     /* Rows that passed, their floats being fetched: they are scored after the next run, or when there are too many. */
     size_t n_waiting;
     struct {
@@ -196,6 +218,7 @@ static void score(struct search *search, struct search_query *query, const struc
     const float *floats = part->segment->floats + row * search->codes->dim;
     const int64_t id = part->segment->ids[row];
 
+    search->scored++;
     if (search->ask->allow != NULL && !search->ask->allow(search->ask->context, id)) {
         return;
     }
@@ -211,17 +234,13 @@ static void score(struct search *search, struct search_query *query, const struc
     }
 }
 
-/* The rows of a mask, whose lowest bit is that of first; returns how many they are. */
-static size_t score_mask(struct search *search, struct search_query *query, const struct part *part, size_t first,
-                         uint64_t mask)
+/* The rows of a mask, whose lowest bit is that of first. */
+static void score_mask(struct search *search, struct search_query *query, const struct part *part, size_t first,
+                       uint64_t mask)
 {
-    size_t count = 0;
-
     for (uint64_t left = mask; left != 0; left &= left - 1) {
         score(search, query, part, first + (size_t)__builtin_ctzll(left));
-        count++;
     }
-    return count;
 }
 
 /* ---- Asking FAISS ------------------------------------------------------------------------------------------------- */
@@ -249,7 +268,7 @@ static void ask_accelerator(struct search *search, struct search_query *query, c
         ERR_NONE) {
         for (size_t row = 0; row < part->rows; row += SCAN_ROWS) {
             const unsigned there = part->rows - row < SCAN_ROWS ? (1U << (part->rows - row)) - 1 : UINT16_MAX;
-            (void)score_mask(search, query, part, row, part->live[row / SCAN_ROWS] & there);
+            score_mask(search, query, part, row, part->live[row / SCAN_ROWS] & there);
         }
     }
     for (size_t i = 0; i < count; i++) {
@@ -261,12 +280,11 @@ static void ask_accelerator(struct search *search, struct search_query *query, c
 
 /* ---- Scanning ---------------------------------------------------------------------------------------------------- */
 
-/* Each of these looks at the run of rows from first to before end, whole blocks, and returns how many it had scored, all
- * queries together. */
-typedef size_t run_fn(struct search *search, const struct part *part, size_t first, size_t end);
+/* Each of these looks at the run of rows from first to before end, whole blocks. */
+typedef void run_fn(struct search *search, const struct part *part, size_t first, size_t end);
 
 /* Behind the last whole block of 16, rows are being written. */
-static uint64_t live_rows(const struct part *part, size_t row, size_t end)
+static inline uint64_t live_rows(const struct part *part, size_t row, size_t end)
 {
     const uint16_t *quarters = part->live + row / SCAN_ROWS;
     uint64_t live = 0;
@@ -280,14 +298,56 @@ static uint64_t live_rows(const struct part *part, size_t row, size_t end)
     return live;
 }
 
-static size_t run_bits(struct search *search, const struct part *part, size_t first, size_t end)
+/* Scores those of the rows waiting for it whose signs, too, let them pass. */
+static void look_at_passed(struct search *search)
+{
+    const struct codes *codes = search->codes;
+    const struct part *part = search->passed.part;
+    const size_t bytes = codes_sign_bytes(codes);
+    struct search_query *query = search->passed.query;
+    uint16_t rows[RUN];
+
+    if (search->passed.n == 0) {
+        return;
+    }
+    const size_t n =
+        codes->scan->signs(&query->bits.signs, bytes, part->segment->at.signs + search->passed.first * bytes,
+                           search->passed.rows, search->passed.n, rows);
+    for (size_t i = 0; i < n; i++) {
+        score(search, query, part, search->passed.first + rows[i]);
+    }
+    search->looked_at += search->passed.n;
+    search->passed.n = 0;
+}
+
+/* Asks for the signs of rows that passed. */
+static void await_signs(struct search *search, struct search_query *query, const struct part *part, size_t first,
+                        const uint64_t *passed, size_t n_blocks)
+{
+    const size_t bytes = codes_sign_bytes(search->codes);
+    const uint8_t *signs = part->segment->at.signs + first * bytes;
+    size_t n = 0;
+
+    for (size_t b = 0; b < n_blocks; b++) {
+        for (uint64_t left = passed[b]; left != 0; left &= left - 1) {
+            const size_t row = b * SCAN_BITS_ROWS + (size_t)__builtin_ctzll(left);
+            __builtin_prefetch(signs + row * bytes);
+            search->passed.rows[n++] = (uint16_t)row;
+        }
+    }
+    search->passed.query = query;
+    search->passed.part = part;
+    search->passed.first = first;
+    search->passed.n = n;
+}
+
+static void run_bits(struct search *search, const struct part *part, size_t first, size_t end)
 {
     const struct codes *codes = search->codes;
     const uint8_t *blocks = part->segment->at.bits + first / SCAN_BITS_ROWS * codes_bits_bytes(codes);
     uint64_t live[RUN / SCAN_BITS_ROWS];
     uint64_t passed[RUN / SCAN_BITS_ROWS];
     size_t n_blocks = 0;
-    size_t count = 0;
 
     for (size_t row = first; row < end; row += SCAN_BITS_ROWS) {
         live[n_blocks++] = live_rows(part, row, end);
@@ -301,14 +361,18 @@ static size_t run_bits(struct search *search, const struct part *part, size_t fi
         }
         codes->scan->bits(&query->bits.scan, codes->planes, blocks, n_blocks, live, passed);
         score_waiting(search);
+        if (codes->peaks) {
+            look_at_passed(search);
+            await_signs(search, query, part, first, passed, n_blocks);
+            continue;
+        }
         for (size_t b = 0; b < n_blocks; b++) {
-            count += passed[b] == 0 ? 0 : score_mask(search, query, part, first + b * SCAN_BITS_ROWS, passed[b]);
+            score_mask(search, query, part, first + b * SCAN_BITS_ROWS, passed[b]);
         }
     }
-    return count;
 }
 
-static size_t run_int8(struct search *search, const struct part *part, size_t first, size_t end)
+static void run_int8(struct search *search, const struct part *part, size_t first, size_t end)
 {
     const struct codes *codes = search->codes;
     const uint8_t *high = part->segment->at.high + first / SCAN_ROWS * codes_high_bytes(codes);
@@ -316,7 +380,6 @@ static size_t run_int8(struct search *search, const struct part *part, size_t fi
     const size_t n_blocks = (end - first) / SCAN_ROWS;
     struct scan_int8_query scans[SEARCH_MAX_QUERIES];
     uint16_t passed[SEARCH_MAX_QUERIES * RUN / SCAN_ROWS];
-    size_t count = 0;
 
     for (size_t q = 0; q < search->n; q++) {
         struct search_query *query = &search->queries[q];
@@ -327,20 +390,18 @@ static size_t run_int8(struct search *search, const struct part *part, size_t fi
     score_waiting(search);
     for (size_t q = 0; q < search->n; q++) {
         for (size_t b = 0; b < n_blocks; b++) {
-            count += score_mask(search, &search->queries[q], part, first + b * SCAN_ROWS, passed[q * n_blocks + b]);
+            score_mask(search, &search->queries[q], part, first + b * SCAN_ROWS, passed[q * n_blocks + b]);
         }
     }
-    return count;
 }
 
 /* What the high halves of bytes let pass is scored at once: the low ones of its block are more bytes than its floats. */
-static size_t run_halves(struct search *search, const struct part *part, size_t first, size_t end)
+static void run_halves(struct search *search, const struct part *part, size_t first, size_t end)
 {
     const struct codes *codes = search->codes;
     const uint8_t *high = part->segment->at.high + first / SCAN_ROWS * codes_high_bytes(codes);
     const size_t n_blocks = (end - first) / SCAN_ROWS;
     uint16_t passed[RUN / SCAN_ROWS];
-    size_t count = 0;
 
     for (size_t q = 0; q < search->n; q++) {
         struct search_query *query = &search->queries[q];
@@ -348,22 +409,19 @@ static size_t run_halves(struct search *search, const struct part *part, size_t 
         codes->scan->high(&query->int8.scan, codes->groups, high, n_blocks, part->live + first / SCAN_ROWS, passed);
         score_waiting(search);
         for (size_t b = 0; b < n_blocks; b++) {
-            count += passed[b] == 0 ? 0 : score_mask(search, query, part, first + b * SCAN_ROWS, passed[b]);
+            score_mask(search, query, part, first + b * SCAN_ROWS, passed[b]);
         }
     }
-    return count;
 }
 
-static size_t run_floats(struct search *search, const struct part *part, size_t first, size_t end)
+static void run_floats(struct search *search, const struct part *part, size_t first, size_t end)
 {
-    size_t count = 0;
 
     for (size_t q = 0; q < search->n; q++) {
         for (size_t row = first; row < end; row += SCAN_BITS_ROWS) {
-            count += score_mask(search, &search->queries[q], part, row, live_rows(part, row, end));
+            score_mask(search, &search->queries[q], part, row, live_rows(part, row, end));
         }
     }
-    return count;
 }
 
 /* Rows behind the last whole block have no codes. */
@@ -375,7 +433,7 @@ static void score_loose(struct search *search, const struct part *part)
     if (loose > 0) {
         const uint64_t mask = part->live[block] & ((UINT64_C(1) << loose) - 1);
         for (size_t q = 0; q < search->n; q++) {
-            (void)score_mask(search, &search->queries[q], part, block * SCAN_ROWS, mask);
+            score_mask(search, &search->queries[q], part, block * SCAN_ROWS, mask);
         }
     }
 }
@@ -405,12 +463,12 @@ static size_t rows_of(const struct view *view)
 /* Filters leave many blocks without a row, and rewriting comes late. */
 static bool has_row(const struct part *part, size_t first, size_t end)
 {
-    uint64_t any = 0;
-
-    for (size_t row = first; row < end; row += SCAN_BITS_ROWS) {
-        any |= live_rows(part, row, end);
+    for (size_t block = first / SCAN_ROWS; block < end / SCAN_ROWS; block++) {
+        if (part->live[block] != 0) { /* mostly the first */
+            return true;
+        }
     }
-    return any != 0;
+    return false;
 }
 
 /*
@@ -428,12 +486,14 @@ static void seek_floors(struct search *search)
         for (size_t first = 0; first < whole; first += RUN) {
             const size_t end = whole - first < RUN ? whole : first + RUN;
             if (has_row(&view->parts[i], first, end)) {
-                (void)run_bits(search, &view->parts[i], first, end);
+                run_bits(search, &view->parts[i], first, end);
             }
         }
     }
+    look_at_passed(search);
     score_waiting(search);
     search->seeking = false;
+    search->looked_at = search->scored = 0;
     for (size_t q = 0; q < search->n; q++) {
         search->queries[q].least = floor_of(&search->queries[q], search->ask);
         search->queries[q].n_hits = 0; /* they are met again */
@@ -475,12 +535,14 @@ static run_fn *begin(struct search *search, enum index_way way)
 }
 
 /* A gallery in which everybody looks alike: bits, or half bytes, tell too few apart. */
-static run_fn *reconsider(struct search *search, run_fn *run, double share)
+static run_fn *reconsider(struct search *search, run_fn *run)
 {
     const struct codes *codes = search->codes;
-    const double more = share * float_bytes(codes);
+    const double more = ((double)search->scored * float_bytes(codes) + (double)search->looked_at * sign_bytes(codes)) /
+                        (double)search->scanned;
 
     if (run == run_bits && search->ask->way == INDEX_WAY_PLANNED && more > all_int8_bytes(codes) - bits_bytes(codes)) {
+        look_at_passed(search);
         prepare(search, INDEX_WAY_BYTES);
         return run_int8;
     }
@@ -491,8 +553,6 @@ void search_view(const struct codes *codes, const struct view *view, const struc
                  struct search_query *queries, size_t n)
 {
     struct search search = {.codes = codes, .view = view, .ask = ask, .queries = queries, .n = n};
-    size_t scanned = 0;
-    size_t scored = 0;
 
     assert(n <= SEARCH_MAX_QUERIES);
     for (size_t q = 0; q < n; q++) {
@@ -514,14 +574,15 @@ void search_view(const struct codes *codes, const struct view *view, const struc
             if (!has_row(part, first, end)) {
                 continue;
             }
-            scored += run(&search, part, first, end);
-            scanned += (end - first) * n;
-            if (scanned > TRIAL_ROWS * n) {
-                run = reconsider(&search, run, (double)scored / (double)scanned);
+            run(&search, part, first, end);
+            search.scanned += (end - first) * n;
+            if (search.scanned > TRIAL_ROWS * n) {
+                run = reconsider(&search, run);
             }
         }
         score_loose(&search, part);
     }
+    look_at_passed(&search);
     score_waiting(&search);
     for (size_t q = 0; q < n; q++) {
         sort(queries[q].hits, queries[q].n_hits);

@@ -26,7 +26,7 @@ struct search_query {
 };
 
 #define SEARCH_MAX_QUERIES 16
-#define SEARCH_MAX_ROOM_BYTES (CODES_MAX_DIM + SCAN_BITS_TABLE_BYTES(CODES_MAX_DIM / SCAN_BITS_PLANE))
+#define SEARCH_MAX_ROOM_BYTES (CODES_MAX_DIM + CODES_BITS_ROOM_BYTES(CODES_MAX_DIM))
 
 /* Of one query: its codes in bytes and its table.  A multiple of 64, at most SEARCH_MAX_ROOM_BYTES. */
 size_t search_room_bytes(const struct codes *codes);

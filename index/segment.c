@@ -22,11 +22,12 @@ enum err segment_new(const struct codes *codes, size_t capacity, struct segment 
         segment->at.high = mem_new_huge(n_blocks, codes_high_bytes(codes));
         segment->at.low = mem_new_huge(n_blocks, codes_low_bytes(codes));
         segment->at.bits = mem_new_huge(segment_bits_blocks(capacity), codes_bits_bytes(codes));
+        segment->at.signs = mem_new_huge(capacity, codes_sign_bytes(codes));
         segment->ids = MEM_ARRAY(int64_t, capacity);
         segment->live[0] = MEM_ARRAY(uint16_t, n_blocks);
         segment->live[1] = MEM_ARRAY(uint16_t, n_blocks);
-        if (segment->at.high != NULL && segment->at.low != NULL && segment->at.bits != NULL && segment->ids != NULL &&
-            segment->live[0] != NULL && segment->live[1] != NULL) {
+        if (segment->at.high != NULL && segment->at.low != NULL && segment->at.bits != NULL &&
+            segment->at.signs != NULL && segment->ids != NULL && segment->live[0] != NULL && segment->live[1] != NULL) {
             memset(segment->live[0], 0xFF, n_blocks * sizeof(uint16_t));
             err = faiss_index_new((int)codes->dim, &segment->faiss, note);
         }
@@ -49,8 +50,10 @@ static void point_into(struct segment *segment, const struct segment_file *file)
     uint8_t *map = (uint8_t *)(uintptr_t)file->map;
 
     segment->ids = (int64_t *)(void *)(map + file->layout.ids);
-    segment->at = (struct codes_at){
-        .high = map + file->layout.high, .low = map + file->layout.low, .bits = map + file->layout.bits};
+    segment->at = (struct codes_at){.high = map + file->layout.high,
+                                    .low = map + file->layout.low,
+                                    .bits = map + file->layout.bits,
+                                    .signs = map + file->layout.signs};
     segment->floats = (float *)(void *)(map + file->layout.floats);
 }
 
@@ -134,6 +137,7 @@ void segment_free(struct segment *segment)
         mem_free_wiped(segment->at.high);
         mem_free_wiped(segment->at.low);
         mem_free_wiped(segment->at.bits);
+        mem_free_wiped(segment->at.signs);
         mem_free(segment->ids);
     }
     segment_file_close(segment->file);
@@ -142,12 +146,13 @@ void segment_free(struct segment *segment)
     mem_free(segment);
 }
 
-/* The blocks that a row lies in. */
+/* The blocks that a row lies in, and its own signs. */
 static struct codes_at blocks_of(const struct segment *segment, size_t row)
 {
     return (struct codes_at){.high = segment->at.high + row / SCAN_ROWS * codes_high_bytes(segment->codes),
                              .low = segment->at.low + row / SCAN_ROWS * codes_low_bytes(segment->codes),
-                             .bits = segment->at.bits + row / SCAN_BITS_ROWS * codes_bits_bytes(segment->codes)};
+                             .bits = segment->at.bits + row / SCAN_BITS_ROWS * codes_bits_bytes(segment->codes),
+                             .signs = segment->at.signs + row * codes_sign_bytes(segment->codes)};
 }
 
 void segment_append(struct segment *segment, const int64_t *ids, const float *vectors, size_t n)
@@ -179,6 +184,7 @@ enum err segment_grow(const struct segment *segment, size_t capacity, struct seg
     memcpy(bigger->at.low, segment->at.low, n_blocks * codes_low_bytes(segment->codes));
     memcpy(bigger->at.bits, segment->at.bits,
            segment_bits_blocks(n_blocks * SCAN_ROWS) * codes_bits_bytes(segment->codes));
+    memcpy(bigger->at.signs, segment->at.signs, n_blocks * SCAN_ROWS * codes_sign_bytes(segment->codes));
     memcpy(bigger->live[0], segment->live[segment->now], segment->capacity / SCAN_ROWS * sizeof(uint16_t));
     bigger->rows = segment->rows;
     bigger->dead = segment->dead;
@@ -267,22 +273,24 @@ void segment_kill(struct segment *segment, size_t row)
 /* Of 64 rows. */
 static size_t bytes_of_64(const struct codes *codes)
 {
-    return SCAN_BITS_ROWS / SCAN_ROWS * (codes_high_bytes(codes) + codes_low_bytes(codes)) + codes_bits_bytes(codes);
+    return SCAN_BITS_ROWS / SCAN_ROWS * (codes_high_bytes(codes) + codes_low_bytes(codes)) + codes_bits_bytes(codes) +
+           SCAN_BITS_ROWS * codes_sign_bytes(codes);
 }
 
 static struct codes_at at_of_64(const struct codes *codes, uint8_t *room)
 {
     uint8_t *low = room + SCAN_BITS_ROWS / SCAN_ROWS * codes_high_bytes(codes);
+    uint8_t *bits = low + SCAN_BITS_ROWS / SCAN_ROWS * codes_low_bytes(codes);
 
-    return (struct codes_at){
-        .high = room, .low = low, .bits = low + SCAN_BITS_ROWS / SCAN_ROWS * codes_low_bytes(codes)};
+    return (struct codes_at){.high = room, .low = low, .bits = bits, .signs = bits + codes_bits_bytes(codes)};
 }
 
 static void wipe_of_64(const struct codes *codes, const struct codes_at *at, size_t row)
 {
     const struct codes_at blocks = {.high = at->high + row / SCAN_ROWS * codes_high_bytes(codes),
                                     .low = at->low + row / SCAN_ROWS * codes_low_bytes(codes),
-                                    .bits = at->bits};
+                                    .bits = at->bits,
+                                    .signs = at->signs + row * codes_sign_bytes(codes)};
     codes_wipe(codes, row, &blocks);
 }
 
@@ -306,6 +314,7 @@ size_t segment_wrong_codes(const struct segment *segment, uint8_t *room)
         memcpy(there.high, blocks.high, n / SCAN_ROWS * codes_high_bytes(codes));
         memcpy(there.low, blocks.low, n / SCAN_ROWS * codes_low_bytes(codes));
         memcpy(there.bits, blocks.bits, codes_bits_bytes(codes));
+        memcpy(there.signs, blocks.signs, n * codes_sign_bytes(codes));
         for (size_t row = 0; row < n; row += SCAN_ROWS) {
             codes_encode(codes, segment->floats + (first + row) * codes->dim, row, &made);
         }
@@ -327,7 +336,8 @@ size_t segment_bytes(const struct segment *segment)
     const size_t n_blocks = segment->capacity / SCAN_ROWS;
     const size_t own = n_blocks * (codes_high_bytes(segment->codes) + codes_low_bytes(segment->codes)) +
                        segment_bits_blocks(segment->capacity) * codes_bits_bytes(segment->codes) +
-                       segment->capacity * (segment->codes->dim * sizeof(float) + sizeof *segment->ids);
+                       segment->capacity * (codes_sign_bytes(segment->codes) + segment->codes->dim * sizeof(float) +
+                                            sizeof *segment->ids);
 
     return sizeof *segment + (segment->mapped ? 0 : own) + 2 * n_blocks * sizeof(uint16_t);
 }

@@ -24,8 +24,8 @@ enum {
     N_PARTS = sizeof((struct segment_layout *)0)->parts / sizeof(struct segment_part),
     CHUNKS_AT_ONCE = 4,
     TURN = 64 * CHUNK, /* bytes written at once: a change waits for no more than this */
-    VERSION = 6,
-    GROUP = 1024, /* rows: 64 blocks of 64 bytes or a multiple, 16 blocks of bits of 512: whole chunks in every part */
+    VERSION = 7,
+    GROUP = 1024, /* rows whose sums stand together */
     FRONT =
         8 + 4 * 4 + 8 + INDEX_OWNER_BYTES + (int)sizeof(struct index_moment) + 4 /* of the header, up to the signs */
 };
@@ -51,39 +51,49 @@ static struct segment_layout layout_of(const struct codes *codes, size_t capacit
     struct segment_layout at = {.ids = CHUNK};
 
     at.bits = at.ids + chunks(capacity * sizeof(int64_t));
-    at.high = at.bits + chunks(segment_bits_blocks(capacity) * codes_bits_bytes(codes));
+    at.signs = at.bits + chunks(segment_bits_blocks(capacity) * codes_bits_bytes(codes));
+    at.high = at.signs + chunks(capacity * codes_sign_bytes(codes));
     at.low = at.high + chunks(n_blocks * codes_high_bytes(codes));
     at.floats = at.low + chunks(n_blocks * codes_low_bytes(codes));
     at.sums = at.floats + chunks(capacity * codes->dim * sizeof(float));
     at.n_chunks = (at.sums - at.ids) / CHUNK;
     at.end = at.sums + at.n_chunks * sizeof(uint32_t);
-    const size_t begins[] = {at.ids, at.bits, at.high, at.low, at.floats, at.sums};
-    const size_t group_bytes[] = {GROUP * sizeof(int64_t), GROUP / SCAN_BITS_ROWS * codes_bits_bytes(codes),
+    const size_t begins[] = {at.ids, at.bits, at.signs, at.high, at.low, at.floats, at.sums};
+    const size_t group_bytes[] = {GROUP * sizeof(int64_t),
+                                  GROUP / SCAN_BITS_ROWS * codes_bits_bytes(codes),
+                                  GROUP * codes_sign_bytes(codes),
                                   GROUP / SCAN_ROWS * codes_high_bytes(codes),
-                                  GROUP / SCAN_ROWS * codes_low_bytes(codes), GROUP * codes->dim * sizeof(float)};
+                                  GROUP / SCAN_ROWS * codes_low_bytes(codes),
+                                  GROUP * codes->dim * sizeof(float)};
     for (size_t i = 0; i < N_PARTS; i++) {
         at.parts[i] = (struct segment_part){.first = (begins[i] - at.ids) / CHUNK,
                                             .n = (begins[i + 1] - begins[i]) / CHUNK,
-                                            .in_group = group_bytes[i] / CHUNK};
+                                            .group_bytes = group_bytes[i]};
     }
     return at;
 }
 
-/* By groups of rows, and in a group by parts; the last group may be short. */
+/* How many chunks of a part begin before a group of rows; the last group may be short. */
+static size_t chunks_before(const struct segment_part *part, size_t group)
+{
+    const size_t n = (group * part->group_bytes + CHUNK - 1) / CHUNK;
+
+    return n < part->n ? n : part->n;
+}
+
+/* By groups of rows, and in a group by parts. */
 size_t segment_file_sum_of(const struct segment_layout *layout, size_t chunk)
 {
     size_t own = N_PARTS - 1;
 
-    while (chunk < layout->parts[own].first) {
+    while (chunk < layout->parts[own].first || layout->parts[own].n == 0) {
         own--;
     }
-    const struct segment_part *part = &layout->parts[own];
-    const size_t group = (chunk - part->first) / part->in_group;
-    size_t sum = (chunk - part->first) % part->in_group;
+    const size_t in_part = chunk - layout->parts[own].first;
+    const size_t group = in_part * CHUNK / layout->parts[own].group_bytes;
+    size_t sum = in_part;
     for (size_t i = 0; i < N_PARTS; i++) {
-        const size_t left = layout->parts[i].n - group * layout->parts[i].in_group;
-        const size_t in_group = layout->parts[i].in_group;
-        sum += group * in_group + (i < own ? (left < in_group ? left : in_group) : 0);
+        sum += i == own ? 0 : chunks_before(&layout->parts[i], group + (i < own));
     }
     return sum;
 }
@@ -193,6 +203,7 @@ static void copy_chunk(const struct segment_file *file, const struct segment *se
     } parts[] = {
         {layout->ids, file->capacity * sizeof(int64_t), segment->ids},
         {layout->bits, segment_bits_blocks(file->capacity) * codes_bits_bytes(segment->codes), segment->at.bits},
+        {layout->signs, file->capacity * codes_sign_bytes(segment->codes), segment->at.signs},
         {layout->high, n_blocks * codes_high_bytes(segment->codes), segment->at.high},
         {layout->low, n_blocks * codes_low_bytes(segment->codes), segment->at.low},
         {layout->floats, file->capacity * file->dim * sizeof(float), segment->floats},
@@ -264,9 +275,9 @@ enum err segment_file_finish(struct segment_file *file, const struct segment *se
     memcpy(at, owner, INDEX_OWNER_BYTES);
     at += INDEX_OWNER_BYTES;
     memcpy(at, &file->moment, sizeof file->moment);
-    at = put(at + sizeof file->moment, codes_signs_bytes(segment->codes), 4);
+    at = put(at + sizeof file->moment, codes_rotation_bytes(segment->codes), 4);
     assert(at - header == FRONT);
-    codes_signs_pack(segment->codes, at);
+    codes_rotation_pack(segment->codes, at);
     (void)put(header + CHUNK - 4, header_sum(header), 4);
     enum err err =
         segment_file_put(file, file->sums, file->layout.n_chunks * sizeof *file->sums, file->layout.sums, note);
@@ -309,8 +320,8 @@ enum err segment_file_seal(struct segment_file *file, struct err_note *note)
 
 /* Believes nothing but the length of what it is given. */
 static enum err read_header(const unsigned char header[CHUNK], const struct codes *codes, const char *path,
-                            const unsigned char owner[INDEX_OWNER_BYTES], struct segment_file **ret, uint8_t *ret_signs,
-                            struct err_note *note)
+                            const unsigned char owner[INDEX_OWNER_BYTES], struct segment_file **ret,
+                            uint8_t *ret_rotation, struct err_note *note)
 {
     struct bytes bytes = bytes_over(header, CHUNK);
     const unsigned char *start = bytes_take(&bytes, sizeof magic);
@@ -333,13 +344,13 @@ static enum err read_header(const unsigned char header[CHUNK], const struct code
     const uint64_t length = bytes_u64le(&bytes);
     const unsigned char *whose = bytes_take(&bytes, INDEX_OWNER_BYTES);
     const unsigned char *moment = bytes_take(&bytes, sizeof(struct index_moment));
-    const size_t n_signs = bytes_u32le(&bytes);
+    const size_t n_rotation = bytes_u32le(&bytes);
     if (dim != codes->dim || whose == NULL || moment == NULL || memcmp(whose, owner, INDEX_OWNER_BYTES) != 0) {
         return ERR_SAY(note, ERR_CONFLICT, "%s belongs to another model, collection or database", path);
     }
-    const unsigned char *signs = n_signs == codes_signs_bytes(codes) ? bytes_take(&bytes, n_signs) : NULL;
-    if (signs == NULL || capacity == 0 || capacity > SEGMENT_MAX_ROWS || capacity % SCAN_ROWS != 0 || rows > capacity ||
-        length != layout_of(codes, capacity).end) {
+    const unsigned char *rotation = n_rotation == codes_rotation_bytes(codes) ? bytes_take(&bytes, n_rotation) : NULL;
+    if (rotation == NULL || capacity == 0 || capacity > SEGMENT_MAX_ROWS || capacity % SCAN_ROWS != 0 ||
+        rows > capacity || length != layout_of(codes, capacity).end) {
         return ERR_SAY(note, ERR_CORRUPT, "the header of %s contradicts itself", path);
     }
     struct segment_file *file = file_new(codes, capacity, rows, path);
@@ -347,7 +358,7 @@ static enum err read_header(const unsigned char header[CHUNK], const struct code
         return ERR_SAY(note, ERR_NOMEM, "no memory to read a segment");
     }
     memcpy(&file->moment, moment, sizeof file->moment);
-    memcpy(ret_signs, signs, n_signs);
+    memcpy(ret_rotation, rotation, n_rotation);
     file->sealed = true;
     *ret = file;
     return ERR_NONE;
@@ -413,7 +424,7 @@ enum err segment_file_map(struct segment_file *file, struct err_note *note)
 }
 
 enum err segment_file_open(const char *path, const struct codes *codes, const unsigned char owner[INDEX_OWNER_BYTES],
-                           struct segment_file **ret, uint8_t *ret_signs, struct err_note *note)
+                           struct segment_file **ret, uint8_t *ret_rotation, struct err_note *note)
 {
     struct segment_file *file = NULL;
     unsigned char header[CHUNK];
@@ -426,7 +437,7 @@ enum err segment_file_open(const char *path, const struct codes *codes, const un
     } else if (!S_ISREG(about.st_mode) || pread(fd, header, sizeof header, 0) != (ssize_t)sizeof header) {
         err = ERR_SAY(note, ERR_FORMAT, "%s is too short to be a segment", path);
     } else {
-        err = read_header(header, codes, path, owner, &file, ret_signs, note);
+        err = read_header(header, codes, path, owner, &file, ret_rotation, note);
     }
     if (file != NULL && err == ERR_NONE && (unsigned long long)about.st_size != file->layout.end) {
         err = ERR_SAY(note, ERR_CORRUPT, "%s has %lld bytes and should have %zu", path, (long long)about.st_size,

@@ -4,11 +4,11 @@
  *
  * Little-endian, in chunks of 4 KiB.  The first is the header: magic, version, dimension, rows, length, whose file it is and
  * of which moment, the rotation of the codes, and its own checksum.  Then, each from a chunk's begin: ids, of which those
- * that were removed are SEGMENT_NO_ID, bit codes, byte codes in two halves, floats; and last a CRC-32C for each of these chunks.
+ * that were removed are SEGMENT_NO_ID, bit codes, signs, byte codes in two halves, floats; and last a CRC-32C for each of these chunks.
  *
  * Overwriting a row is to touch few pages, because before the removal is answered each of them is written and flushed: chunks
- * are short, nothing but the ids says who lives, and the sums of what belongs to the same 1,024 rows, which are a whole number
- * of chunks in every part, stand together.
+ * are short, nothing but the ids says who lives, and the sums of the chunks that begin among the same 1,024 rows, of every part,
+ * stand together.
  *
  * Nothing in a file is believed that does not fit its length and its sums.  What a crash leaves half done does not, and is
  * made again from the caller's rows.
@@ -29,15 +29,15 @@
 #define SEGMENT_FILE_UNREADY ".unready"
 struct segment;
 
-/* In chunks: where it begins among those with a sum, how many it has, and how many of these 1,024 rows take. */
+/* Where it begins among the chunks with a sum and how many it has, and the bytes that 1,024 rows take. */
 struct segment_part {
-    size_t first, n, in_group;
+    size_t first, n, group_bytes;
 };
 
 struct segment_layout {
-    size_t ids, bits, high, low, floats, sums, end; /* offsets in bytes */
-    struct segment_part parts[5];                   /* the first five of these */
-    size_t n_chunks;                                /* with a sum */
+    size_t ids, bits, signs, high, low, floats, sums, end; /* offsets in bytes */
+    struct segment_part parts[6];                          /* the first six of these */
+    size_t n_chunks;                                       /* with a sum */
 };
 
 struct segment_file {
@@ -80,13 +80,13 @@ MUST_CHECK enum err segment_file_seal(struct segment_file *file, struct err_note
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 /*
- * Opens a file, checks every byte of it and maps it.  Shapes: ret_signs as codes_signs_pack gives them.
+ * Opens a file, checks every byte of it and maps it.  Shapes: ret_rotation as codes_rotation_pack gives them.
  * Errors: ERR_CORRUPT, ERR_FORMAT damaged, or no such file; ERR_UNSUPPORTED another version; ERR_CONFLICT another dimension,
  *         or somebody else's; ERR_NOMEM, ERR_IO.  The note says which.
  */
 MUST_CHECK enum err segment_file_open(const char *path, const struct codes *codes,
                                       const unsigned char owner[INDEX_OWNER_BYTES], struct segment_file **ret,
-                                      uint8_t *ret_signs, struct err_note *note);
+                                      uint8_t *ret_rotation, struct err_note *note);
 
 /* Maps a file that is complete.  Errors: ERR_NOMEM, ERR_IO. */
 MUST_CHECK enum err segment_file_map(struct segment_file *file, struct err_note *note);

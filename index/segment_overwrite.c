@@ -16,11 +16,11 @@
 enum {
     CHUNK = SEGMENT_FILE_CHUNK,
     AT_ONCE = 65536, /* bytes of zeros */
-    MOST_PLACES = 5,
+    MOST_PLACES = 6,
     /* Of ids, all codes of a block, and the floats of a row; with what begins and ends amid a chunk. */
     MOST_CHUNKS = (SCAN_ROWS * 8 + SCAN_HIGH_BLOCK_BYTES(CODES_MAX_DIM / SCAN_INT8_GROUP) +
-                   SCAN_LOW_BLOCK_BYTES(CODES_MAX_DIM / SCAN_INT8_GROUP) +
-                   SCAN_BITS_BLOCK_BYTES(CODES_MAX_DIM / SCAN_BITS_PLANE) + CODES_MAX_DIM * 4) /
+                   SCAN_LOW_BLOCK_BYTES(CODES_MAX_DIM / SCAN_INT8_GROUP) + SCAN_BITS_BLOCK_BYTES(SCAN_BITS_MAX_PLANES) +
+                   SCAN_ROWS * SCAN_SIGNS_MAX_BYTES + CODES_MAX_DIM * 4) /
                       CHUNK +
                   2 * MOST_PLACES
 };
@@ -112,7 +112,7 @@ static enum err wipe_ids(const struct segment_file *file, size_t block, unsigned
     return err;
 }
 
-/* They are interleaved with those of other rows. */
+/* They are interleaved with those of other rows, but for signs. */
 static enum err wipe_codes(const struct segment_file *file, const struct codes *codes, size_t block, unsigned died,
                            struct places *places, struct err_note *note)
 {
@@ -120,6 +120,7 @@ static enum err wipe_codes(const struct segment_file *file, const struct codes *
     const size_t low_bytes = codes_low_bytes(codes);
     const size_t bits_bytes = codes_bits_bytes(codes);
     struct codes_at at = {NULL};
+    uint8_t *signs = NULL;
 
     enum err err = places_read(file, file->layout.high + block * high_bytes, high_bytes, places, &at.high, note);
     if (err == ERR_NONE) {
@@ -129,8 +130,17 @@ static enum err wipe_codes(const struct segment_file *file, const struct codes *
         const size_t bits_block = block / (SCAN_BITS_ROWS / SCAN_ROWS);
         err = places_read(file, file->layout.bits + bits_block * bits_bytes, bits_bytes, places, &at.bits, note);
     }
+    const size_t sign_bytes = codes_sign_bytes(codes);
+    const size_t first = (size_t)__builtin_ctz(died); /* there is one */
+    if (err == ERR_NONE && sign_bytes > 0) {
+        const size_t n = 32 - (size_t)__builtin_clz(died) - first;
+        err = places_read(file, file->layout.signs + (block * SCAN_ROWS + first) * sign_bytes, n * sign_bytes, places,
+                          &signs, note);
+    }
     for (unsigned left = died; left != 0 && err == ERR_NONE; left &= left - 1) {
-        codes_wipe(codes, block * SCAN_ROWS + (size_t)__builtin_ctz(left), &at);
+        const size_t row = (size_t)__builtin_ctz(left);
+        at.signs = signs == NULL ? NULL : signs + (row - first) * sign_bytes;
+        codes_wipe(codes, block * SCAN_ROWS + row, &at);
     }
     return err;
 }

@@ -7,7 +7,9 @@ enum {
     QUERIES = 9, /* one more than a variant takes at once */
     BLOCKS = 5,
     GROUPS = 17,
-    PLANES = 11, /* what is left of threes, and threes */
+    PLANES = 11, /* one that is left of pairs, and pairs */
+    SIGNS_BYTES = 24,
+    SIGNS_ROWS = 21, /* one that is left of fours, and fours */
     BITS_BLOCKS = 3,
     LENGTH = 77,
     ORDER = 64
@@ -60,27 +62,38 @@ static bool bits_work(const struct scan *scan)
     static const uint64_t live[BITS_BLOCKS] = {UINT64_MAX, 0, UINT64_C(0x8000FFFF55550001)};
     _Alignas(64) uint8_t blocks[BITS_BLOCKS * SCAN_BITS_BLOCK_BYTES(PLANES)];
     _Alignas(64) uint8_t table[SCAN_BITS_TABLE_BYTES(PLANES)];
-    _Alignas(64) uint8_t table_ref[SCAN_BITS_TABLE_BYTES(PLANES)];
-    int8_t weights[PLANES * SCAN_BITS_PLANE];
     uint64_t got[BITS_BLOCKS];
     uint64_t expected[BITS_BLOCKS];
 
-    for (uint32_t b = 0; b < BITS_BLOCKS; b++) {
-        uint8_t *block = blocks + b * SCAN_BITS_BLOCK_BYTES(PLANES);
-        fill_block(block, PLANES * SCAN_BITS_ROWS, 2 * (size_t)SCAN_BITS_ROWS, 40 + b);
+    probe_bytes(blocks, sizeof blocks, 40);
+    probe_bytes(table, sizeof table, 41);
+    for (size_t i = 0; i < sizeof table; i++) {
+        table[i] %= SCAN_BITS_MOST + 1;
     }
-    probe_bytes(weights, sizeof weights, 41);
-    for (size_t i = 0; i < sizeof weights; i++) {
-        weights[i] %= SCAN_BITS_MOST_WEIGHT + 1;
-    }
-    scan->bits_table(weights, PLANES, table);
-    scan_ref.bits_table(weights, PLANES, table_ref);
-    const struct scan_bits_query query = {table, 1e-2F, -2.3F, 0.5F, 0.7F};
-    struct scan_bits_query query_ref = query;
-    query_ref.table = table_ref;
+    const struct scan_bits_query query = {table, PLANES * SCAN_BITS_MOST - 60, 120};
     scan->bits(&query, PLANES, blocks, BITS_BLOCKS, live, got);
-    scan_ref.bits(&query_ref, PLANES, blocks, BITS_BLOCKS, live, expected);
+    scan_ref.bits(&query, PLANES, blocks, BITS_BLOCKS, live, expected);
     return memcmp(got, expected, sizeof got) == 0;
+}
+
+static bool signs_work(const struct scan *scan)
+{
+    _Alignas(64) uint8_t rows[64 * SIGNS_BYTES];
+    _Alignas(64) int8_t weights[SIGNS_BYTES * 8];
+
+    probe_bytes(rows, sizeof rows, 42);
+    probe_bytes(weights, sizeof weights, 43);
+    memset(weights, 0, 8);
+    const struct scan_signs_query query = {weights, -300, 500};
+    uint16_t which[SIGNS_ROWS];
+    uint16_t got[SIGNS_ROWS];
+    uint16_t expected[SIGNS_ROWS];
+    for (uint16_t i = 0; i < SIGNS_ROWS; i++) {
+        which[i] = (uint16_t)(i * 3);
+    }
+    const size_t passed = scan->signs(&query, SIGNS_BYTES, rows, which, SIGNS_ROWS, got);
+    return passed == scan_ref.signs(&query, SIGNS_BYTES, rows, which, SIGNS_ROWS, expected) &&
+           memcmp(got, expected, passed * sizeof *got) == 0;
 }
 
 static bool floats_work(const struct scan *scan)
@@ -101,5 +114,6 @@ static bool floats_work(const struct scan *scan)
 bool scan_probe(const struct kernels *candidate, double tolerance)
 {
     (void)tolerance;
-    return int8_works(candidate->scan) && bits_work(candidate->scan) && floats_work(candidate->scan);
+    return int8_works(candidate->scan) && bits_work(candidate->scan) && signs_work(candidate->scan) &&
+           floats_work(candidate->scan);
 }

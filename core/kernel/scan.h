@@ -1,5 +1,5 @@
 /*
- * scan.h: which rows of a gallery may score high enough, read from codes of one byte or one bit a dimension.
+ * scan.h: which rows of a gallery may score high enough, read from codes of a byte, a bit or less a dimension.
  *
  * Rows come in blocks of 16, or of 64 in bits, whose codes are interleaved, so that one vector register holds the same
  * dimensions of all rows and no sum runs across a register.  A scan gives one bit a row: set if the row's score, as far as its code can tell, may
@@ -45,32 +45,44 @@ typedef void scan_int8_fn(const struct scan_int8_query *queries, size_t n_querie
                           const uint8_t *low, size_t n_blocks, const uint16_t *live, uint16_t *ret);
 
 /*
- * One bit a dimension.  A block is 64 rows, [planes][64 rows] u8: byte [p][r] holds of row r the dimensions 8p .. 8p + 7, the
- * first in its lowest bit; then as floats the 64 scales and the 64 errors.  The query has a weight a dimension, and a row's sum
- * is that of the weights' sizes over all dimensions whose bit tells the weight's sign, 1 for positive.  A row passes if
- *     row.scale · (step · sum + base) + row.error · error ≥ floor.
- * Weights are small, so that many of them can be looked up at once and what is found be added in bytes: 24 make at most 240.
- * Which, is each variant's own affair: it makes its table of the weights, once for a query.
+ * Four bits a group of dimensions.  A block is 64 rows, [planes][64 rows] u8: byte [p][r] holds of row r the code of group 2p in its
+ * lower half and that of group 2p + 1 in the upper one; then the 64 rows' shares, u8.  The query has a table of 16 numbers a group, and
+ * a row's sum is that of what its codes find there.  A row passes if
+ *     sum ≥ base + ⌊share · slope / 256⌋, or INT16_MAX if that is more.
+ * The numbers are small, so that what is looked up can be added in bytes: four make at most 240.
  * Reads: whole blocks and the table, each aligned to 64 bytes.
  */
 #define SCAN_BITS_ROWS 64
-#define SCAN_BITS_PLANE 8 /* dimensions */
-#define SCAN_BITS_MOST_WEIGHT 10
-#define SCAN_BITS_MAX_PLANES 512 /* the sums are kept in 16 bits */
-#define SCAN_BITS_BLOCK_BYTES(planes) ((planes)*SCAN_BITS_ROWS + 2 * SCAN_BITS_ROWS * sizeof(float))
-#define SCAN_BITS_TABLE_BYTES(planes) ((planes) / 3 * 256 + (planes) % 3 * 128) /* of the largest */
-
-/* Shapes: weights [planes · 8], -10 .. 10; ret [SCAN_BITS_TABLE_BYTES], aligned to 64 bytes. */
-typedef void scan_bits_table_fn(const int8_t *weights, size_t planes, uint8_t *ret);
+#define SCAN_BITS_MOST 60        /* in a table */
+#define SCAN_BITS_MAX_PLANES 256 /* the sums are kept in 15 bits */
+#define SCAN_BITS_BLOCK_BYTES(planes) ((planes)*SCAN_BITS_ROWS + SCAN_BITS_ROWS)
+#define SCAN_BITS_TABLE_BYTES(planes) ((planes)*32)
 
 struct scan_bits_query {
-    const uint8_t *table; /* of the same variant */
-    float step, base, error, floor;
+    const uint8_t *table; /* [planes · 2, 16] */
+    int16_t base;
+    int16_t slope; /* not negative */
 };
 
 /* Shapes: blocks [n_blocks]; live, ret [n_blocks], a bit for each row. */
 typedef void scan_bits_fn(const struct scan_bits_query *query, size_t planes, const uint8_t *blocks, size_t n_blocks,
                           const uint64_t *live, uint64_t *ret);
+
+/*
+ * One bit a dimension, for some rows among many: a row is [bytes] u8, of which the first is its share and bit i of byte b tells
+ * the sign of dimension 8b + i.  A row's sum is that of the weights whose bits are set; those of the share weigh nothing.  It passes if
+ *     sum ≥ base + ⌊share · slope / 256⌋.
+ * Reads: the rows that are asked for, and the weights, each aligned to 8 bytes.
+ */
+struct scan_signs_query {
+    const int8_t *weights; /* [bytes · 8], the first eight 0 */
+    int32_t base, slope;   /* |share · slope| < 2^31 */
+};
+#define SCAN_SIGNS_MAX_BYTES 512 /* a multiple of 8 */
+
+/* Shapes: rows [.., bytes]; which [n], their numbers; ret: room for n, gets those that pass, and the call gives how many. */
+typedef size_t scan_signs_fn(const struct scan_signs_query *query, size_t bytes, const uint8_t *rows,
+                             const uint16_t *which, size_t n, uint16_t *ret);
 
 /*
  * The inner product in 32 partial sums, element i going into sum i mod 32 by a fused multiply-add, which are then added in
@@ -86,8 +98,8 @@ struct scan {
     const char *name;
     scan_high_fn *high;
     scan_int8_fn *int8;
-    scan_bits_table_fn *bits_table;
     scan_bits_fn *bits;
+    scan_signs_fn *signs;
     scan_dot_fn *dot;
     scan_hadamard_fn *hadamard;
 };

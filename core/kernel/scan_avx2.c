@@ -142,7 +142,7 @@ READS_DEAD_ROWS static void int8_avx2(const struct scan_int8_query *queries, siz
     }
 }
 
-/* What a plane's two tables say of 32 rows; at most 80. */
+/* What a plane's two tables say of 32 rows; at most 120. */
 static inline __m256i look_up(__m256i codes, const uint8_t *tables)
 {
     const __m256i nibble = _mm256_set1_epi8(15);
@@ -166,47 +166,38 @@ static inline void add(struct sums *sums, __m256i bytes)
     sums->odd = _mm256_add_epi16(sums->odd, _mm256_srli_epi16(bytes, 8));
 }
 
-READS_DEAD_ROWS static inline uint32_t bits_finish(const struct scan_bits_query *query, const struct sums *sums,
-                                                   const float *tail)
+/* shares: 256 times those of the rows.  Gives 0xFFFF for those that pass. */
+static inline __m256i reaching(const struct scan_bits_query *query, __m256i sums, __m256i shares)
 {
-    __m256i even = _mm256_sub_epi16(sums->all, _mm256_slli_epi16(sums->odd, 8));
-    __m256i low = _mm256_unpacklo_epi16(even, sums->odd);  /* rows 0 .. 7 and 16 .. 23 */
-    __m256i high = _mm256_unpackhi_epi16(even, sums->odd); /* the others */
-    const __m128i rows[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
-                             _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
-    uint32_t passed = 0;
-
-    for (size_t i = 0; i < 4; i++) {
-        __m256 sum = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(rows[i]));
-        __m256 estimate = _mm256_fmadd_ps(_mm256_set1_ps(query->step), sum, _mm256_set1_ps(query->base));
-        __m256 score = _mm256_mul_ps(_mm256_load_ps(tail + 8 * i), estimate);
-        passed |= (uint32_t)passing(score, _mm256_load_ps(tail + SCAN_BITS_ROWS + 8 * i), query->error, query->floor)
-                  << (8 * i);
-    }
-    return passed;
+    const __m256i more = _mm256_mulhi_epu16(shares, _mm256_set1_epi16(query->slope));
+    const __m256i bound = _mm256_adds_epi16(_mm256_set1_epi16(query->base), more);
+    return _mm256_cmpeq_epi16(_mm256_max_epi16(sums, bound), sums);
 }
 
 /* Half a block, whose rows begin there. */
-READS_DEAD_ROWS static uint32_t bits_half(const struct scan_bits_query *query, size_t planes, const uint8_t *rows,
-                                          const float *tail)
+READS_DEAD_ROWS static uint32_t bits_half(const struct scan_bits_query *query, size_t planes, const uint8_t *rows)
 {
     const uint8_t *tables = query->table;
     struct sums sums = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     size_t plane = 0;
 
-    for (; plane + 3 <= planes; plane += 3, rows += 3 * SCAN_BITS_ROWS, tables += 3 * 32) {
-        for (size_t i = 0; i < 3; i++) {
-            ask_ahead(rows + i * SCAN_BITS_ROWS);
-        }
-        add(&sums, _mm256_add_epi8(
-                       _mm256_add_epi8(look_up(load(rows), tables), look_up(load(rows + SCAN_BITS_ROWS), tables + 32)),
-                       look_up(load(rows + 2 * SCAN_BITS_ROWS), tables + 64)));
+    for (; plane + 2 <= planes; plane += 2, rows += 2 * SCAN_BITS_ROWS, tables += 64) {
+        ask_ahead(rows);
+        ask_ahead(rows + SCAN_BITS_ROWS);
+        add(&sums, _mm256_add_epi8(look_up(load(rows), tables), look_up(load(rows + SCAN_BITS_ROWS), tables + 32)));
     }
-    for (; plane < planes; plane++, rows += SCAN_BITS_ROWS, tables += 32) {
+    if (plane < planes) {
         ask_ahead(rows);
         add(&sums, look_up(load(rows), tables));
+        rows += SCAN_BITS_ROWS;
     }
-    return bits_finish(query, &sums, tail);
+    ask_ahead(rows);
+    const __m256i shares = load(rows);
+    const __m256i odd_ones = _mm256_set1_epi16((short)0xFF00);
+    const __m256i even = _mm256_sub_epi16(sums.all, _mm256_slli_epi16(sums.odd, 8));
+    return (uint32_t)_mm256_movemask_epi8(
+        _mm256_blendv_epi8(reaching(query, even, _mm256_slli_epi16(shares, 8)),
+                           reaching(query, sums.odd, _mm256_and_si256(shares, odd_ones)), odd_ones));
 }
 
 READS_DEAD_ROWS static void bits_avx2(const struct scan_bits_query *query, size_t planes, const uint8_t *blocks,
@@ -214,13 +205,51 @@ READS_DEAD_ROWS static void bits_avx2(const struct scan_bits_query *query, size_
 {
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *block = blocks + b * SCAN_BITS_BLOCK_BYTES(planes);
-        const float *tail = (const float *)(const void *)(block + planes * SCAN_BITS_ROWS);
         ret[b] = live[b];
         if (live[b] != 0) {
-            ret[b] &= bits_half(query, planes, block, tail) | (uint64_t)bits_half(query, planes, block + 32, tail + 32)
-                                                                  << 32;
+            ret[b] &= bits_half(query, planes, block) | (uint64_t)bits_half(query, planes, block + 32) << 32;
         }
     }
+}
+
+/* The weights of 32 dimensions whose bits are set: each byte of bits goes to eight places, of which each keeps one. */
+static inline __m256i weights_of(uint32_t bits, const int8_t *weights)
+{
+    const __m256i places = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i one_each = _mm256_set1_epi64x((long long)0x8040201008040201);
+    const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), places);
+    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, one_each), one_each);
+    return _mm256_and_si256(set, _mm256_loadu_si256((const __m256i *)(const void *)weights));
+}
+
+READS_DEAD_ROWS static int32_t signs_sum(const int8_t *weights, size_t bytes, const uint8_t *row)
+{
+    const __m256i ones = _mm256_set1_epi8(1);
+    __m256i sums = _mm256_setzero_si256(); /* of pairs; 128 of them are at most 32,512 */
+
+    for (size_t i = 0; i < bytes; i += 4) {
+        uint32_t bits;
+        memcpy(&bits, row + i, sizeof bits);
+        sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(ones, weights_of(bits, weights + 8 * i)));
+    }
+    sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+}
+
+READS_DEAD_ROWS static size_t signs_avx2(const struct scan_signs_query *query, size_t bytes, const uint8_t *rows,
+                                         const uint16_t *which, size_t n, uint16_t *ret)
+{
+    size_t passed = 0;
+
+    for (size_t r = 0; r < n; r++) {
+        const uint8_t *row = rows + which[r] * bytes;
+        const int32_t sum = signs_sum(query->weights, bytes, row);
+        ret[passed] = which[r];
+        passed += sum >= query->base + (row[0] * query->slope >> 8);
+    }
+    return passed;
 }
 
 static float dot_avx2(const float *a, const float *b, size_t n)
@@ -269,8 +298,8 @@ static void hadamard_avx2(float *x, size_t n)
 const struct scan scan_avx2 = {.name = "avx2",
                                .high = high_avx2,
                                .int8 = int8_avx2,
-                               .bits_table = bits_nibble_tables,
                                .bits = bits_avx2,
+                               .signs = signs_avx2,
                                .dot = dot_avx2,
                                .hadamard = hadamard_avx2};
 #endif

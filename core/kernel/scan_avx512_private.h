@@ -14,6 +14,7 @@
 
 /* In scan_vnni.c, and no faster otherwise. */
 scan_high_fn scan_high_vnni;
+scan_signs_fn scan_signs_vnni;
 scan_int8_fn scan_int8_vnni;
 scan_dot_fn scan_dot_vnni;
 scan_hadamard_fn scan_hadamard_vnni;
@@ -44,26 +45,53 @@ static inline void bits_add(struct bits_sums *sums, __m512i bytes)
     sums->odd = _mm512_add_epi16(sums->odd, _mm512_srli_epi16(bytes, 8));
 }
 
-READS_DEAD_ROWS static inline uint64_t bits_finish(const struct scan_bits_query *query, const struct bits_sums *sums,
-                                                   const float *tail)
+/* shares: 256 times those of the rows. */
+static inline __mmask32 reaching(const struct scan_bits_query *query, __m512i sums, __m512i shares)
 {
-    __m512i even = _mm512_sub_epi16(sums->all, _mm512_slli_epi16(sums->odd, 8));
-    __m512i low = _mm512_unpacklo_epi16(even, sums->odd); /* of each 16 rows the first 8 */
-    __m512i high = _mm512_unpackhi_epi16(even, sums->odd);
-    const __m256i rows[4] = {
-        _mm256_permute2x128_si256(_mm512_castsi512_si256(low), _mm512_castsi512_si256(high), 0x20),
-        _mm256_permute2x128_si256(_mm512_castsi512_si256(low), _mm512_castsi512_si256(high), 0x31),
-        _mm256_permute2x128_si256(_mm512_extracti64x4_epi64(low, 1), _mm512_extracti64x4_epi64(high, 1), 0x20),
-        _mm256_permute2x128_si256(_mm512_extracti64x4_epi64(low, 1), _mm512_extracti64x4_epi64(high, 1), 0x31)};
-    uint64_t passed = 0;
+    const __m512i more = _mm512_mulhi_epu16(shares, _mm512_set1_epi16(query->slope));
+    return _mm512_cmpge_epi16_mask(sums, _mm512_adds_epi16(_mm512_set1_epi16(query->base), more));
+}
 
-    for (size_t i = 0; i < 4; i++) {
-        __m512 sum = _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(rows[i]));
-        __m512 estimate = _mm512_fmadd_ps(_mm512_set1_ps(query->step), sum, _mm512_set1_ps(query->base));
-        __m512 score = _mm512_mul_ps(_mm512_load_ps(tail + 16 * i), estimate);
-        passed |= (uint64_t)passing(score, tail + SCAN_BITS_ROWS + 16 * i, query->error, query->floor) << (16 * i);
+static inline uint64_t bits_finish(const struct scan_bits_query *query, const struct bits_sums *sums, __m512i shares)
+{
+    const __m512i odd_ones = _mm512_set1_epi16((short)0xFF00);
+    const __m512i even = _mm512_sub_epi16(sums->all, _mm512_slli_epi16(sums->odd, 8));
+    const __mmask32 evens = reaching(query, even, _mm512_slli_epi16(shares, 8));
+    const __mmask32 odds = reaching(query, sums->odd, _mm512_and_si512(shares, odd_ones));
+    return _mm512_movepi8_mask(
+        _mm512_mask_blend_epi8(0xAAAAAAAAAAAAAAAA, _mm512_movm_epi16(evens), _mm512_movm_epi16(odds)));
+}
+
+/* A table for each of the register's four parts. */
+static inline __m512i table_of(const uint8_t *table)
+{
+    return _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)(const void *)table));
+}
+
+/* What a plane's two tables say of 64 rows; at most 120. */
+typedef __m512i look_up_fn(__m512i codes, const uint8_t *tables);
+
+/* look_up: known where this is inlined. */
+READS_DEAD_ROWS static inline uint64_t bits_block(const struct scan_bits_query *query, size_t planes,
+                                                  const uint8_t *rows, look_up_fn *look_up)
+{
+    const uint8_t *tables = query->table;
+    struct bits_sums sums = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    size_t plane = 0;
+
+    for (; plane + 2 <= planes; plane += 2, rows += 2 * SCAN_BITS_ROWS, tables += 64) {
+        ask_ahead(rows);
+        ask_ahead(rows + SCAN_BITS_ROWS);
+        bits_add(&sums, _mm512_add_epi8(look_up(_mm512_load_si512(rows), tables),
+                                        look_up(_mm512_load_si512(rows + SCAN_BITS_ROWS), tables + 32)));
     }
-    return passed;
+    if (plane < planes) {
+        ask_ahead(rows);
+        bits_add(&sums, look_up(_mm512_load_si512(rows), tables));
+        rows += SCAN_BITS_ROWS;
+    }
+    ask_ahead(rows);
+    return bits_finish(query, &sums, _mm512_load_si512(rows));
 }
 #endif
 

@@ -25,23 +25,6 @@ static inline void ask_ahead(const uint8_t *line)
     __builtin_prefetch(line + ASK_AHEAD);
 }
 
-/* Tables of 16 entries for four weights each, two tables a plane.  An entry counts the weights whose sign its bits tell. */
-static inline void bits_nibble_tables(const int8_t *weights, size_t planes, uint8_t *ret)
-{
-    for (size_t table = 0; table < 2 * planes; table++, weights += 4, ret += 16) {
-        int none = 0; /* what the negative ones give where no bit is set */
-        for (size_t i = 0; i < 4; i++) {
-            none -= weights[i] < 0 ? weights[i] : 0;
-        }
-        ret[0] = (uint8_t)none;
-        for (size_t i = 0; i < 4; i++) {
-            for (size_t j = 0; j < (size_t)1 << i; j++) {
-                ret[((size_t)1 << i) + j] = (uint8_t)(ret[j] + weights[i]);
-            }
-        }
-    }
-}
-
 /*
  * Additions and subtractions in a fixed order, so that the width of registers shows nowhere: the stages from half on.  Those below a
  * register's width a variant does by itself; the compiler does them number by number.

@@ -58,27 +58,22 @@ READS_DEAD_ROWS static void int8_ref(const struct scan_int8_query *queries, size
     }
 }
 
-/* The weights are the table. */
-static void bits_table_ref(const int8_t *weights, size_t planes, uint8_t *ret)
-{
-    memcpy(ret, weights, planes * SCAN_BITS_PLANE);
-}
-
 READS_DEAD_ROWS static uint64_t bits_block(const struct scan_bits_query *query, size_t planes, const uint8_t *block)
 {
-    const int8_t *weights = (const int8_t *)query->table;
-    const float *scale = (const float *)(const void *)(block + planes * SCAN_BITS_ROWS);
-    const float *error = scale + SCAN_BITS_ROWS;
+    const uint8_t *shares = block + planes * SCAN_BITS_ROWS;
+    int sums[SCAN_BITS_ROWS] = {0};
     uint64_t passed = 0;
 
-    for (size_t row = 0; row < SCAN_BITS_ROWS; row++) {
-        int32_t sum = 0;
-        for (size_t i = 0; i < planes * SCAN_BITS_PLANE; i++) {
-            bool bit = block[i / SCAN_BITS_PLANE * SCAN_BITS_ROWS + row] >> i % SCAN_BITS_PLANE & 1;
-            sum += bit == (weights[i] > 0) ? abs(weights[i]) : 0;
+    for (size_t plane = 0; plane < planes; plane++) {
+        const uint8_t *tables = query->table + plane * 32;
+        for (size_t row = 0; row < SCAN_BITS_ROWS; row++) {
+            const uint8_t codes = block[plane * SCAN_BITS_ROWS + row];
+            sums[row] += tables[codes & 15] + tables[16 + (codes >> 4)];
         }
-        float estimate = fmaf(query->step, (float)sum, query->base);
-        passed |= (uint64_t)(fmaf(error[row], query->error, scale[row] * estimate) >= query->floor) << row;
+    }
+    for (size_t row = 0; row < SCAN_BITS_ROWS; row++) {
+        const int bound = query->base + (shares[row] * query->slope >> 8);
+        passed |= (uint64_t)(sums[row] >= (bound < INT16_MAX ? bound : INT16_MAX)) << row;
     }
     return passed;
 }
@@ -89,6 +84,23 @@ READS_DEAD_ROWS static void bits_ref(const struct scan_bits_query *query, size_t
     for (size_t b = 0; b < n_blocks; b++) {
         ret[b] = live[b] == 0 ? 0 : live[b] & bits_block(query, planes, blocks + b * SCAN_BITS_BLOCK_BYTES(planes));
     }
+}
+
+READS_DEAD_ROWS static size_t signs_ref(const struct scan_signs_query *query, size_t bytes, const uint8_t *rows,
+                                        const uint16_t *which, size_t n, uint16_t *ret)
+{
+    size_t passed = 0;
+
+    for (size_t r = 0; r < n; r++) {
+        const uint8_t *row = rows + which[r] * bytes;
+        int32_t sum = 0;
+        for (size_t i = 0; i < bytes * 8; i++) {
+            sum += query->weights[i] * (row[i / 8] >> i % 8 & 1);
+        }
+        ret[passed] = which[r];
+        passed += sum >= query->base + (row[0] * query->slope >> 8);
+    }
+    return passed;
 }
 
 static float dot_ref(const float *a, const float *b, size_t n)
@@ -114,7 +126,7 @@ static void hadamard_ref(float *x, size_t n)
 const struct scan scan_ref = {.name = "ref",
                               .high = high_ref,
                               .int8 = int8_ref,
-                              .bits_table = bits_table_ref,
                               .bits = bits_ref,
+                              .signs = signs_ref,
                               .dot = dot_ref,
                               .hadamard = hadamard_ref};

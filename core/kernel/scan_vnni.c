@@ -177,44 +177,71 @@ READS_DEAD_ROWS void scan_int8_vnni(const struct scan_int8_query *queries, size_
     }
 }
 
-/* What a plane's two tables say of 64 rows; at most 80. */
 static inline __m512i look_up(__m512i codes, const uint8_t *tables)
 {
     const __m512i nibble = _mm512_set1_epi8(15);
-    __m512i low = _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)(const void *)tables));
-    __m512i high = _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)(const void *)(tables + 16)));
-    return _mm512_add_epi8(_mm512_shuffle_epi8(low, _mm512_and_si512(codes, nibble)),
-                           _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble)));
-}
-
-READS_DEAD_ROWS static uint64_t bits_block(const struct scan_bits_query *query, size_t planes, const uint8_t *rows)
-{
-    const uint8_t *tables = query->table;
-    struct bits_sums sums = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    size_t plane = 0;
-
-    for (; plane + 3 <= planes; plane += 3, rows += 3 * SCAN_BITS_ROWS, tables += 3 * 32) {
-        for (size_t i = 0; i < 3; i++) {
-            ask_ahead(rows + i * SCAN_BITS_ROWS);
-        }
-        __m512i first = look_up(_mm512_load_si512(rows), tables);
-        __m512i second = look_up(_mm512_load_si512(rows + SCAN_BITS_ROWS), tables + 32);
-        __m512i third = look_up(_mm512_load_si512(rows + 2 * SCAN_BITS_ROWS), tables + 64);
-        bits_add(&sums, _mm512_add_epi8(_mm512_add_epi8(first, second), third));
-    }
-    for (; plane < planes; plane++, rows += SCAN_BITS_ROWS, tables += 32) {
-        ask_ahead(rows);
-        bits_add(&sums, look_up(_mm512_load_si512(rows), tables));
-    }
-    return bits_finish(query, &sums, (const float *)(const void *)rows);
+    return _mm512_add_epi8(
+        _mm512_shuffle_epi8(table_of(tables), _mm512_and_si512(codes, nibble)),
+        _mm512_shuffle_epi8(table_of(tables + 16), _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble)));
 }
 
 READS_DEAD_ROWS static void bits_vnni(const struct scan_bits_query *query, size_t planes, const uint8_t *blocks,
                                       size_t n_blocks, const uint64_t *live, uint64_t *ret)
 {
     for (size_t b = 0; b < n_blocks; b++) {
-        ret[b] = live[b] == 0 ? 0 : live[b] & bits_block(query, planes, blocks + b * SCAN_BITS_BLOCK_BYTES(planes));
+        ret[b] =
+            live[b] == 0 ? 0 : live[b] & bits_block(query, planes, blocks + b * SCAN_BITS_BLOCK_BYTES(planes), look_up);
     }
+}
+
+/* In sixteen sums.  The bits are a mask as they are. */
+READS_DEAD_ROWS static inline __m512i signs_sums(const int8_t *weights, size_t bytes, const uint8_t *row)
+{
+    __m512i sums = _mm512_setzero_si512();
+
+    for (size_t i = 0; i < bytes; i += 8) {
+        __mmask64 bits;
+        memcpy(&bits, row + i, sizeof bits);
+        sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), _mm512_maskz_loadu_epi8(bits, weights + 8 * i));
+    }
+    return sums;
+}
+
+/* Four rows' sums are added up together. */
+static inline __m128i totals(const __m512i rows[4])
+{
+    const __m512i ab =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(rows[0], rows[1]), _mm512_unpackhi_epi32(rows[0], rows[1]));
+    const __m512i cd =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(rows[2], rows[3]), _mm512_unpackhi_epi32(rows[2], rows[3]));
+    const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+READS_DEAD_ROWS size_t scan_signs_vnni(const struct scan_signs_query *query, size_t bytes, const uint8_t *rows,
+                                       const uint16_t *which, size_t n, uint16_t *ret)
+{
+    size_t passed = 0;
+
+    for (size_t r = 0; r < n; r += 4) {
+        int shares[4];
+        __m512i sums[4];
+        for (size_t i = 0; i < 4; i++) { /* the last one again if there are no four any more */
+            const uint8_t *row = rows + which[r + i < n ? r + i : n - 1] * bytes;
+            shares[i] = row[0];
+            sums[i] = signs_sums(query->weights, bytes, row);
+        }
+        const __m128i more =
+            _mm_mullo_epi32(_mm_loadu_si128((const __m128i *)(const void *)shares), _mm_set1_epi32(query->slope));
+        const __m128i bounds = _mm_add_epi32(_mm_set1_epi32(query->base), _mm_srai_epi32(more, 8));
+        const int short_of = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpgt_epi32(bounds, totals(sums))));
+        for (unsigned reach = ~(unsigned)short_of & (n - r < 4 ? (1U << (n - r)) - 1 : 15); reach != 0;
+             reach &= reach - 1) {
+            ret[passed++] = which[r + (size_t)__builtin_ctz(reach)];
+        }
+    }
+    return passed;
 }
 
 float scan_dot_vnni(const float *a, const float *b, size_t n)
@@ -267,8 +294,8 @@ void scan_hadamard_vnni(float *x, size_t n)
 const struct scan scan_vnni = {.name = "vnni",
                                .high = scan_high_vnni,
                                .int8 = scan_int8_vnni,
-                               .bits_table = bits_nibble_tables,
                                .bits = bits_vnni,
+                               .signs = scan_signs_vnni,
                                .dot = scan_dot_vnni,
                                .hadamard = scan_hadamard_vnni};
 #endif

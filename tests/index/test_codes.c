@@ -25,7 +25,7 @@ struct gallery {
     struct codes codes;
     float *rows; /* [ROWS, dim] */
     struct codes_at at;
-    uint8_t *table;
+    uint8_t *room;
 };
 
 static void gallery_init(struct gallery *gallery, size_t dim)
@@ -35,7 +35,8 @@ static void gallery_init(struct gallery *gallery, size_t dim)
     gallery->at.high = mem_new(ROWS / SCAN_ROWS, codes_high_bytes(&gallery->codes));
     gallery->at.low = mem_new(ROWS / SCAN_ROWS, codes_low_bytes(&gallery->codes));
     gallery->at.bits = mem_new(1, codes_bits_bytes(&gallery->codes));
-    gallery->table = mem_new(1, SCAN_BITS_TABLE_BYTES(gallery->codes.planes));
+    gallery->at.signs = mem_new(ROWS, codes_sign_bytes(&gallery->codes));
+    gallery->room = mem_new(1, CODES_BITS_ROOM_BYTES(gallery->codes.padded));
 }
 
 static void gallery_encode(struct gallery *gallery, size_t first)
@@ -50,20 +51,43 @@ static void gallery_release(struct gallery *gallery)
     mem_free(gallery->at.high);
     mem_free(gallery->at.low);
     mem_free(gallery->at.bits);
-    mem_free(gallery->table);
+    mem_free(gallery->at.signs);
+    mem_free(gallery->room);
 }
 
-/* Which rows pass, of all 64. */
-static uint64_t passing(const struct gallery *gallery, const float *query, float floor)
+/* Which rows pass by their bits, of all 64. */
+static uint64_t passing_bits(const struct gallery *gallery, const struct codes_bits_query *query)
 {
     const uint64_t live = UINT64_MAX;
-    struct codes_bits_query bits;
     uint64_t passed = 0;
 
-    codes_bits_query(&gallery->codes, query, gallery->table, &bits);
-    codes_bits_floor(&bits, floor);
-    gallery->codes.scan->bits(&bits.scan, gallery->codes.planes, gallery->at.bits, 1, &live, &passed);
+    gallery->codes.scan->bits(&query->scan, gallery->codes.planes, gallery->at.bits, 1, &live, &passed);
     return passed;
+}
+
+/* And by their signs, where there are any. */
+static uint64_t passing(const struct gallery *gallery, const float *vector, float floor)
+{
+    struct codes_bits_query query;
+
+    codes_bits_query(&gallery->codes, vector, gallery->room, &query);
+    codes_bits_floor(&query, floor);
+    const uint64_t passed = passing_bits(gallery, &query);
+    if (!query.peaks) {
+        return passed;
+    }
+    uint16_t which[ROWS];
+    uint16_t got[ROWS];
+    uint64_t both = 0;
+    size_t n = 0;
+    for (uint64_t left = passed; left != 0; left &= left - 1) {
+        which[n++] = (uint16_t)__builtin_ctzll(left);
+    }
+    n = gallery->codes.scan->signs(&query.signs, codes_sign_bytes(&gallery->codes), gallery->at.signs, which, n, got);
+    for (size_t i = 0; i < n; i++) {
+        both |= UINT64_C(1) << got[i];
+    }
+    return both;
 }
 
 static void random_unit(struct random *random, size_t dim, float *ret)
@@ -157,38 +181,182 @@ static void test_misses_are_few(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+/* Rx in double precision, by the rotation as files have it. */
+static void rotate_exactly(const struct codes *codes, const float *x, double *ret)
+{
+    uint8_t flips[CODES_MAX_ROTATION_BYTES];
+    const size_t n = codes->padded;
+
+    codes_rotation_pack(codes, flips);
+    for (size_t i = 0; i < n; i++) {
+        ret[i] = i < codes->dim ? (double)x[i] : 0;
+    }
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < n; i++) {
+            ret[i] *= (flips[(round * n + i) / 8] >> i % 8 & 1U) != 0 ? -1 : 1;
+        }
+        for (size_t half = 1; half < n; half *= 2) {
+            for (size_t i = 0; i < n; i++) {
+                if ((i & half) == 0) {
+                    const double a = ret[i];
+                    const double b = ret[i + half];
+                    ret[i] = (a + b) / sqrt(2);
+                    ret[i + half] = (a - b) / sqrt(2);
+                }
+            }
+        }
+    }
+}
+
+/* What the first row's codes say of it: o by what is scanned, and by its signs; and what a query finds there. */
+struct told {
+    double product; /* ⟨o, rotated⟩ */
+    double share;   /* of S, as it is stored */
+    double found;   /* the same product by the scan's whole numbers */
+    double ones;    /* ‖o‖² */
+};
+
+static struct told told_by_bits(const struct gallery *gallery, const struct codes_bits_query *query,
+                                const double *rotated)
+{
+    const struct codes *codes = &gallery->codes;
+    struct told told = {.share = gallery->at.bits[codes->planes * SCAN_BITS_ROWS] / 256.0};
+    int sum = 0;
+
+    for (size_t group = 0; group < 2 * codes->planes; group++) {
+        const unsigned code = gallery->at.bits[group / 2 * SCAN_BITS_ROWS] >> (group % 2 * 4) & 15;
+        sum += query->scan.table[group * 16 + code];
+        if (codes->peaks) {
+            told.product += rotated[group * 8 + code % 8] * (code < 8 ? 1 : -1);
+            told.ones += 1;
+        }
+        for (size_t i = 0; i < 4 && !codes->peaks; i++) {
+            told.product += rotated[group * 4 + i] * ((code >> i & 1) != 0 ? 1 : -1);
+            told.ones += 1;
+        }
+    }
+    told.found = (double)query->by_bits.unit * (sum - (double)query->by_bits.offset);
+    return told;
+}
+
+static struct told told_by_signs(const struct gallery *gallery, const struct codes_bits_query *query,
+                                 const double *rotated)
+{
+    const size_t n = gallery->codes.padded;
+    struct told told = {.share = gallery->at.signs[0] / 256.0, .ones = (double)(n - 8)};
+    int sum = 0;
+
+    for (size_t i = 8; i < n; i++) {
+        const bool set = (gallery->at.signs[i / 8] >> i % 8 & 1) != 0;
+        told.product += rotated[i] * (set ? 1 : -1);
+        sum += set ? query->signs.weights[i] : 0;
+    }
+    told.found = (double)query->by_signs.unit * (sum - (double)query->by_signs.offset);
+    return told;
+}
+
+struct off {
+    double sum, squares;
+};
+
+static void count_off(const struct told *told, double variance, struct off *off)
+{
+    const double deviations = (told->found - told->product) / sqrt(variance);
+
+    assert_true(fabs(deviations) < 6);
+    off->sum += deviations;
+    off->squares += deviations * deviations;
+    /* The share is of the row's own product: what is lost is the rounding down. */
+    const double share = told->product / sqrt(told->ones);
+    assert_true(told->share <= share + 1e-6 && told->share > share - 1 / 256.0 - 1e-5);
+}
+
 /*
- * What the rounding of a query does to the estimate of the vector itself, in the deviations that are allowed for it: 0 in the mean,
+ * What the rounding of a query does to the product with the vector's own codes, in the deviations that are allowed for it: 0 in the mean,
  * and not the same for all.  Rounding to the nearest puts all of an axis's few numbers off in one direction.
  */
 static void test_rounding_is_fair(void **state)
 {
+    static const size_t dims[] = {64, MAX_DIM};
     enum {
         DRAWS = 1000
     };
-    double sum = 0;
-    double squares = 0;
 
-    for (size_t g = 0; g < DRAWS; g++) {
-        const size_t dim = 64;
+    (void)state;
+    for (size_t d = 0; d < 2; d++) {
+        struct off by_bits = {0};
+        struct off by_signs = {0};
+        for (size_t g = 0; g < DRAWS; g++) {
+            double rotated[MAX_DIM];
+            struct codes_bits_query query;
+            struct gallery gallery;
+            gallery_init(&gallery, dims[d]);
+            for (size_t i = 0; i < SCAN_ROWS; i++) {
+                plain(dims[d], 2 * g, gallery.rows + i * dims[d]);
+            }
+            gallery_encode(&gallery, 0);
+            rotate_exactly(&gallery.codes, gallery.rows, rotated);
+            codes_bits_query(&gallery.codes, gallery.rows, gallery.room, &query);
+            const struct told bits = told_by_bits(&gallery, &query, rotated);
+            count_off(&bits, (double)query.by_bits.left, &by_bits);
+            if (query.peaks) {
+                const struct told signs = told_by_signs(&gallery, &query, rotated);
+                count_off(&signs, (double)query.by_signs.left, &by_signs);
+            }
+            gallery_release(&gallery);
+        }
+        assert_true(fabs(by_bits.sum / DRAWS) < 0.2);                                /* by chance .03 */
+        assert_true(by_bits.squares / DRAWS > 0.3 && by_bits.squares / DRAWS < 1.4); /* of peaks less than is allowed */
+        if (d == 1) {
+            assert_true(fabs(by_signs.sum / DRAWS) < 0.2);
+            assert_true(by_signs.squares / DRAWS > 0.7 && by_signs.squares / DRAWS < 1.4);
+        }
+    }
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
+/*
+ * The line that the scan compares with lies nowhere above what codes.h derives, and where most rows are hardly below it; for floors of
+ * every size, those below 0 among them.
+ */
+static void test_bounds_are_below(void **state)
+{
+    static const size_t dims[] = {64, 256, MAX_DIM};
+    struct random random = random_seeded(67, 0);
+
+    (void)state;
+    for (size_t d = 0; d < 3; d++) {
+        float vector[MAX_DIM];
         struct codes_bits_query query;
         struct gallery gallery;
-        gallery_init(&gallery, dim);
-        for (size_t i = 0; i < SCAN_ROWS; i++) {
-            plain(dim, 2 * g, gallery.rows + i * dim);
+        gallery_init(&gallery, dims[d]);
+        random_unit(&random, dims[d], vector);
+        codes_bits_query(&gallery.codes, vector, gallery.room, &query);
+        for (int f = -100; f <= 100; f += 5) {
+            const double least = f / 100.0;
+            codes_bits_floor(&query, (float)least);
+            for (int signs = 0; signs <= query.peaks; signs++) {
+                const struct codes_bits_product *by = signs ? &query.by_signs : &query.by_bits;
+                const double n = (double)by->norm * (double)by->norm;
+                const double base = signs ? query.signs.base : query.scan.base;
+                const double slope = signs ? query.signs.slope : query.scan.slope;
+                double nearest = INFINITY;
+                for (int share = 0; share < 256; share++) {
+                    const double s = share / 256.0 * (double)by->norm;
+                    const double beside = fmax(0, 1 - least * least);
+                    const double g = least * s - (double)CODES_SIGMAS *
+                                                     sqrt((n - s * s) * beside / ((double)gallery.codes.padded - 1) +
+                                                          (double)by->left);
+                    const double line = (double)by->unit * (base + floor(share * slope / 256) - (double)by->offset);
+                    assert_true(line <= g);
+                    nearest = fmin(nearest, g - line);
+                }
+                assert_true(least < 0.05 || nearest < 0.03 * (double)by->norm);
+            }
         }
-        gallery_encode(&gallery, 0);
-        codes_bits_query(&gallery.codes, gallery.rows, gallery.table, &query);
-        /* Its own bits tell the sign of every weight, and its scale is 1/‖Rq‖₁. */
-        const double scale = (double)*(float *)(void *)(gallery.at.bits + gallery.codes.planes * SCAN_BITS_ROWS);
-        const double off = (-(double)query.scan.base - 1 / scale) / (double)query.left;
-        assert_true(fabs(off) < 6);
-        sum += off;
-        squares += off * off;
         gallery_release(&gallery);
     }
-    assert_true(fabs(sum / DRAWS) < 0.2); /* by chance .03 */
-    assert_true(squares / DRAWS > 0.7 && squares / DRAWS < 1.4);
+    assert_int_equal(mem_live_blocks(), 0);
 }
 
 /* What is far below the floor does not pass, or the codes would be of no use. */
@@ -211,29 +379,33 @@ static void test_strangers_do_not_pass(void **state)
         passed += (size_t)__builtin_popcountll(passing(&gallery, query, 0.4F));
         gallery_release(&gallery);
     }
-    /* By 9.1 deviations less the 5 that are allowed: 2e-5 of 3,200. */
+    /* By their signs 9.1 deviations below the floor, less the 5 that are allowed: 2e-5 of 3,200. */
     assert_true(passed <= 2);
 }
 
-static void test_sixteen_at_once(void **state)
+static void check_sixteen_at_once(size_t dim)
 {
     struct random random = random_seeded(63, 0);
     struct gallery gallery;
-    const size_t dim = 130; /* of which 256 are made */
 
     gallery_init(&gallery, dim);
     const size_t bytes = codes_bits_bytes(&gallery.codes);
-    const size_t tail = gallery.codes.planes * SCAN_BITS_ROWS;
     for (size_t i = 0; i < ROWS; i++) {
         random_unit(&random, dim, gallery.rows + i * dim);
     }
+    const size_t sign_bytes = codes_sign_bytes(&gallery.codes);
     memset(gallery.at.bits, 0xA5, bytes);
+    memset(gallery.at.signs, 0xA5, ROWS * sign_bytes);
     gallery_encode(&gallery, 32);
     for (size_t i = 0; i < bytes; i++) {
-        const size_t row = i < tail ? i % SCAN_BITS_ROWS : (i - tail) / sizeof(float) % SCAN_BITS_ROWS;
+        const size_t row = i % SCAN_BITS_ROWS;
         if ((row < 32 || row >= 48) && gallery.at.bits[i] != 0xA5) {
             fail_msg("row %zu was touched", row);
         }
+    }
+    for (size_t i = 0; i < ROWS * sign_bytes; i++) {
+        const size_t row = i / sign_bytes;
+        assert_true((row >= 32 && row < 48) || gallery.at.signs[i] == 0xA5);
     }
     gallery_encode(&gallery, 0);
     gallery_encode(&gallery, 16);
@@ -243,17 +415,30 @@ static void test_sixteen_at_once(void **state)
     }
     /* A row that is wiped leaves nothing, and the others as they were. */
     uint8_t *before = mem_copy(gallery.at.bits, bytes);
+    uint8_t *signs_before = mem_copy(gallery.at.signs, ROWS * sign_bytes);
     const struct codes_at blocks = {.high = gallery.at.high + 2 * codes_high_bytes(&gallery.codes),
                                     .low = gallery.at.low + 2 * codes_low_bytes(&gallery.codes),
-                                    .bits = gallery.at.bits};
+                                    .bits = gallery.at.bits,
+                                    .signs = gallery.at.signs + 37 * sign_bytes};
     codes_wipe(&gallery.codes, 37, &blocks);
     for (size_t i = 0; i < bytes; i++) {
-        const size_t row = i < tail ? i % SCAN_BITS_ROWS : (i - tail) / sizeof(float) % SCAN_BITS_ROWS;
+        const size_t row = i % SCAN_BITS_ROWS;
         assert_int_equal(gallery.at.bits[i], row == 37 ? 0 : before[i]);
     }
+    for (size_t i = 0; i < ROWS * sign_bytes; i++) {
+        assert_int_equal(gallery.at.signs[i], i / sign_bytes == 37 ? 0 : signs_before[i]);
+    }
     mem_free(before);
+    mem_free(signs_before);
     gallery_release(&gallery);
     assert_int_equal(mem_live_blocks(), 0);
+}
+
+static void test_sixteen_at_once(void **state)
+{
+    (void)state;
+    check_sixteen_at_once(130); /* of which 256 are made */
+    check_sixteen_at_once(400); /* 512 */
 }
 
 /* Whether the block's high halves, and whether both, let a row pass at a floor. */
@@ -317,11 +502,16 @@ static void test_reach_is_enough(void **state)
         assert_true(codes_init(&gallery.codes, dim, scan_best()));
         gallery.at = (struct codes_at){.high = mem_new(1, codes_high_bytes(&gallery.codes)),
                                        .low = mem_new(1, codes_low_bytes(&gallery.codes)),
-                                       .bits = mem_new(1, codes_bits_bytes(&gallery.codes))};
+                                       .bits = mem_new(1, codes_bits_bytes(&gallery.codes)),
+                                       .signs = mem_new(SCAN_ROWS, codes_sign_bytes(&gallery.codes))};
         float *reaches = (float *)(void *)(gallery.at.high + gallery.codes.groups * 64) + SCAN_ROWS;
         hard_rows(&random, dim, rows);
         codes_encode(&gallery.codes, rows, 0, &gallery.at);
-        codes_wipe(&gallery.codes, 13, &gallery.at);
+        const struct codes_at thirteenth = {.high = gallery.at.high,
+                                            .low = gallery.at.low,
+                                            .bits = gallery.at.bits,
+                                            .signs = gallery.at.signs + 13 * codes_sign_bytes(&gallery.codes)};
+        codes_wipe(&gallery.codes, 13, &thirteenth);
         for (size_t row = 0; row < 13; row++) {
             struct codes_int8_query coded;
             double squares = 0;
@@ -353,6 +543,7 @@ static void test_reach_is_enough(void **state)
         mem_free(gallery.at.high);
         mem_free(gallery.at.low);
         mem_free(gallery.at.bits);
+        mem_free(gallery.at.signs);
     }
     print_message("# %zu of %zu rows need all of their reach\n", tight, 13 * sizeof dims / sizeof *dims);
     assert_true(tight > 50);
@@ -417,10 +608,10 @@ static void test_wiping_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_misses_are_few),        cmocka_unit_test(test_rounding_is_fair),
-        cmocka_unit_test(test_strangers_do_not_pass), cmocka_unit_test(test_sixteen_at_once),
-        cmocka_unit_test(test_reach_is_enough),       cmocka_unit_test(test_half_of_a_byte_says_much),
-        cmocka_unit_test(test_wiping_bytes),
+        cmocka_unit_test(test_misses_are_few),           cmocka_unit_test(test_rounding_is_fair),
+        cmocka_unit_test(test_bounds_are_below),         cmocka_unit_test(test_strangers_do_not_pass),
+        cmocka_unit_test(test_sixteen_at_once),          cmocka_unit_test(test_reach_is_enough),
+        cmocka_unit_test(test_half_of_a_byte_says_much), cmocka_unit_test(test_wiping_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /*
- * test_index_misses.c: how many matches the one-bit codes pass over, of a million at the threshold and a million above it.
+ * test_index_misses.c: how many matches the codes of a few bits pass over, of a million at the threshold and a million above it.
  *
- * index.h says 2.9e-7 of those that lie exactly at the threshold, so .3 of a million, and next to none of those above it.  The
- * rotation is drawn anew, and nobody can repeat it: five misses would happen once in a hundred thousand runs.
+ * index.h says at most 6e-7 of those that lie exactly at the threshold, so .6 of a million, and next to none of those above it.  The
+ * rotation is drawn anew, and nobody can repeat it: five misses would happen once in ten thousand runs.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -151,12 +151,12 @@ static void test_damage_anywhere_is_refused(void **state)
     }
 }
 
-/* What is written and flushed before a removal is answered: ids, both codes, floats, and their sums, which are neighbours. */
+/* What is written and flushed before a removal is answered: ids, all codes, floats, and their sums, which are neighbours. */
 static void test_a_removal_touches_few_pages(void **state)
 {
     enum {
         DIM = MOST_DIM,
-        MOST = 1 + 1 + 2 + 4 + 2 /* floats, ids, bits, bytes, sums */
+        MOST = 1 + 1 + 2 + 1 + 4 + 2 /* floats, ids, bits, signs, bytes, sums */
     };
     struct index_load_report report;
     char path[512];

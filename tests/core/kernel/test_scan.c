@@ -175,48 +175,50 @@ static uint64_t random_rows(struct random *random)
     return kind == 0 ? 0 : kind == 1 ? UINT64_MAX : random_u64(random);
 }
 
+static void random_bytes_below(struct random *random, size_t n, unsigned end, uint8_t *ret)
+{
+    for (size_t i = 0; i < n; i++) {
+        ret[i] = (uint8_t)random_below(random, end);
+    }
+}
+
 static void test_bits(void **state)
 {
-    static const size_t rows[][2] = {{1, 1}, {2, 9}, {3, 4}, {8, 8}, {64, 5}, {512, 3}};
+    static const size_t rows[][2] = {{1, 1}, {2, 9}, {3, 4}, {8, 8}, {33, 5}, {SCAN_BITS_MAX_PLANES, 3}};
     enum {
         N_ROWS = sizeof rows / sizeof *rows
     };
     size_t passed = 0;
     size_t possible = 0;
 
+    (void)state;
     for (size_t i = 0; i < 10 * (size_t)N_ROWS; i++) {
         struct random random = random_seeded(37, i);
         const size_t planes = rows[i % N_ROWS][0];
         const size_t n_blocks = rows[i % N_ROWS][1];
         const bool extreme = i < N_ROWS; /* the sums that do not fit where a variant adds too much in bytes or words */
-        uint8_t *blocks = random_blocks(&random, planes * SCAN_BITS_ROWS, 2 * (size_t)SCAN_BITS_ROWS, n_blocks);
-        int8_t *weights = mem_new(planes, SCAN_BITS_PLANE);
-        const size_t table_bytes = SCAN_BITS_TABLE_BYTES(planes);
-        uint8_t *table = mem_new(table_bytes + 1, 1);
+        const size_t block_bytes = SCAN_BITS_BLOCK_BYTES(planes);
+        uint8_t *blocks = mem_new(n_blocks, block_bytes);
+        uint8_t *table = mem_new(1, SCAN_BITS_TABLE_BYTES(planes));
         uint64_t live[MAX_BLOCKS];
         uint64_t expected[MAX_BLOCKS];
         uint64_t got[MAX_BLOCKS + 1];
-        int sizes = 0;
 
-        for (size_t j = 0; j < planes * SCAN_BITS_PLANE; j++) {
-            int weight = extreme ? SCAN_BITS_MOST_WEIGHT
-                                 : (int)random_below(&random, 2 * SCAN_BITS_MOST_WEIGHT + 1) - SCAN_BITS_MOST_WEIGHT;
-            weights[j] = (int8_t)(random_below(&random, 2) == 0 ? -weight : weight);
-            sizes += abs(weight);
+        random_bytes_below(&random, n_blocks * block_bytes, 256, blocks);
+        random_bytes_below(&random, SCAN_BITS_TABLE_BYTES(planes), SCAN_BITS_MOST + 1, table);
+        if (extreme) { /* half of the first block's rows find the most everywhere */
+            for (size_t j = 0; j < SCAN_BITS_TABLE_BYTES(planes); j += 16) {
+                table[j + 5] = SCAN_BITS_MOST;
+            }
+            for (size_t j = 0; j < planes; j++) {
+                memset(blocks + j * SCAN_BITS_ROWS, 0x55, SCAN_BITS_ROWS / 2);
+            }
         }
         for (size_t b = 0; b < n_blocks; b++) {
             live[b] = random_rows(&random);
         }
-        for (size_t j = 0; j < planes && extreme; j++) { /* half of the first block's rows agree with every weight */
-            unsigned all = 0;
-            for (size_t k = 0; k < SCAN_BITS_PLANE; k++) {
-                all |= (unsigned)(weights[j * SCAN_BITS_PLANE + k] > 0) << k;
-            }
-            memset(blocks + j * SCAN_BITS_ROWS, (int)all, SCAN_BITS_ROWS / 2);
-        }
-        struct scan_bits_query query = {
-            .table = table, .step = 0.02F, .base = -0.01F * (float)sizes, .error = -0.1F, .floor = -0.1F};
-        scan_ref.bits_table(weights, planes, table);
+        const struct scan_bits_query query = {
+            .table = table, .base = (int16_t)(planes * SCAN_BITS_MOST - 100), .slope = 200};
         scan_ref.bits(&query, planes, blocks, n_blocks, live, expected);
         for (size_t b = 0; b < n_blocks; b++) {
             passed += (size_t)__builtin_popcountll(expected[b]);
@@ -224,64 +226,129 @@ static void test_bits(void **state)
         }
         for (int v = 0; scan_nth(v) != NULL; v++) {
             memset(got, 0xA5, sizeof got);
-            memset(table, 0xA5, table_bytes + 1);
-            scan_nth(v)->bits_table(weights, planes, table);
             scan_nth(v)->bits(&query, planes, blocks, n_blocks, live, got);
-            if (memcmp(got, expected, n_blocks * sizeof *got) != 0 || got[n_blocks] != UINT64_C(0xA5A5A5A5A5A5A5A5) ||
-                table[table_bytes] != 0xA5) {
+            if (memcmp(got, expected, n_blocks * sizeof *got) != 0 || got[n_blocks] != UINT64_C(0xA5A5A5A5A5A5A5A5)) {
                 fail_msg("row %zu, variant %s differs", i, scan_nth(v)->name);
             }
         }
         mem_free(blocks);
-        mem_free(weights);
         mem_free(table);
     }
     assert_true(passed > possible / 5 && passed < possible * 4 / 5);
     assert_int_equal(mem_live_blocks(), 0);
 }
 
-/* The sum itself: the greatest floor that a row still reaches, for every variant, is that of the definition. */
-static void test_bits_sums(void **state)
+/* Whether a variant lets each of a block's rows pass where its sum, by the bound that scan.h says, may. */
+static void check_bounds(const uint8_t *block, size_t planes, const uint8_t *table, int base, int slope)
+{
+    const uint64_t live = UINT64_MAX;
+    const struct scan_bits_query query = {.table = table, .base = (int16_t)base, .slope = (int16_t)slope};
+
+    for (size_t row = 0; row < SCAN_BITS_ROWS; row++) {
+        int sum = 0;
+        for (size_t plane = 0; plane < planes; plane++) {
+            const unsigned codes = block[plane * SCAN_BITS_ROWS + row];
+            sum += table[plane * 32 + codes % 16] + table[plane * 32 + 16 + codes / 16];
+        }
+        int bound = base + block[planes * SCAN_BITS_ROWS + row] * slope / 256;
+        bound = bound > 32767 ? 32767 : bound;
+        for (int v = 0; scan_nth(v) != NULL; v++) {
+            uint64_t got = 0;
+            scan_nth(v)->bits(&query, planes, block, 1, &live, &got);
+            if ((got >> row & 1) != (uint64_t)(sum >= bound)) {
+                fail_msg("row %zu, variant %s, base %d, slope %d: the sum %d and the bound %d", row, scan_nth(v)->name,
+                         base, slope, sum, bound);
+            }
+        }
+    }
+}
+
+/* The sum itself, at every bound that it just reaches and just does not; and bounds at the ends of what they can be. */
+static void test_bits_bounds(void **state)
 {
     enum {
-        PLANES = 7,
-        N = PLANES * SCAN_BITS_PLANE
+        PLANES = 7
     };
     struct random random = random_seeded(38, 0);
     _Alignas(64) uint8_t block[SCAN_BITS_BLOCK_BYTES(PLANES)];
     _Alignas(64) uint8_t table[SCAN_BITS_TABLE_BYTES(PLANES)];
-    int8_t weights[N];
-    float *tail = (float *)(void *)(block + PLANES * SCAN_BITS_ROWS);
-    const uint64_t live = UINT64_MAX;
 
-    for (size_t i = 0; i < PLANES * (size_t)SCAN_BITS_ROWS; i++) {
-        block[i] = (uint8_t)random_u64(&random);
+    (void)state;
+    random_bytes_below(&random, sizeof block, 256, block);
+    random_bytes_below(&random, sizeof table, SCAN_BITS_MOST + 1, table);
+    block[PLANES * SCAN_BITS_ROWS] = 0;
+    block[PLANES * SCAN_BITS_ROWS + 1] = 255;
+    for (int base = 250; base < 600; base++) {
+        check_bounds(block, PLANES, table, base, 0);
+        check_bounds(block, PLANES, table, base - 200, 511);
     }
-    for (size_t i = 0; i < N; i++) {
-        weights[i] = (int8_t)((int)random_below(&random, 2 * SCAN_BITS_MOST_WEIGHT + 1) - SCAN_BITS_MOST_WEIGHT);
+    static const int ends[][2] = {{-32768, 0}, {-32768, 32767}, {32767, 0},      {32767, 32767},  {0, 32767},
+                                  {-1, 1},     {0, 0},          {-32768, 32766}, {-32000, 32767}, {500, 1}};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        check_bounds(block, PLANES, table, ends[i][0], ends[i][1]);
     }
-    for (size_t row = 0; row < SCAN_BITS_ROWS; row++) {
-        tail[row] = 1;
-        tail[SCAN_BITS_ROWS + row] = 0;
-    }
-    for (size_t row = 0; row < SCAN_BITS_ROWS; row++) {
-        int sum = 0;
-        for (size_t i = 0; i < N; i++) {
-            bool bit = block[i / SCAN_BITS_PLANE * SCAN_BITS_ROWS + row] >> i % SCAN_BITS_PLANE & 1;
-            sum += bit == (weights[i] > 0) ? abs(weights[i]) : 0;
+}
+
+/* Rows among others, whose bytes beside them are not looked at: a sum just reaches a bound, or just does not. */
+static void test_signs(void **state)
+{
+    static const size_t sizes[] = {8, 16, 24, 64, 128, SCAN_SIGNS_MAX_BYTES};
+
+    (void)state;
+    for (size_t i = 0; i < 10 * sizeof sizes / sizeof *sizes; i++) {
+        struct random random = random_seeded(39, i);
+        const size_t bytes = sizes[i % (sizeof sizes / sizeof *sizes)];
+        const bool extreme = i < sizeof sizes / sizeof *sizes;
+        uint8_t *rows = mem_new(64, bytes);
+        int8_t *weights = mem_new(bytes, 8);
+        size_t either[2] = {0};
+
+        random_bytes_below(&random, 64 * bytes, 256, rows);
+        for (size_t j = 8; j < bytes * 8; j++) {
+            weights[j] = (int8_t)(extreme ? 127 : (int)random_below(&random, 255) - 127);
         }
-        for (int v = 0; scan_nth(v) != NULL; v++) {
-            scan_nth(v)->bits_table(weights, PLANES, table);
+        if (extreme) {
+            memset(rows + 3 * bytes, 0xFF, bytes);
+        }
+        for (uint16_t row = 0; row < 64; row++) {
+            uint16_t which[64];
+            size_t n = 0;
+            for (uint16_t other = 0; other < 64; other++) {
+                if (other == row || random_below(&random, 1 + row % 4) == 0) {
+                    which[n++] = other;
+                }
+            }
+            int sum = 0;
+            for (size_t j = 8; j < bytes * 8; j++) {
+                sum += (rows[row * bytes + j / 8] >> j % 8 & 1) != 0 ? weights[j] : 0;
+            }
             for (int more = 0; more < 2; more++) {
-                const struct scan_bits_query query = {.table = table, .step = 1, .floor = (float)(sum + more)};
-                uint64_t got = 0;
-                scan_nth(v)->bits(&query, PLANES, block, 1, &live, &got);
-                if ((got >> row & 1) != (uint64_t)(more == 0)) {
-                    fail_msg("row %zu, variant %s: not the sum %d", row, scan_nth(v)->name, sum);
+                const int slope = (int)random_below(&random, 2000);
+                const struct scan_signs_query query = {
+                    .weights = weights, .base = sum + more - rows[row * bytes] * slope / 256, .slope = slope};
+                uint16_t expected[65];
+                const size_t n_expected = scan_ref.signs(&query, bytes, rows, which, n, expected);
+                size_t there = 0;
+                for (size_t j = 0; j < n_expected; j++) {
+                    there += expected[j] == row;
+                }
+                assert_int_equal(there, more == 0);
+                either[more] += n_expected;
+                for (int v = 0; scan_nth(v) != NULL; v++) {
+                    uint16_t got[65] = {0};
+                    got[n] = 0xA5A5;
+                    if (scan_nth(v)->signs(&query, bytes, rows, which, n, got) != n_expected ||
+                        memcmp(got, expected, n_expected * sizeof *got) != 0 || got[n] != 0xA5A5) {
+                        fail_msg("row %d of %zu bytes, variant %s differs", row, bytes, scan_nth(v)->name);
+                    }
                 }
             }
         }
+        assert_true(either[0] > 10 && either[1] > 10);
+        mem_free(rows);
+        mem_free(weights);
     }
+    assert_int_equal(mem_live_blocks(), 0);
 }
 
 static void test_dot(void **state)
@@ -346,8 +413,9 @@ static void test_hadamard(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_int8),      cmocka_unit_test(test_int8_sums), cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_bits_sums), cmocka_unit_test(test_dot),       cmocka_unit_test(test_hadamard),
+        cmocka_unit_test(test_int8),        cmocka_unit_test(test_int8_sums), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_bits_bounds), cmocka_unit_test(test_signs),     cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_hadamard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
