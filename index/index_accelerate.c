@@ -53,7 +53,7 @@ void index_await_builder(struct index *index)
     }
 }
 
-/* Needs no memory, as removing does not: a view stands ready. */
+/* Needs no memory, as removing does not: where something is dropped, a view stands ready. */
 static void accelerate(struct index *index, const struct acceleration *what)
 {
     index_lock_changing(index);
@@ -66,9 +66,11 @@ static void accelerate(struct index *index, const struct acceleration *what)
                 index_drop_accelerator(index, index->slots[slot]);
             }
         }
-        index_show(index);
-        views_wait(&index->views);
-        index_free_dropped(index);
+        if (index->dropped != NULL) {
+            index_show(index);
+            views_wait(&index->views);
+            index_free_dropped(index);
+        }
     }
     index_await_builder(index);
     index_unlock_changing(index);

@@ -267,6 +267,19 @@ static void test_changing_and_clearing(void **state)
     assert_int_equal(mem_live_blocks(), 0);
 }
 
+static void test_before_anything_is_there(void **state)
+{
+    struct index *index = NULL;
+
+    (void)state;
+    assert_int_equal(index_new(DIM, &index, NULL), ERR_NONE);
+    assert_int_equal(index_accelerate(index, "Flat", NULL), ERR_NONE);
+    assert_int_equal(index_accelerate(index, "", NULL), ERR_NONE);
+    index_stop_accelerating(index);
+    index_free(index);
+    assert_int_equal(mem_live_blocks(), 0);
+}
+
 static void test_too_few(void **state)
 {
     struct index *index = with_rows(SEGMENT - 1);
@@ -436,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_removing_drops_and_it_is_made_again),
         cmocka_unit_test(test_rewriting_takes_it_along),
         cmocka_unit_test(test_changing_and_clearing),
+        cmocka_unit_test(test_before_anything_is_there),
         cmocka_unit_test(test_too_few),
         cmocka_unit_test(test_failing_is_told),
         cmocka_unit_test(test_a_search_that_faiss_refuses_is_answered),
