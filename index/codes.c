@@ -261,7 +261,9 @@ static float length_of(const float *values, size_t n)
 /* ‖o‖² by peaks, or by signs. */
 static float ones_of_peaks(const struct codes *codes)
 {
-    return (float)(codes->padded / PEAK);
+    const size_t peaks = codes->padded / PEAK;
+
+    return (float)peaks;
 }
 
 static float ones_of_signs(const struct codes *codes)
@@ -276,8 +278,8 @@ static void encode_bits(const struct codes *codes, const float *rotated, float l
     for (size_t plane = 0; plane < codes->planes; plane++) {
         unsigned byte;
         if (codes->peaks) {
-            const float *values = rotated + plane * 2 * PEAK;
-            byte = peak_of(values, &sum) | peak_of(values + PEAK, &sum) << 4;
+            byte = peak_of(rotated + plane * 2 * PEAK, &sum); /* one after the other: both add to the sum */
+            byte |= peak_of(rotated + plane * 2 * PEAK + PEAK, &sum) << 4;
         } else {
             byte = signs_of(rotated + plane * 2 * SIGNS, 2 * SIGNS);
         }

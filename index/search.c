@@ -181,7 +181,7 @@ struct search {
     size_t n;
     bool seeking; /* hits that say how high the floors are, and not the answer */
 
-    /* Rows whose codes were scanned, of those the ones whose signs were read, and those that were scored; for all queries. */
+    /* Rows that this way has scanned, of those the ones whose signs were read, and those that were scored; for all queries. */
     size_t scanned, looked_at, scored;
 
     /* Rows of one run that bits let pass, their signs being fetched: they are looked at after the next run. */
@@ -218,7 +218,6 @@ static void score(struct search *search, struct search_query *query, const struc
     const float *floats = part->segment->floats + row * search->codes->dim;
     const int64_t id = part->segment->ids[row];
 
-    search->scored++;
     if (search->ask->allow != NULL && !search->ask->allow(search->ask->context, id)) {
         return;
     }
@@ -240,6 +239,16 @@ static void score_mask(struct search *search, struct search_query *query, const 
 {
     for (uint64_t left = mask; left != 0; left &= left - 1) {
         score(search, query, part, first + (size_t)__builtin_ctzll(left));
+    }
+}
+
+/* The same with rows that their codes let pass, which says what the codes are worth. */
+static void score_passed(struct search *search, struct search_query *query, const struct part *part, size_t first,
+                         uint64_t mask)
+{
+    if (mask != 0) {
+        search->scored += (size_t)__builtin_popcountll(mask);
+        score_mask(search, query, part, first, mask);
     }
 }
 
@@ -317,6 +326,7 @@ static void look_at_passed(struct search *search)
         score(search, query, part, search->passed.first + rows[i]);
     }
     search->looked_at += search->passed.n;
+    search->scored += n;
     search->passed.n = 0;
 }
 
@@ -367,7 +377,7 @@ static void run_bits(struct search *search, const struct part *part, size_t firs
             continue;
         }
         for (size_t b = 0; b < n_blocks; b++) {
-            score_mask(search, query, part, first + b * SCAN_BITS_ROWS, passed[b]);
+            score_passed(search, query, part, first + b * SCAN_BITS_ROWS, passed[b]);
         }
     }
 }
@@ -390,7 +400,7 @@ static void run_int8(struct search *search, const struct part *part, size_t firs
     score_waiting(search);
     for (size_t q = 0; q < search->n; q++) {
         for (size_t b = 0; b < n_blocks; b++) {
-            score_mask(search, &search->queries[q], part, first + b * SCAN_ROWS, passed[q * n_blocks + b]);
+            score_passed(search, &search->queries[q], part, first + b * SCAN_ROWS, passed[q * n_blocks + b]);
         }
     }
 }
@@ -409,7 +419,7 @@ static void run_halves(struct search *search, const struct part *part, size_t fi
         codes->scan->high(&query->int8.scan, codes->groups, high, n_blocks, part->live + first / SCAN_ROWS, passed);
         score_waiting(search);
         for (size_t b = 0; b < n_blocks; b++) {
-            score_mask(search, query, part, first + b * SCAN_ROWS, passed[b]);
+            score_passed(search, query, part, first + b * SCAN_ROWS, passed[b]);
         }
     }
 }
@@ -534,6 +544,13 @@ static run_fn *begin(struct search *search, enum index_way way)
     return run;
 }
 
+/* What the way by bytes reads a row, if hits have no higher floor than the asker's. */
+static double exact_bytes(const struct search *search)
+{
+    return search->n >= MANY_QUERIES ? all_int8_bytes(search->codes)
+                                     : int8_bytes(search->codes, search->ask->min_cosine);
+}
+
 /* A gallery in which everybody looks alike: bits, or half bytes, tell too few apart. */
 static run_fn *reconsider(struct search *search, run_fn *run)
 {
@@ -541,10 +558,11 @@ static run_fn *reconsider(struct search *search, run_fn *run)
     const double more = ((double)search->scored * float_bytes(codes) + (double)search->looked_at * sign_bytes(codes)) /
                         (double)search->scanned;
 
-    if (run == run_bits && search->ask->way == INDEX_WAY_PLANNED && more > all_int8_bytes(codes) - bits_bytes(codes)) {
-        look_at_passed(search);
+    if (run == run_bits && search->ask->way == INDEX_WAY_PLANNED && more > exact_bytes(search) - bits_bytes(codes)) {
+        look_at_passed(search); /* before the room has the other codes */
         prepare(search, INDEX_WAY_BYTES);
-        return run_int8;
+        search->scanned = search->looked_at = search->scored = 0;
+        return exact_bytes(search) < all_int8_bytes(codes) ? run_halves : run_int8;
     }
     return run == run_halves && more > (double)codes_low_bytes(codes) / SCAN_ROWS ? run_int8 : run;
 }

@@ -1,4 +1,5 @@
 /* segment_overwrite.c: what is removed from a segment's file, and the end of the file. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -54,6 +55,7 @@ static enum err places_read(const struct segment_file *file, size_t offset, size
                             .bytes = bytes,
                             .at = room + (offset - begin - first * CHUNK)};
     places->n_chunks += place->n;
+    assert(places->n <= MOST_PLACES && places->n_chunks <= MOST_CHUNKS);
     *ret = place->at;
     return segment_file_read(file, room, place->n * CHUNK, begin + first * CHUNK, note);
 }

@@ -88,7 +88,7 @@ static bool signs_work(const struct scan *scan)
     uint16_t which[SIGNS_ROWS];
     uint16_t got[SIGNS_ROWS];
     uint16_t expected[SIGNS_ROWS];
-    for (uint16_t i = 0; i < SIGNS_ROWS; i++) {
+    for (size_t i = 0; i < SIGNS_ROWS; i++) {
         which[i] = (uint16_t)(i * 3);
     }
     const size_t passed = scan->signs(&query, SIGNS_BYTES, rows, which, SIGNS_ROWS, got);

@@ -19,7 +19,7 @@
 #include "index/index_private.h"
 
 enum {
-    DIM = 64, /* the least that has codes of one bit */
+    DIM = 512, /* the least that has peaks and signs */
     READERS = 3,
     STABLE = 200,
     ROUNDS = 400,

@@ -24,7 +24,7 @@ enum {
     ROWS = 4096, /* four groups of sums */
     FIRST_ID = 0x5ABCDEF,
     CHUNK = SEGMENT_FILE_CHUNK,
-    MOST_DIM = 512
+    MOST_DIM = 4096
 };
 
 static char folder[128];
@@ -40,14 +40,19 @@ static enum err now(void *context, struct index_moment *ret, struct err_note *no
     return ERR_NONE;
 }
 
-static struct index *index_of_files(int dim, struct index_load_report *ret)
+static struct index *index_of(int dim, size_t segment_rows, struct index_load_report *ret)
 {
     const struct index_files files = {.folder = folder, .accept = accept, .now = now};
     struct index *index = NULL;
 
-    assert_int_equal(index_new_with(dim, ROWS, scan_best(), &index, NULL), ERR_NONE);
+    assert_int_equal(index_new_with(dim, segment_rows, scan_best(), &index, NULL), ERR_NONE);
     assert_int_equal(index_load(index, &files, ret, NULL), ERR_NONE);
     return index;
+}
+
+static struct index *index_of_files(int dim, struct index_load_report *ret)
+{
+    return index_of(dim, ROWS, ret);
 }
 
 static void face_of(int dim, int row, float *ret)
@@ -64,17 +69,23 @@ static void face_of(int dim, int row, float *ret)
     }
 }
 
-static struct index *full_index(int dim)
+static void fill(struct index *index, int dim, int rows)
 {
-    struct index_load_report report;
-    struct index *index = index_of_files(dim, &report);
     float face[MOST_DIM];
 
-    for (int row = 0; row < ROWS; row++) {
+    for (int row = 0; row < rows; row++) {
         const int64_t id = FIRST_ID + row;
         face_of(dim, row, face);
         assert_int_equal(index_add(index, &id, face, 1, NULL), ERR_NONE);
     }
+}
+
+static struct index *full_index(int dim)
+{
+    struct index_load_report report;
+    struct index *index = index_of_files(dim, &report);
+
+    fill(index, dim, ROWS);
     return index;
 }
 
@@ -155,7 +166,7 @@ static void test_damage_anywhere_is_refused(void **state)
 static void test_a_removal_touches_few_pages(void **state)
 {
     enum {
-        DIM = MOST_DIM,
+        DIM = 512,
         MOST = 1 + 1 + 2 + 1 + 4 + 2 /* floats, ids, bits, signs, bytes, sums */
     };
     struct index_load_report report;
@@ -250,9 +261,94 @@ static void test_the_removed_have_no_ids(void **state)
     index_free(index);
 }
 
+/* The bytes that say something of a row in the block of bits that it lies in, and its signs, counted if they are not zero. */
+static size_t bytes_of_codes(const struct codes *codes, const uint8_t *bits, const uint8_t *signs, size_t row)
+{
+    const uint8_t *block = bits + row / SCAN_BITS_ROWS * codes_bits_bytes(codes) + row % SCAN_BITS_ROWS;
+    size_t count = 0;
+
+    for (size_t plane = 0; plane <= codes->planes; plane++) {
+        count += block[plane * SCAN_BITS_ROWS] != 0;
+    }
+    for (size_t i = 0; i < codes_sign_bytes(codes); i++) {
+        count += signs[row * codes_sign_bytes(codes) + i] != 0;
+    }
+    return count;
+}
+
+/* Neither in memory nor in the file, while a segment has both, and when it is mapped. */
+static void test_the_removed_have_no_codes(void **state)
+{
+    enum {
+        DIM = 512
+    };
+    static const int rows[] = {0, 15, 16, 100, 127, 4095};
+    struct index_load_report report;
+    char path[512];
+    size_t length = 0;
+    struct index *index = full_index(DIM);
+
+    (void)state;
+    assert_int_equal(index_save(index, NULL), ERR_NONE);
+    for (int mapped = 0; mapped < 2; mapped++) {
+        const struct segment *segment = index->slots[0];
+        const struct segment_layout *layout = &segment->file->layout;
+        assert_int_equal(segment->mapped, mapped);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            const size_t row = (size_t)rows[i] + (mapped == 0 ? 0 : rows[i] == 4095 ? (size_t)-7 : 7);
+            const int64_t id = FIRST_ID + (int64_t)row;
+            uint8_t signs[DIM / 8];
+            memcpy(signs, segment->at.signs + row * sizeof signs, sizeof signs);
+            assert_true(bytes_of_codes(&index->codes, segment->at.bits, segment->at.signs, row) > 80);
+            file_there(path);
+            unsigned char *content = content_of(path, &length);
+            assert_non_null(memmem(content, length, signs + 1, sizeof signs - 1));
+            mem_free(content);
+            assert_int_equal(index_remove(index, &id, 1, NULL, NULL), ERR_NONE);
+            content = content_of(path, &length);
+            assert_null(memmem(content, length, signs + 1, sizeof signs - 1));
+            assert_int_equal(bytes_of_codes(&index->codes, segment->at.bits, segment->at.signs, row), 0);
+            assert_int_equal(bytes_of_codes(&index->codes, content + layout->bits, content + layout->signs, row), 0);
+            mem_free(content);
+        }
+        assert_int_equal(index_check_codes(index, NULL), ERR_NONE);
+        index_free(index);
+        index = index_of_files(DIM, &report);
+        assert_int_equal(report.n_taken, 1);
+    }
+    index_free(index);
+}
+
+/* Two at the ends of a block, and one, of which each is as large as it can be: what is changed together has room. */
+static void test_removals_of_many_dimensions(void **state)
+{
+    static const int dims[] = {2049, MOST_DIM};
+    static const int64_t gone[] = {FIRST_ID + 16, FIRST_ID + 31, FIRST_ID + 40};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct index_load_report report;
+        size_t removed = 0;
+        struct index *index = index_of(dims[i], 64, &report);
+        fill(index, dims[i], 64);
+        assert_int_equal(index_save(index, NULL), ERR_NONE);
+        assert_int_equal(index_remove(index, gone, 3, &removed, NULL), ERR_NONE);
+        assert_int_equal(removed, 3);
+        index_free(index);
+        index = index_of(dims[i], 64, &report);
+        assert_int_equal(report.n_taken, 1);
+        assert_int_equal(report.n_vectors, 61);
+        assert_int_equal(index_check_codes(index, NULL), ERR_NONE);
+        index_close_files(index, true);
+        index_free(index);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_removed_have_no_codes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_removals_of_many_dimensions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage_anywhere_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_removal_touches_few_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_removed_have_no_ids, set_up, tear_down),
