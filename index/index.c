@@ -273,7 +273,8 @@ static enum err places_new(const struct index *index, size_t n, struct places *r
     if (places.list == NULL) {
         return ERR_SAY(note, ERR_NOMEM, "no memory to add %zu vectors", n);
     }
-    if (index->tail != NO_SLOT) {
+    /* A full one is let alone: whoever writes its file reads its number of rows without a lock. */
+    if (index->tail != NO_SLOT && index->slots[index->tail]->rows < index->segment_rows) {
         err = place_in_tail(index, n, &places.list[0], note);
         if (err == ERR_NONE) {
             n -= places.list[0].n;
