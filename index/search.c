@@ -555,16 +555,17 @@ static double exact_bytes(const struct search *search)
 static run_fn *reconsider(struct search *search, run_fn *run)
 {
     const struct codes *codes = search->codes;
-    const double more = ((double)search->scored * float_bytes(codes) + (double)search->looked_at * sign_bytes(codes)) /
-                        (double)search->scanned;
+    const double floats = (double)search->scored * float_bytes(codes) / (double)search->scanned;
+    const double more = floats + (double)search->looked_at * sign_bytes(codes) / (double)search->scanned;
+    const double low = (double)codes_low_bytes(codes) / SCAN_ROWS;
 
     if (run == run_bits && search->ask->way == INDEX_WAY_PLANNED && more > exact_bytes(search) - bits_bytes(codes)) {
         look_at_passed(search); /* before the room has the other codes */
         prepare(search, INDEX_WAY_BYTES);
         search->scanned = search->looked_at = search->scored = 0;
-        return exact_bytes(search) < all_int8_bytes(codes) ? run_halves : run_int8;
+        return exact_bytes(search) < all_int8_bytes(codes) && floats <= low ? run_halves : run_int8;
     }
-    return run == run_halves && more > (double)codes_low_bytes(codes) / SCAN_ROWS ? run_int8 : run;
+    return run == run_halves && floats > low ? run_int8 : run;
 }
 
 void search_view(const struct codes *codes, const struct view *view, const struct index_ask *ask,

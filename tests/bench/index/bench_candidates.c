@@ -110,9 +110,9 @@ int main(int argc, char **argv)
     }
     printf("%zu rows of %zu dimensions, from %zu real embeddings\n", n_rows, dim, n);
     ask_all(index, vectors, n, (struct index_ask){.k = 10, .min_cosine = 0.40F, .way = INDEX_WAY_BITS},
-            "one-bit codes, the best 10 from .40");
+            "bits, the best 10 from .40");
     ask_all(index, vectors, n, (struct index_ask){.k = 10, .min_cosine = 0.28F, .way = INDEX_WAY_BITS},
-            "one-bit codes, the best 10 from .28");
+            "bits, the best 10 from .28");
     ask_all(index, vectors, n, (struct index_ask){.k = 10, .min_cosine = 0.40F, .way = INDEX_WAY_BYTES},
             "one-byte codes, the best 10 from .40");
     ask_all(index, vectors, n, (struct index_ask){.k = 10, .min_cosine = -1, .way = INDEX_WAY_BYTES},

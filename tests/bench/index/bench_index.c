@@ -9,29 +9,32 @@
  * "Index time" of a change is the CPU time that it holds up other changes: the flush of a file comes after it, outside of their lock,
  * and is printed beside.
  *
- * 512 dimensions, two idle cores of a Zen 5 at 4.1 GHz (a core alone reads 120 GB/s from the third
- * cache and 45 from memory), FAISS 1.7.3 built for AVX2:
+ * 512 dimensions, two idle cores of a Sapphire Rapids at 2.3 GHz (a core alone reads 29 GB/s from the third cache), FAISS 1.7.3 built for
+ * AVX2, graphs at 99.5 % and at equal recall; the whole of make bench-index INDEX_PEERS=1000000 ended with 0:
+ *   1,000,000: exact 20.1 ms, 8.3 times Flat; threshold .40 1.56 ms, 107 times Flat; 16 at once 42 times Flat's 16; hnswlib (M 16, built in
+ *              1,695 s) finds .9961 with ef 2,690 and no more with 4,096: 18.4 ms, 11.6 times; a face added 11 us, removed 4; in files 12
+ *              and 28 us (in another run 51), and 71 of the processor for the flush
+ *   100,000:   exact 1.13 ms, 15 times Flat; threshold .40 155 us; HNSW32 (efSearch 120, 291) 1,470 and 3,408: 9.5, 22 times; IVF,SQ8
+ *              (nprobe 363, 566) 3,576 and 5,498: 23, 35 times; hnswlib (-march=native, ef 77, 120) 426 and 616: 2.7, 4.0 times
+ *   10,000:    exact 168 us, 4.3 times Flat; threshold .40 17.4; HNSW32 110, IVF,SQ8 303 and 447, hnswlib 64 and 84
+ *   before half a bit a dimension was scanned instead of a whole one: 266 us at 100,000, 3.3 ms at 1,000,000, 16.7 us at 10,000 from .40
+ * By the kernels, from .40, 10,000 and 100,000: VBMI 17.6 and 153 us (before 16.7, 262), VNNI 19.2, 158 (22.0, 263), AVX2 23.8, 194 (29.0, 310),
+ * portable C 624 us, 5.4 ms (34.5 ms, 345 ms).
+ * 512 dimensions, two idle cores of a Zen 5 at 4.1 GHz (a core alone reads 120 GB/s from the third cache and 45 from memory), all of it with
+ * a whole bit a dimension, and graphs at 99.5 %:
  *   1,000,000: exact 8.5 ms, 6.7 times Flat; threshold .40 1.77 ms, 32.3 times Flat; 16 at once exact 24.5 times Flat's 16; hnswlib
- *              (M 16, built in 1,472 s) 10.8 ms: 6.1 times
- *              (everything else stopped; with whole bytes and asking half as far ahead 14.7, 4.7 times, 2.47, 27.7 times, and 3.8).  All of it
- *              waits for memory: Flat gets 33 GB/s
+ *              10.8 ms: 6.1 times (with whole bytes and asking half as far ahead 14.7, 4.7 times, 2.47, 27.7 times, and 3.8)
  *   70,000:    exact 436 us, 11.0 times Flat (whole bytes 952, 5.1 times); in a file a face removed 33 us, and 100 for the flush (28, 78)
  *   100,000:   exact 630 us, 9.3 times Flat; threshold .40 83 us; HNSW32 (efSearch 96) 939: 11.3 times; IVF,SQ8 (nprobe 363)
  *              2,007: 24 times; hnswlib (ef 77) 316: 3.8 times, 4.0 in another run; before the blocks of 64 rows 2.6 times
  *   10,000:    exact 57 us, 7.8 times Flat (whole bytes 66); threshold .40 9.5 us; HNSW32 72, IVF,SQ8 175, hnswlib 39: 4.1 times; before 2.8
- * 512 dimensions, two idle cores of a Sapphire Rapids (a core alone reads 29 GB/s from the third cache), FAISS 1.7.3 built for AVX2:
- *   1,000,000: exact 24.8 ms, 8.1 times Flat; threshold .40 3.3 ms, 59.8 times Flat; 16 at once 44.4 times Flat's 16; a face added 8 us,
- *              removed 6; in a file 12 and 31 us, and 76 of the processor for the flush
- *   100,000:   exact 1.30 ms, 17 times Flat; threshold .40 290 us, of which 246 are what reading 7.2 MB takes; HNSW32 (efSearch 120, built in
- *              102 s) 1,737: 6.0 times; IVF,SQ8 (nprobe 363, 23 s) 3,844: 13 times; hnswlib (M 16, ef 77, 119 s, -march=native) 457: 1.6
- *              times, NOT the 3 that are required; to find as many as we do, all of 1,024, it needs ef 120 and 1.4 times as long.  Only fewer
- *              bytes would help: three quarters of the bits first, the rest for the 2 % that pass, would read a quarter less (by calculation)
- *   10,000:    exact 184 us, 4.5 times Flat; threshold .40 18.5; HNSW32 126, IVF,SQ8 331, hnswlib 69
- * 128 dimensions, where nothing is required: bits tell strangers less apart, bytes are scanned, and a graph has an easier task.
- *   1,000,000: exact 4.0 ms, 13.1 times Flat; threshold .40 2.8 ms, 18.6 times Flat; 16 at once 31.5 times Flat's 16
- *   100,000:   exact 397 us, 6.0 times Flat; threshold .40 268 us; HNSW32 (ef 77, built in 20 s) 324, IVF,SQ8 (nprobe 566, 7 s) 1,451,
- *              hnswlib (ef 62, 50 s) 121
- *   10,000:    exact 32 us, 5.2 times Flat; threshold .40 14; HNSW32 30, IVF,SQ8 99, hnswlib 20
+ * 128 dimensions on the Sapphire Rapids, where nothing is required: bits tell strangers less apart, bytes are scanned, and a graph has an
+ * easier task.
+ *   1,000,000: exact 3.4 ms, 13.0 times Flat; threshold .40 2.7 ms, 16.5 times Flat; 16 at once 29.9 times Flat's 16; hnswlib (ef 883, 1,103,
+ *              built in 737 s) 2.6 and 3.2 ms
+ *   100,000:   exact 353 us, 4.9 times Flat; threshold .40 259 us; HNSW32 (ef 77, 120) 295 and 456, IVF,SQ8 (nprobe 566, 1,103) 1,433
+ *              and 2,712, hnswlib (ef 62, 77) 114 and 131
+ *   10,000:    exact 31 us, 5.7 times Flat; threshold .40 13; HNSW32 29 and 35, IVF,SQ8 96 and 135, hnswlib 19
  * What was tried for the scans (a bare loop over a million rows, best of some turns, quiet):
  *   1. codes asked for 4 KB ahead, within the kernel          bits 8.1 -> 4.8 ms, bytes 40 -> 33 ms
  *   2. the same from outside, a block at a time (present)     some 10 % less of a gain; two blocks at a time lose half of it
@@ -57,9 +60,17 @@
  *  17. 15, and the low halves of blocks of which a row passes exact 13.5 in all, where 16 and those rows' floats give 8.9
  *  18. no floors sought by bits before                        10,000 rows some 110 us instead of 57; a million the same 8.9 ms
  *  19. halves of what is not rotated                          reach .22 here, by calculation: most blocks have a row that passes
- * Of the 95 us of a search among 100,000 the scan is 75, the candidates' floats 10, what is made of the query 5.
+ * Of the 95 us of a search among 100,000 on the Zen 5 the scan is 75, the candidates' floats 10, what is made of the query 5.
  * Half of the bits first and the rest for what passes them does not help: a half of a rotated vector says too little of the whole
- * (deviation .067 instead of .033), and a quarter of the rows pass.
+ * (deviation .067 instead of .033), and a quarter of the rows pass.  Half a bit for all of the vector does (.049): 2.3 % pass.  What was tried
+ * of that on the Sapphire Rapids, us at 100,000 from .40:
+ *  20. peaks, then signs block by block                       172, of which some 104 are what reading the peaks takes
+ *  21. the same, the rows of eight blocks together (present)  154
+ *  22. every second search backwards                          151; 20 with runs of 17 KB asked for wrongly: 185
+ *  23. the next run's peaks asked for between the signs       186 to 230: bursts fill the buffers
+ *  24. signs past the second cache                            190
+ *  25. four planes added before they are widened              156; runs of 64 to 1,024 rows, asking 3 to 12 KB ahead: 152 to 156, or as in 20
+ *  26. sixteen words in 7, 6, 5 dimensions, found by k-means  183, 181, 209 where peaks, alike made, took 184
  */
 #include <math.h>
 #include <pthread.h>

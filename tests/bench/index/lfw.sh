@@ -3,8 +3,8 @@
 #
 # ARCFACED the binary, CANDIDATES bench_candidates, PHOTOS (1000), ROWS ("100000").  Skips in words without models and photos.
 #
-# 1,000 photos, 100,000 rows, rows scored a query: 512 dimensions, bits 265 from .40 and 6,012 from .28, bytes 655 for the best 10; 128
-# dimensions, bits 20,681 from .40 (so there bytes are planned: 22), bytes 611 for the best 10.  Strangers of LFW are less spread than
+# 1,000 photos, 100,000 rows, rows scored a query: 512 dimensions, bits 243 from .40 and 5,031 from .28, half bytes 3,105 for the best 10;
+# 128 dimensions, bits 21,065 from .40 (so there bytes are planned: 285), bytes 1,688 for the best 10.  Strangers of LFW are less spread than
 # synthetic ones: those leave 75 at 512 from .40.
 set -euo pipefail
 shared=${ARCFACED_SHARED:-../shared}
