@@ -563,7 +563,8 @@ static run_fn *reconsider(struct search *search, run_fn *run)
         look_at_passed(search); /* before the room has the other codes */
         prepare(search, INDEX_WAY_BYTES);
         search->scanned = search->looked_at = search->scored = 0;
-        return exact_bytes(search) < all_int8_bytes(codes) && floats <= low ? run_halves : run_int8;
+        /* Half bytes rule out rows that signs do not, but for those that nearly reach the floor. */
+        return exact_bytes(search) < all_int8_bytes(codes) && floats < 0.7 * float_bytes(codes) ? run_halves : run_int8;
     }
     return run == run_halves && floats > low ? run_int8 : run;
 }
