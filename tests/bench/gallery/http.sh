@@ -7,8 +7,9 @@
 #
 # 100,000 faces of 512 numbers, two cores of a Sapphire Rapids, wrk on them too; identifications a second, p50 and p99 in ms:
 #   connections          1                   16                    64
-#   alone                901 1.09  1.5      2,613   5.2  22.5      2,656  23.2  47.4
-#   beside a writer      893 1.07  2.3      2,673   5.1  21.2      2,623  23.3  45.0   (50 enrolments a second, none refused)
+#   alone              1,464  .67   .8      3,243   4.2  18.2      3,390  17.8  50.7
+#   beside a writer    1,394  .67  1.3      3,126   4.5  18.0      3,146  19.4  40.0   (50 enrolments a second, none refused)
+#   before half a bit a dimension was scanned: 901, 2,613 and 2,656
 . "$(dirname "$0")/daemon.bash"
 faces=${FACES:-100000}
 each=${SECONDS_EACH:-5}
