@@ -442,59 +442,48 @@ static void signs_table(const int8_t *weights, size_t padded, uint8_t *ret)
     }
 }
 
-static void query_peaks(const struct codes *codes, const float *rotated, float most, uint8_t *room,
-                        struct codes_bits_query *ret)
+/* Whole numbers for Rq, behind the table; and what they say of its product with o, but for the offset. */
+static int8_t *weigh(const struct codes *codes, const float *rotated, float most_weight, bool by_peaks, uint8_t *room,
+                     struct codes_bits_product *ret)
 {
     int8_t *weights = (int8_t *)room + SCAN_BITS_TABLE_BYTES(codes->planes);
-    const float norm = sqrtf(ones_of_peaks(codes));
-    const float step = most / (MOST_BY_PEAKS - 0.5F);
+    const float norm = sqrtf(by_peaks ? ones_of_peaks(codes) : ones_of_signs(codes));
+    const float step = greatest(rotated, codes->padded) / (most_weight - 0.5F);
 
-    ret->by_bits = (struct codes_bits_product){.norm = norm,
-                                               .usual = USUAL_PEAKS * norm,
-                                               .unit = step,
-                                               .offset = MOST_BY_PEAKS * ones_of_peaks(codes),
-                                               .left = round_by_lot(codes, rotated, step, true, weights)};
+    *ret = (struct codes_bits_product){.norm = norm,
+                                       .usual = (by_peaks ? USUAL_PEAKS : USUAL_SIGNS) * norm,
+                                       .unit = by_peaks ? step : 2 * step, /* a sign that is not told counts twice */
+                                       .left = round_by_lot(codes, rotated, step, by_peaks, weights)};
+    return weights;
+}
+
+static void query_peaks(const struct codes *codes, const float *rotated, uint8_t *room, struct codes_bits_query *ret)
+{
+    const int8_t *weights = weigh(codes, rotated, MOST_BY_PEAKS, true, room, &ret->by_bits);
+
+    ret->by_bits.offset = MOST_BY_PEAKS * ones_of_peaks(codes);
     peaks_table(weights, codes->padded, room);
 }
 
 /* ⟨o, w⟩ is the sizes whose sign a bit tells, less the others. */
-static float size_of(const int8_t *weights, size_t n)
-{
-    int sizes = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        sizes += abs(weights[i]);
-    }
-    return (float)sizes;
-}
-
-static void query_signs_scanned(const struct codes *codes, const float *rotated, float most, uint8_t *room,
+static void query_signs_scanned(const struct codes *codes, const float *rotated, uint8_t *room,
                                 struct codes_bits_query *ret)
 {
-    int8_t *weights = (int8_t *)room + SCAN_BITS_TABLE_BYTES(codes->planes);
-    const float norm = sqrtf(ones_of_signs(codes));
-    const float step = most / (MOST_BY_SIGNS - 0.5F);
+    const int8_t *weights = weigh(codes, rotated, MOST_BY_SIGNS, false, room, &ret->by_bits);
+    int sizes = 0;
 
-    ret->by_bits = (struct codes_bits_product){.norm = norm,
-                                               .usual = USUAL_SIGNS * norm,
-                                               .unit = 2 * step,
-                                               .left = round_by_lot(codes, rotated, step, false, weights)};
-    ret->by_bits.offset = size_of(weights, codes->padded) / 2;
+    for (size_t i = 0; i < codes->padded; i++) {
+        sizes += abs(weights[i]);
+    }
+    ret->by_bits.offset = (float)sizes / 2;
     signs_table(weights, codes->padded, room);
 }
 
-static void query_signs(const struct codes *codes, const float *rotated, float most, uint8_t *room,
-                        struct codes_bits_query *ret)
+static void query_signs(const struct codes *codes, const float *rotated, uint8_t *room, struct codes_bits_query *ret)
 {
-    int8_t *weights = (int8_t *)room + SCAN_BITS_TABLE_BYTES(codes->planes);
-    const float norm = sqrtf(ones_of_signs(codes));
-    const float step = most / (INT8_MAX - 0.5F);
+    int8_t *weights = weigh(codes, rotated, INT8_MAX, false, room, &ret->by_signs);
     int sum = 0;
 
-    ret->by_signs = (struct codes_bits_product){.norm = norm,
-                                                .usual = USUAL_SIGNS * norm,
-                                                .unit = 2 * step,
-                                                .left = round_by_lot(codes, rotated, step, false, weights)};
     memset(weights, 0, 8);
     for (size_t i = 0; i < codes->padded; i++) {
         sum += weights[i];
@@ -508,14 +497,13 @@ void codes_bits_query(const struct codes *codes, const float *query, uint8_t *ro
     float rotated[CODES_MAX_DIM];
 
     rotate(codes, query, rotated);
-    const float most = greatest(rotated, codes->padded);
     *ret = (struct codes_bits_query){
         .scan.table = room, .rest = sqrtf((float)codes->padded - 1), .floor = NAN, .peaks = codes->peaks};
     if (codes->peaks) {
-        query_peaks(codes, rotated, most, room, ret);
-        query_signs(codes, rotated, most, room, ret);
+        query_peaks(codes, rotated, room, ret);
+        query_signs(codes, rotated, room, ret);
     } else {
-        query_signs_scanned(codes, rotated, most, room, ret);
+        query_signs_scanned(codes, rotated, room, ret);
     }
     mem_wipe(rotated, codes->padded * sizeof *rotated);
 }
